@@ -1,0 +1,504 @@
+"""RGB to CIE Lab, CIE Luv, YUV and HSV and back, and the network's scaling of Lab.
+
+The way to Lab is a chain that the names spell out:
+
+    rgb ─ srgb_to_linear ─► linear ─ linear_to_xyz ─► xyz ─ xyz_to_lab ─► lab
+        ◄ linear_to_srgb ─         ◄ xyz_to_linear ─      ◄ lab_to_xyz ─
+
+Every conversion takes a float tensor `(..., 3, H, W)` on any device and returns one
+of the same shape and dtype; halves are computed in float32. Integer tensors raise a
+TypeError and other shapes a ValueError: nothing is rescaled by guess. Illuminant D65,
+observer 2 degrees, constants as scikit-image.
+
+All are differentiable with finite gradients, black, white and grays included. A
+`torch.where` evaluates both its branches and 0 times infinity is NaN, so each branch
+with a steep or undefined point gets an argument clamped away from that point.
+
+References:
+    IEC 61966-2-1 (sRGB); CIE 15 (Lab and Luv); ITU-R BT.601 (luma).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+# sRGB: a straight line near black, a power above it.
+SRGB_SLOPE = 12.92
+SRGB_OFFSET = 0.055
+SRGB_GAMMA = 2.4
+SRGB_THRESHOLD = 0.04045
+LINEAR_THRESHOLD = SRGB_THRESHOLD / SRGB_SLOPE  # 0.0031308
+
+# Linear sRGB to CIE XYZ under D65, 2 degrees, and the white there.
+XYZ_FROM_LINEAR = [
+    [0.412453, 0.357580, 0.180423],
+    [0.212671, 0.715160, 0.072169],
+    [0.019334, 0.119193, 0.950227],
+]
+LINEAR_FROM_XYZ = torch.tensor(XYZ_FROM_LINEAR, dtype=torch.float64).inverse().tolist()
+WHITE_D65 = (0.95047, 1.0, 1.08883)
+
+# CIE lightness: a straight line near black, a cube root above it, joined smoothly.
+LAB_DELTA = 6 / 29
+LAB_EPSILON = LAB_DELTA**3  # 0.008856
+LAB_SLOPE = 1 / (3 * LAB_DELTA**2)  # 7.787
+LAB_OFFSET = 4 / 29
+
+# Chromaticity of the white in Luv, and bounds below which no colour is visible.
+_WHITE_SUM = WHITE_D65[0] + 15 * WHITE_D65[1] + 3 * WHITE_D65[2]
+WHITE_U = 4 * WHITE_D65[0] / _WHITE_SUM  # 0.1978
+WHITE_V = 9 * WHITE_D65[1] / _WHITE_SUM  # 0.4683
+V_PRIME_MIN = 0.01  # the spectrum's violet end has 0.016
+L_MIN = 1e-4
+
+# BT.601: the eye's share of each primary; U and V are scaled colour differences.
+LUMA_R, LUMA_G, LUMA_B = 0.299, 0.587, 0.114
+U_SCALE = 0.492111  # U = U_SCALE (B - Y)
+V_SCALE = 0.877283  # V = V_SCALE (R - Y)
+
+TINY = 1e-6  # channels closer than this are gray: they have no hue
+GAMUT_TOLERANCE = 1e-4  # in RGB: the precision of a round trip, invisible
+
+# The network's scale.
+L_SCALE = 50.0  # L_unit = L / 50 - 1; the paper does not say how it scales L
+AB_SCALE = 128.0  # ab_unit = ab / 128; the paper, Sec. 4.2
+
+Convert = TypeVar("Convert", bound=Callable[..., Tensor])
+
+
+def conversion(convert: Convert) -> Convert:
+    """Check a conversion's image, compute halves in float32, return their dtype."""
+
+    @wraps(convert)
+    def checked(image: Tensor, *args: Any, **options: Any) -> Tensor:
+        check_image(image)
+        return convert(widen(image), *args, **options).to(image.dtype)
+
+    return cast(Convert, checked)
+
+
+def check_image(image: Tensor, channels: int = 3) -> None:
+    """Refuse what is not a float tensor of shape (..., channels, H, W)."""
+    if not isinstance(image, Tensor) or not image.is_floating_point():
+        found = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(
+            f"found an image of {found}, expected a float tensor: "
+            "convert uint8 photographs with images_to_float"
+        )
+    if image.ndim < 3 or image.shape[-3] != channels:
+        raise ValueError(
+            f"found an image of shape {tuple(image.shape)}, expected "
+            f"(..., {channels}, H, W): the channels go before height and width"
+        )
+
+
+def widen(image: Tensor) -> Tensor:
+    """Halves to float32; float32 and float64 as they are."""
+    half = image.dtype in (torch.float16, torch.bfloat16)
+    return image.float() if half else image
+
+
+# ------------------------------------------------------------------ sRGB, linear, XYZ
+
+
+def srgb_to_linear(rgb: Tensor) -> Tensor:
+    """Undo the display's gamma: sRGB [0, 1] to linear light [0, 1]."""
+    above = rgb.clamp(min=SRGB_THRESHOLD)
+    power = ((above + SRGB_OFFSET) / (1 + SRGB_OFFSET)) ** SRGB_GAMMA
+    return torch.where(rgb > SRGB_THRESHOLD, power, rgb / SRGB_SLOPE)
+
+
+def linear_to_srgb(linear: Tensor) -> Tensor:
+    """Apply the display's gamma: linear light [0, 1] to sRGB [0, 1]."""
+    above = linear.clamp(min=LINEAR_THRESHOLD)
+    power = (1 + SRGB_OFFSET) * above ** (1 / SRGB_GAMMA) - SRGB_OFFSET
+    return torch.where(linear > LINEAR_THRESHOLD, power, linear * SRGB_SLOPE)
+
+
+def linear_to_xyz(linear: Tensor) -> Tensor:
+    """Linear light to CIE XYZ, where white has Y = 1."""
+    return _mix(XYZ_FROM_LINEAR, linear)
+
+
+def xyz_to_linear(xyz: Tensor) -> Tensor:
+    """CIE XYZ to linear light; negative where the display has no such colour."""
+    return _mix(LINEAR_FROM_XYZ, xyz)
+
+
+def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
+    """Multiply each pixel by a 3x3 matrix, term by term: no autocast, no TF32."""
+    x, y, z = image.unbind(-3)  # 3 times (..., H, W)
+    return torch.stack([p * x + q * y + r * z for p, q, r in matrix], -3)
+
+
+# --------------------------------------------------------------------------- CIE Lab
+
+
+@conversion
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Convert sRGB to CIE Lab.
+
+    Args:
+        rgb: (..., 3, H, W) float, sRGB in [0, 1].
+
+    Returns:
+        (..., 3, H, W): L in [0, 100], a in [-86.2, 98.3], b in [-107.9, 94.5].
+
+    Reference:
+        CIE 15; the white of scikit-image leaves grays at |a|, |b| < 0.01.
+
+    Example:
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+        >>> [round(v, 2) for v in rgb_to_lab(red).flatten().tolist()]
+        [53.24, 80.09, 67.2]
+    """
+    return xyz_to_lab(linear_to_xyz(srgb_to_linear(rgb)))
+
+
+@conversion
+def lab_to_rgb(lab: Tensor, clip: bool = True) -> Tensor:
+    """Convert CIE Lab to sRGB.
+
+    Args:
+        lab: (..., 3, H, W) float: L in [0, 100], a and b in Lab units.
+        clip: Whether colours that no display shows are clipped to [0, 1], with zero
+            gradient there; `out_of_gamut` tells which they are.
+
+    Returns:
+        (..., 3, H, W) sRGB, in [0, 1] if clipped.
+
+    Example:
+        >>> lab = torch.tensor([50.0, 0.0, 0.0]).view(3, 1, 1)
+        >>> [round(v, 2) for v in lab_to_rgb(lab).flatten().tolist()]
+        [0.47, 0.47, 0.47]
+    """
+    rgb = linear_to_srgb(xyz_to_linear(lab_to_xyz(lab)))
+    return rgb.clamp(0, 1) if clip else rgb
+
+
+def xyz_to_lab(xyz: Tensor) -> Tensor:
+    """CIE XYZ to CIE Lab: lightness and two differences of compressed XYZ."""
+    x, y, z = (
+        _lightness(channel / white)
+        for channel, white in zip(xyz.unbind(-3), WHITE_D65, strict=True)
+    )
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -3)
+
+
+def lab_to_xyz(lab: Tensor) -> Tensor:
+    """CIE Lab to CIE XYZ."""
+    L, a, b = lab.unbind(-3)  # 3 times (..., H, W)
+    y = (L + 16) / 116
+    compressed = (y + a / 500, y, y - b / 200)
+    return torch.stack(
+        [
+            white * _from_lightness(channel)
+            for channel, white in zip(compressed, WHITE_D65, strict=True)
+        ],
+        -3,
+    )
+
+
+def _lightness(ratio: Tensor) -> Tensor:
+    """The eye's compression: the cube root of a share of the white."""
+    root = ratio.clamp(min=LAB_EPSILON) ** (1 / 3)
+    return torch.where(ratio > LAB_EPSILON, root, LAB_SLOPE * ratio + LAB_OFFSET)
+
+
+def _from_lightness(compressed: Tensor) -> Tensor:
+    """The inverse of `_lightness`."""
+    line = (compressed - LAB_OFFSET) / LAB_SLOPE
+    return torch.where(compressed > LAB_DELTA, compressed**3, line)
+
+
+def out_of_gamut(lab: Tensor) -> Tensor:
+    """Tell which pixels `lab_to_rgb` has to clip, by more than 1e-4 in RGB.
+
+    Args:
+        lab: (..., 3, H, W) float: L in [0, 100], a and b in Lab units.
+
+    Returns:
+        (..., H, W) bool; its mean is the clipped share of the pixels.
+
+    Example:
+        >>> vivid_and_gray = torch.tensor([[50.0, 50], [0, 0], [120, 0]])[:, None]
+        >>> out_of_gamut(vivid_and_gray)
+        tensor([[ True, False]])
+    """
+    check_image(lab)
+    rgb = lab_to_rgb(widen(lab), clip=False)
+    return ((rgb < -GAMUT_TOLERANCE) | (rgb > 1 + GAMUT_TOLERANCE)).any(-3)
+
+
+# --------------------------------------------------------------------------- CIE Luv
+
+
+@conversion
+def rgb_to_luv(rgb: Tensor) -> Tensor:
+    """Convert sRGB to CIE Luv.
+
+    Args:
+        rgb: (..., 3, H, W) float, sRGB in [0, 1].
+
+    Returns:
+        (..., 3, H, W): L in [0, 100], u in [-83.1, 175.1], v in [-134.1, 107.4].
+
+    Example:
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+        >>> [round(v, 2) for v in rgb_to_luv(red).flatten().tolist()]
+        [53.24, 175.01, 37.76]
+    """
+    return xyz_to_luv(linear_to_xyz(srgb_to_linear(rgb)))
+
+
+@conversion
+def luv_to_rgb(luv: Tensor, clip: bool = True) -> Tensor:
+    """Convert CIE Luv to sRGB.
+
+    Args:
+        luv: (..., 3, H, W) float: L in [0, 100], u and v in Luv units.
+        clip: Whether colours that no display shows are clipped to [0, 1].
+
+    Returns:
+        (..., 3, H, W) sRGB, in [0, 1] if clipped.
+
+    Example:
+        >>> luv = torch.tensor([50.0, 0.0, 0.0]).view(3, 1, 1)
+        >>> [round(v, 2) for v in luv_to_rgb(luv).flatten().tolist()]
+        [0.47, 0.47, 0.47]
+    """
+    rgb = linear_to_srgb(xyz_to_linear(luv_to_xyz(luv)))
+    return rgb.clamp(0, 1) if clip else rgb
+
+
+def xyz_to_luv(xyz: Tensor) -> Tensor:
+    """CIE XYZ to CIE Luv: lightness, and chromaticity seen from the white."""
+    x, y, z = xyz.unbind(-3)  # 3 times (..., H, W)
+    L = 116 * _lightness(y) - 16
+    total = (x + 15 * y + 3 * z).clamp(min=TINY**2)
+    u = 13 * L * (4 * x / total - WHITE_U)
+    v = 13 * L * (9 * y / total - WHITE_V)
+    return torch.stack([L, u, v], -3)
+
+
+def luv_to_xyz(luv: Tensor) -> Tensor:
+    """CIE Luv to CIE XYZ; chromaticities that no eye sees are drawn to the visible."""
+    L, u, v = luv.unbind(-3)  # 3 times (..., H, W)
+    y = _from_lightness((L + 16) / 116)
+    u_prime = u / (13 * L.clamp(min=L_MIN)) + WHITE_U
+    v_prime = (v / (13 * L.clamp(min=L_MIN)) + WHITE_V).clamp(min=V_PRIME_MIN)
+    x = y * 9 * u_prime / (4 * v_prime)
+    z = y * (12 - 3 * u_prime - 20 * v_prime) / (4 * v_prime)
+    return torch.stack([x, y, z], -3)
+
+
+# ------------------------------------------------------------------------------- YUV
+
+
+@conversion
+def rgb_to_yuv(rgb: Tensor) -> Tensor:
+    """Convert sRGB to the YUV of analogue television.
+
+    Args:
+        rgb: (..., 3, H, W) float, sRGB in [0, 1].
+
+    Returns:
+        (..., 3, H, W): Y in [0, 1], U in [-0.436, 0.436], V in [-0.615, 0.615].
+
+    Reference:
+        BT.601 luma; the scales of U and V as Poynton and scikit-image.
+
+    Example:
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+        >>> [round(v, 3) for v in rgb_to_yuv(red).flatten().tolist()]
+        [0.299, -0.147, 0.615]
+    """
+    R, _, B = rgb.unbind(-3)  # 3 times (..., H, W)
+    Y = luma(rgb).squeeze(-3)
+    return torch.stack([Y, U_SCALE * (B - Y), V_SCALE * (R - Y)], -3)
+
+
+@conversion
+def yuv_to_rgb(yuv: Tensor, clip: bool = True) -> Tensor:
+    """Convert YUV to sRGB.
+
+    Args:
+        yuv: (..., 3, H, W) float: Y in [0, 1], U in [-0.436, 0.436], V in
+            [-0.615, 0.615].
+        clip: Whether colours that no display shows are clipped to [0, 1].
+
+    Returns:
+        (..., 3, H, W) sRGB, in [0, 1] if clipped.
+
+    Example:
+        >>> yuv_to_rgb(torch.tensor([0.5, 0.0, 0.0]).view(3, 1, 1)).flatten()
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+    Y, U, V = yuv.unbind(-3)  # 3 times (..., H, W)
+    R = Y + V / V_SCALE
+    B = Y + U / U_SCALE
+    G = (Y - LUMA_R * R - LUMA_B * B) / LUMA_G
+    rgb = torch.stack([R, G, B], -3)
+    return rgb.clamp(0, 1) if clip else rgb
+
+
+@conversion
+def luma(rgb: Tensor) -> Tensor:
+    """Gray by BT.601, the gray of most image software; not the L of Lab.
+
+    Args:
+        rgb: (..., 3, H, W) float, sRGB in [0, 1].
+
+    Returns:
+        (..., 1, H, W) in [0, 1].
+
+    Example:
+        >>> luma(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1))
+        tensor([[[0.2990]]])
+    """
+    R, G, B = rgb.unbind(-3)  # 3 times (..., H, W)
+    return (LUMA_R * R + LUMA_G * G + LUMA_B * B).unsqueeze(-3)
+
+
+# ------------------------------------------------------------------------------- HSV
+
+
+@conversion
+def rgb_to_hsv(rgb: Tensor) -> Tensor:
+    """Convert sRGB to hue, saturation and value.
+
+    Args:
+        rgb: (..., 3, H, W) float, sRGB in [0, 1].
+
+    Returns:
+        (..., 3, H, W) in [0, 1]; hue in turns, red at 0. A gray has hue 0, and the
+        gradient of its hue is 0.
+
+    Example:
+        >>> green = torch.tensor([0.0, 0.5, 0.0]).view(3, 1, 1)
+        >>> [round(v, 3) for v in rgb_to_hsv(green).flatten().tolist()]
+        [0.333, 1.0, 0.5]
+    """
+    R, G, B = rgb.unbind(-3)  # 3 times (..., H, W)
+    value, spread = rgb.amax(-3), rgb.amax(-3) - rgb.amin(-3)
+    safe = spread.clamp(min=TINY)
+    sixths = torch.where(value == G, 2 + (B - R) / safe, (G - B) / safe)
+    sixths = torch.where(value == B, 4 + (R - G) / safe, sixths)
+    hue = torch.where(spread > TINY, (sixths / 6) % 1, 0)
+    return torch.stack([hue, spread / value.clamp(min=TINY), value], -3)
+
+
+@conversion
+def hsv_to_rgb(hsv: Tensor) -> Tensor:
+    """Convert hue, saturation and value to sRGB.
+
+    Args:
+        hsv: (..., 3, H, W) float in [0, 1]; hue in turns, taken modulo 1.
+
+    Returns:
+        (..., 3, H, W) sRGB in [0, 1].
+
+    Example:
+        >>> hsv_to_rgb(torch.tensor([0.0, 1.0, 0.5]).view(3, 1, 1)).flatten()
+        tensor([0.5000, 0.0000, 0.0000])
+    """
+    hue, saturation, value = hsv.unbind(-3)  # 3 times (..., H, W)
+    away = [(6 * hue + start) % 6 for start in (5, 3, 1)]  # from R's, G's, B's dark end
+    dark = [torch.minimum(a, 4 - a).clamp(0, 1) for a in away]
+    return torch.stack([value * (1 - saturation * d) for d in dark], -3)
+
+
+# ------------------------------------------------------------------ The network's scale
+
+
+def normalize_lab(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """Split Lab into what the network sees and what it predicts, in [-1, 1].
+
+    Args:
+        lab: (..., 3, H, W) float: L in [0, 100], a and b in Lab units.
+
+    Returns:
+        `L_unit`, (..., 1, H, W), L / 50 - 1; and `ab_unit`, (..., 2, H, W), ab / 128,
+        which stays within 0.85 for every sRGB colour.
+
+    Reference:
+        Section 4.2 of the paper for ab; it leaves the scale of L open.
+
+    Example:
+        >>> lab = torch.tensor([75.0, 64.0, -32.0]).view(3, 1, 1)
+        >>> L_unit, ab_unit = normalize_lab(lab)
+        >>> L_unit.item(), ab_unit.flatten().tolist()
+        (0.5, [0.5, -0.25])
+    """
+    check_image(lab)
+    L, ab = lab[..., :1, :, :], lab[..., 1:, :, :]  # (..., 1, H, W), (..., 2, H, W)
+    return L / L_SCALE - 1, ab / AB_SCALE
+
+
+def denormalize_lab(L_unit: Tensor, ab_unit: Tensor) -> Tensor:
+    """Put Lab together again: the inverse of `normalize_lab`.
+
+    Args:
+        L_unit: (..., 1, H, W) float in [-1, 1].
+        ab_unit: (..., 2, H, W) float in [-1, 1].
+
+    Returns:
+        `lab`, (..., 3, H, W): L in [0, 100], a and b in Lab units.
+
+    Example:
+        >>> denormalize_lab(torch.zeros(1, 1, 1), torch.ones(2, 1, 1)).flatten()
+        tensor([ 50., 128., 128.])
+    """
+    check_image(L_unit, 1)
+    check_image(ab_unit, 2)
+    return torch.cat([(L_unit + 1) * L_SCALE, ab_unit * AB_SCALE], -3)
+
+
+def gray_from_L(L_unit: Tensor) -> Tensor:  # noqa: N802  # L is the field's own name
+    """Make the gray image that the backbones see, from lightness alone.
+
+    Args:
+        L_unit: (..., 1, H, W) float in [-1, 1].
+
+    Returns:
+        L / 100, (..., 1, H, W) in [0, 1].
+
+    Reference:
+        Section 4.2: "the light intensity layer is converted into three layers".
+
+    Example:
+        >>> gray_from_L(torch.zeros(1, 1, 1)).item()
+        0.5
+    """
+    check_image(L_unit, 1)
+    return (L_unit + 1) / 2
+
+
+def images_to_float(images_uint8: Tensor) -> Tensor:
+    """Turn stored photographs into `rgb`: the one way in for integers.
+
+    Args:
+        images_uint8: (..., H, W, 3) uint8, sRGB in 0..255.
+
+    Returns:
+        `rgb`, (..., 3, H, W) float32 in [0, 1].
+
+    Raises:
+        TypeError: If the images are not uint8.
+        ValueError: If the last dimension is not RGB.
+
+    Example:
+        >>> images_to_float(torch.full((2, 4, 5, 3), 255, dtype=torch.uint8)).shape
+        torch.Size([2, 3, 4, 5])
+    """
+    if images_uint8.dtype != torch.uint8:
+        raise TypeError(f"found images of {images_uint8.dtype}, expected torch.uint8")
+    if images_uint8.ndim < 3 or images_uint8.shape[-1] != 3:
+        raise ValueError(
+            f"found images of shape {tuple(images_uint8.shape)}, expected "
+            "(..., H, W, 3): the channels go last in a stored photograph"
+        )
+    return images_uint8.movedim(-1, -3).contiguous().float() / 255  # (..., 3, H, W)

@@ -1,0 +1,542 @@
+"""How good a colouring is: scores of each photograph, and what they say together.
+
+Everything is computed from the two pictures a viewer would see: RGB in [0, 1], out of
+gamut colours clipped. Scores are per photograph; `summarize` puts them together in
+two ways that must not be confused:
+
+- the mean and the median of the photographs' scores;
+- the pooled value, as if all pixels belonged to one photograph: the root of the mean
+  MSE, the PSNR of the mean MSE. It differs from the mean of the roots and of the PSNRs.
+
+References:
+    Wang, Bovik, Sheikh & Simoncelli (2004), SSIM.
+    Sharma, Wu & Dalal (2005), CIEDE2000 with its test data.
+    Hasler & Süsstrunk (2003), colourfulness.
+    Efron & Tibshirani (1993), the percentile bootstrap.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import exp, pi, radians
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from colorlib.color import AB_SCALE, check_image, rgb_to_lab, widen
+
+Floats = NDArray[np.float64]
+
+SSIM_WINDOW = 11  # pixels; with SSIM_SIGMA, K1 and K2 as Wang et al., Sec. III-C
+SSIM_SIGMA = 1.5  # pixels
+SSIM_C1 = 0.01**2  # (K1 x data range)^2, and the data range is 1
+SSIM_C2 = 0.03**2  # (K2 x data range)^2
+
+BOOTSTRAP_BLOCK = 2**20  # values drawn at a time: 8 MB
+
+
+# ------------------------------------------------------------------- what is measured
+
+
+def _same(mean: Floats) -> Floats:
+    """The pooled value is the mean itself."""
+    return mean
+
+
+def _psnr_from_mse(mse: Floats) -> Floats:
+    """Peak 1: -10 log10(MSE), infinite where there is no error."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(-10 * np.log10(mse))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a score beside its value.
+
+    Attributes:
+        name: Its key in `score_images`.
+        label: For a table or an axis.
+        unit: Empty for a pure number.
+        higher_is_better: None where it depends on the true photograph.
+        pooled_over: The score that is averaged over photographs for the pooled value.
+        from_mean: Turns that average into this metric.
+    """
+
+    name: str
+    label: str
+    unit: str
+    higher_is_better: bool | None
+    pooled_over: str
+    from_mean: Callable[[Floats], Floats] = _same
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("mse_ab_unit", "MSE ab/128", "", False, "mse_ab_unit"),
+        Metric("rmse_ab_unit", "RMSE ab/128", "", False, "mse_ab_unit", np.sqrt),
+        Metric(
+            "rmse_ab", "RMSE ab", "Lab units", False, "mse_ab_unit",
+            lambda mse: AB_SCALE * np.sqrt(mse),
+        ),
+        Metric("mae_ab", "MAE ab", "Lab units", False, "mae_ab"),
+        Metric("mse_rgb", "MSE RGB", "", False, "mse_rgb"),
+        Metric("psnr_rgb", "PSNR RGB", "dB", True, "mse_rgb", _psnr_from_mse),
+        Metric("ssim_rgb", "SSIM RGB", "", True, "ssim_rgb"),
+        Metric("ciede2000", "CIEDE2000", "", False, "ciede2000"),
+        Metric("colourfulness", "Colourfulness", "", None, "colourfulness"),
+        Metric(
+            "colourfulness_true", "Colourfulness of the truth", "", None,
+            "colourfulness_true",
+        ),
+        Metric("loss_eq1", "Loss of Eq. 1", "", False, "loss_eq1"),
+        Metric("out_of_gamut", "Pixels out of gamut", "", False, "out_of_gamut"),
+    )
+}  # fmt: skip
+
+
+# ----------------------------------------------------------- scores of each photograph
+
+
+def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
+    """Score photographs against the truth, as displayed: both clipped to [0, 1].
+
+    Args:
+        pred_rgb: (N, 3, H, W) float sRGB, at least 11 pixels high and wide.
+        true_rgb: The true photographs, alike.
+
+    Returns:
+        For each of `METRICS` a tensor (N,), without gradient.
+        `mse_ab_unit`, `rmse_ab_unit`: error of ab / 128 over pixels and channels;
+        `rmse_ab`, `mae_ab`: the same in Lab units;
+        `mse_rgb`, `psnr_rgb`: error of RGB in [0, 1], and in dB with peak 1, which is
+        infinite for identical photographs;
+        `ssim_rgb`, `ciede2000`, `colourfulness`: see the functions of these names;
+        `colourfulness_true`: that of the true photograph.
+
+    Raises:
+        TypeError: If the photographs are not float tensors.
+        ValueError: If the shapes are not alike, or too small for SSIM.
+
+    Reference:
+        Section 5.3 of the paper, which names MSE, MAE, PSNR and SSIM without units.
+
+    Example:
+        >>> true_rgb = torch.full((1, 3, 16, 16), 0.5)
+        >>> scores = score_images(true_rgb + 0.1, true_rgb)
+        >>> round(scores["psnr_rgb"].item(), 2)
+        20.0
+    """
+    _check_photographs(pred_rgb, true_rgb)
+    with torch.no_grad():
+        pred, true = widen(pred_rgb).clamp(0, 1), widen(true_rgb).clamp(0, 1)
+        pred_lab, true_lab = rgb_to_lab(pred), rgb_to_lab(true)
+        error_ab = pred_lab[:, 1:] - true_lab[:, 1:]  # (N, 2, H, W)
+        mse_ab_unit = (error_ab / AB_SCALE).square().mean((1, 2, 3))  # (N,)
+        mse_rgb = (pred - true).square().mean((1, 2, 3))  # (N,)
+        return {
+            "mse_ab_unit": mse_ab_unit,
+            "rmse_ab_unit": mse_ab_unit.sqrt(),
+            "rmse_ab": AB_SCALE * mse_ab_unit.sqrt(),
+            "mae_ab": error_ab.abs().mean((1, 2, 3)),
+            "mse_rgb": mse_rgb,
+            "psnr_rgb": -10 * mse_rgb.log10(),
+            "ssim_rgb": ssim(pred, true),
+            "ciede2000": ciede2000(pred_lab, true_lab).mean((1, 2)),
+            "colourfulness": colourfulness(pred),
+            "colourfulness_true": colourfulness(true),
+        }
+
+
+def ssim(pred_rgb: Tensor, true_rgb: Tensor) -> Tensor:
+    """Structural similarity: do light, contrast and structure agree nearby?
+
+    Args:
+        pred_rgb: (N, 3, H, W) float sRGB in [0, 1], at least 11 pixels high and wide.
+        true_rgb: The true photographs, alike.
+
+    Returns:
+        (N,) in [-1, 1], 1 for identical photographs: the mean over the channels and
+        over the positions where the whole 11x11 window fits.
+
+    Raises:
+        TypeError: If the photographs are not float tensors.
+        ValueError: If the shapes are not alike, or smaller than the window.
+
+    Reference:
+        Wang et al. (2004), Eq. 13, with their Gaussian window and constants.
+
+    Example:
+        >>> rgb = torch.rand(2, 3, 16, 16)
+        >>> ssim(rgb, rgb)
+        tensor([1., 1.])
+    """
+    _check_photographs(pred_rgb, true_rgb)
+    x, y = widen(pred_rgb), widen(true_rgb)
+    mean_x, mean_y = _blur(x), _blur(y)  # (N, 3, H - 10, W - 10), as all below
+    var_x = _blur(x * x) - mean_x**2
+    var_y = _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
+    light = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
+    structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
+    return (light * structure).mean((1, 2, 3))
+
+
+def _blur(image: Tensor) -> Tensor:
+    """Gaussian mean of each 11x11 window, by sums: no autocast and no TF32."""
+    offsets = range(-(SSIM_WINDOW // 2), SSIM_WINDOW // 2 + 1)
+    weights = [exp(-((offset / SSIM_SIGMA) ** 2) / 2) for offset in offsets]
+    for axis in (-2, -1):
+        shifted = image.unfold(axis, SSIM_WINDOW, 1).unbind(-1)  # 11 views
+        terms = (w * view for w, view in zip(weights, shifted, strict=True))
+        image = sum(terms, start=image.new_zeros(())) / sum(weights)
+    return image
+
+
+def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
+    """Colour difference as seen: about 1 is just noticeable, side by side.
+
+    Args:
+        pred_lab: (..., 3, H, W) float, CIE Lab.
+        true_lab: The true colours, alike.
+
+    Returns:
+        (..., H, W), 0 for equal colours. Not meant for training: the formula jumps
+        where two hues are opposite.
+
+    Raises:
+        TypeError: If the images are not float tensors.
+        ValueError: If they are not (..., 3, H, W).
+
+    Reference:
+        Sharma, Wu & Dalal (2005), Eq. 2-22, with k_L = k_C = k_H = 1.
+
+    Example:
+        >>> lab = torch.tensor([[50.0, 50], [2.6772, 0], [-79.7751, -82.7485]])
+        >>> ciede2000(lab[:, None, :1], lab[:, None, 1:])
+        tensor([[2.0425]])
+    """
+    check_image(pred_lab)
+    check_image(true_lab)
+    pred, true = widen(pred_lab), widen(true_lab)
+    chroma = (torch.hypot(*_ab(pred)) + torch.hypot(*_ab(true))) / 2  # (..., H, W)
+    stretch = 1.5 - _vivid(chroma) / 2  # of a: grays are told apart more finely
+    L1, C1, h1 = _cylindrical(pred, stretch)
+    L2, C2, h2 = _cylindrical(true, stretch)
+    L, C = (L1 + L2) / 2, (C1 + C2) / 2
+    turn, h = _hues(h1, h2, gray=C1 * C2 == 0)
+    lightness = (L - 50) ** 2
+    dL = (L2 - L1) / (1 + 0.015 * lightness / (20 + lightness).sqrt())
+    dC = (C2 - C1) / (1 + 0.045 * C)
+    dH = 2 * (C1 * C2).sqrt() * torch.sin(turn / 2) / (1 + 0.015 * C * _hue_weight(h))
+    blue = torch.exp(-(((h - radians(275)) / radians(25)) ** 2))
+    rotation = -2 * _vivid(C) * torch.sin(radians(60) * blue)
+    return (dL**2 + dC**2 + dH**2 + rotation * dC * dH).clamp(min=0).sqrt()
+
+
+def _ab(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """The two chroma channels, (..., H, W) each."""
+    _, a, b = lab.unbind(-3)
+    return a, b
+
+
+def _cylindrical(lab: Tensor, stretch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lightness, chroma and hue in [0, 2 pi], once a is stretched."""
+    L, a, b = lab.unbind(-3)  # 3 times (..., H, W)
+    return L, torch.hypot(stretch * a, b), torch.atan2(b, stretch * a) % (2 * pi)
+
+
+def _vivid(chroma: Tensor) -> Tensor:
+    """CIEDE2000's measure of chroma, from 0 for gray to 1 for vivid colours."""
+    return (chroma**7 / (chroma**7 + 25.0**7)).sqrt()
+
+
+def _hue_weight(h: Tensor) -> Tensor:
+    """How finely the eye tells hues apart: T, Eq. 15."""
+    return (
+        1
+        - 0.17 * torch.cos(h - radians(30))
+        + 0.24 * torch.cos(2 * h)
+        + 0.32 * torch.cos(3 * h + radians(6))
+        - 0.20 * torch.cos(4 * h - radians(63))
+    )
+
+
+def _hues(h1: Tensor, h2: Tensor, gray: Tensor) -> tuple[Tensor, Tensor]:
+    """The turn between two hues the short way round, and the hue half way."""
+    turn = h2 - h1
+    far = turn.abs() > pi
+    turn = torch.where(far, turn - 2 * pi * turn.sign(), turn)
+    middle = torch.where(far, (h1 + h2) / 2 + pi, (h1 + h2) / 2) % (2 * pi)
+    return torch.where(gray, 0, turn), torch.where(gray, h1 + h2, middle)
+
+
+def colourfulness(rgb: Tensor) -> Tensor:
+    """How colourful a photograph looks: spread and strength of its opponent colours.
+
+    Args:
+        rgb: (..., 3, H, W) float sRGB in [0, 1].
+
+    Returns:
+        (...): 0 for a gray photograph, about 15 slightly, 45 averagely and 109
+        extremely colourful, on the 0..255 scale of the publication.
+
+    Raises:
+        TypeError: If the photographs are not float tensors.
+        ValueError: If they are not (..., 3, H, W).
+
+    Reference:
+        Hasler & Süsstrunk (2003), their third measure, of signed differences.
+
+    Example:
+        >>> colourfulness(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1))
+        tensor([85.5296])
+    """
+    check_image(rgb)
+    R, G, B = (255 * widen(rgb)).flatten(-2).unbind(-2)  # 3 times (..., H W)
+    red_green, yellow_blue = R - G, (R + G) / 2 - B
+    spread = torch.hypot(_std(red_green), _std(yellow_blue))
+    strength = torch.hypot(red_green.mean(-1), yellow_blue.mean(-1))
+    return spread + 0.3 * strength
+
+
+def _std(values: Tensor) -> Tensor:
+    """Standard deviation of all pixels there are: no correction for a sample."""
+    return values.std(-1, correction=0)
+
+
+def _check_photographs(pred_rgb: Tensor, true_rgb: Tensor) -> None:
+    """Refuse pairs that differ in shape or are too small for the window of SSIM."""
+    check_image(pred_rgb)
+    check_image(true_rgb)
+    pred, true = tuple(pred_rgb.shape), tuple(true_rgb.shape)
+    if pred != true or len(pred) != 4:
+        raise ValueError(
+            f"found predictions of shape {pred} and photographs of shape {true}, "
+            "expected both (N, 3, H, W), alike"
+        )
+    if min(pred[-2:]) < SSIM_WINDOW:
+        raise ValueError(
+            f"found photographs of {pred[-2]}x{pred[-1]} pixels, expected at least "
+            f"{SSIM_WINDOW}x{SSIM_WINDOW}, the window of SSIM: score larger ones"
+        )
+
+
+# --------------------------------------------------------- what the scores say together
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One score over many photographs, ready for `dataclasses.asdict` and JSON.
+
+    Attributes:
+        mean: Of the finite scores.
+        median: Of all scores.
+        pooled: As if all pixels belonged to one photograph, see `METRICS`.
+        ci_low: Lower end of the bootstrap interval of `mean`.
+        ci_high: Upper end.
+        n: Photographs.
+        n_infinite: How many of them scored infinity and are left out of the mean and
+            its interval: a PSNR without any error. If all did, every value is inf.
+    """
+
+    mean: float
+    median: float
+    pooled: float
+    ci_low: float
+    ci_high: float
+    n: int
+    n_infinite: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean difference of paired scores, a minus b, with its bootstrap interval.
+
+    Attributes:
+        mean: Of the differences.
+        ci_low: Lower end of the interval; no difference is shown if it spans 0.
+        ci_high: Upper end.
+        n: Pairs compared.
+    """
+
+    mean: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+def summarize(
+    scores: Mapping[str, Tensor | ArrayLike],
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Summary]:
+    """Put the scores of many photographs of one size together.
+
+    Args:
+        scores: For each name of `METRICS` the scores (N,) of the same photographs.
+        confidence: Of the interval, between 0 and 1.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap; every metric resamples the same photographs.
+
+    Returns:
+        A `Summary` for each name, in the same order.
+
+    Raises:
+        ValueError: If a name is unknown, a score is missing that another one is pooled
+            over, or scores are NaN, empty or not (N,).
+
+    Example:
+        >>> summary = summarize({"mse_rgb": [0.01, 0.03], "psnr_rgb": [20.0, 15.2]})
+        >>> summary["psnr_rgb"].mean, round(summary["psnr_rgb"].pooled, 2)
+        (17.6, 16.99)
+    """
+    missing = set(scores) - set(METRICS)
+    if missing:
+        raise ValueError(f"found unknown scores {missing}, expected {list(METRICS)}")
+    values = {name: _values(name, given) for name, given in scores.items()}
+    return {
+        name: _summary(METRICS[name], values, confidence, resamples, seed)
+        for name in values
+    }
+
+
+def _summary(
+    metric: Metric,
+    values: Mapping[str, Floats],
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Summary:
+    """The summary of one metric."""
+    if metric.pooled_over not in values:
+        raise ValueError(
+            f"found {metric.name} without {metric.pooled_over}, over which it is "
+            "pooled: pass both"
+        )
+    scores = values[metric.name]
+    finite = scores[np.isfinite(scores)]
+    interval = (np.inf, np.inf)
+    if finite.size:
+        interval = bootstrap_interval(finite, confidence, resamples, seed)
+    return Summary(
+        mean=float(finite.mean()) if finite.size else np.inf,
+        median=float(np.median(scores)),
+        pooled=float(metric.from_mean(values[metric.pooled_over].mean())),
+        ci_low=interval[0],
+        ci_high=interval[1],
+        n=scores.size,
+        n_infinite=scores.size - finite.size,
+    )
+
+
+def bootstrap_interval(
+    values: Tensor | ArrayLike,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """How far the mean could lie had other photographs been drawn.
+
+    Draws as many photographs as there are, with replacement, takes their mean, again
+    and again: the interval holds the middle 95 % of these means. The interval of an
+    increasing function of the mean, such as a root, is the function of its ends.
+
+    Args:
+        values: (N,) finite scores, one a photograph.
+        confidence: Of the interval, between 0 and 1.
+        resamples: How often to draw.
+        seed: Of the drawing.
+
+    Returns:
+        The two ends, in the unit of the values.
+
+    Raises:
+        ValueError: If the values are not finite, empty or not (N,).
+
+    Reference:
+        Efron & Tibshirani (1993), Chapter 13: the percentile interval.
+
+    Example:
+        >>> low, high = bootstrap_interval(np.arange(100.0))
+        >>> 43 < low < 46 < 53 < high < 56
+        True
+    """
+    array = _values("values", values)
+    if not np.isfinite(array).all():
+        raise ValueError("found infinite values, expected finite ones: leave them out")
+    rng = np.random.default_rng(seed)
+    means = [array[rows].mean(1) for rows in _draws(array.size, resamples, rng)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _draws(
+    count: int, resamples: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Rows of `count` photographs drawn with replacement, in blocks of bounded size."""
+    block = max(1, BOOTSTRAP_BLOCK // count)
+    for start in range(0, resamples, block):
+        yield rng.integers(count, size=(min(block, resamples - start), count))
+
+
+def paired_bootstrap(
+    a: Tensor | ArrayLike,
+    b: Tensor | ArrayLike,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Difference:
+    """Compare two models on the same photographs: the mean of a - b.
+
+    What makes a photograph hard is the same for both models and drops out of the
+    differences: the interval is far narrower than that of two means.
+
+    Args:
+        a: (N,) scores of one model.
+        b: (N,) scores of the other, of the same photographs in the same order.
+        confidence: Of the interval, between 0 and 1.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Returns:
+        The mean difference and its interval, over the pairs with two finite scores.
+
+    Raises:
+        ValueError: If the scores do not pair up, are NaN, empty or not (N,), or no
+            pair is finite.
+
+    Example:
+        >>> paired_bootstrap([3.0, 5.0, 7.0], [2.0, 4.0, 6.0])
+        Difference(mean=1.0, ci_low=1.0, ci_high=1.0, n=3)
+    """
+    left, right = _values("a", a), _values("b", b)
+    if left.size != right.size:
+        raise ValueError(
+            f"found {left.size} and {right.size} scores, expected as many: "
+            "pair scores of the same photographs"
+        )
+    finite = np.isfinite(left) & np.isfinite(right)
+    differences = left[finite] - right[finite]
+    low, high = bootstrap_interval(differences, confidence, resamples, seed)
+    return Difference(float(differences.mean()), low, high, differences.size)
+
+
+def _values(name: str, scores: Tensor | ArrayLike) -> Floats:
+    """Scores as (N,) float64 on the CPU; refuse what no mean can be taken of."""
+    if isinstance(scores, Tensor):
+        scores = scores.detach().double().cpu().numpy()
+    array = np.asarray(scores, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"found {name} of shape {array.shape}, expected (N,): one a photograph"
+        )
+    if np.isnan(array).any():
+        raise ValueError(
+            f"found {np.isnan(array).sum()} NaN among {array.size} scores of {name}, "
+            "expected numbers: the model has diverged"
+        )
+    return array
