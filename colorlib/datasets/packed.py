@@ -1,0 +1,308 @@
+"""The packed cache: every photograph decoded once, at one size, in one mapped file.
+
+A cache appears whole or not at all: it is made in a folder of its own, synchronised
+to the disk, and renamed. Of several processes that want the same cache one makes it
+while the others wait.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from colorlib.color import images_to_float, rgb_to_lab
+from colorlib.datasets.sources import Reading, Source
+from colorlib.errors import UserError
+
+FORMAT_VERSION = 1  # raise it when the same photographs would be packed otherwise
+GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
+IMAGES_FILE = "images.u8"
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a packed cache holds, and what was left out of it.
+
+    Attributes:
+        format_version: Of the cache.
+        source: `lfw`, `scenes`, ...
+        fingerprint: Of the folder or archive it was read from.
+        size: Side of the images, pixels.
+        ids: Of the kept photographs, in order.
+        groups: Their persons, classes or folders.
+        sha256s: Hashes of their files.
+        grayscale: Ids of those dropped because they have no colour.
+        unreadable: Id -> reason, of those that could not be read.
+        upscaled: Ids of kept photographs that were smaller than `size`.
+        pixels_sha256: Hash of the packed images.
+    """
+
+    format_version: int
+    source: str
+    fingerprint: str
+    size: int
+    ids: list[str]
+    groups: list[str]
+    sha256s: list[str]
+    grayscale: list[str]
+    unreadable: dict[str, str]
+    upscaled: list[str]
+    pixels_sha256: str
+
+    @property
+    def kept_count(self) -> int:
+        """Number of photographs in the cache."""
+        return len(self.ids)
+
+    @property
+    def grayscale_count(self) -> int:
+        """Number of photographs dropped because they have no colour."""
+        return len(self.grayscale)
+
+    @property
+    def unreadable_count(self) -> int:
+        """Number of files that could not be read."""
+        return len(self.unreadable)
+
+    @cached_property
+    def manifest_hash(self) -> str:
+        """Which photographs at which size: the same from a folder and an archive."""
+        content = (self.format_version, self.source, self.size, self.ids, self.groups)
+        text = json.dumps([*content, self.sha256s])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class PackedImages:
+    """Photographs of one size, mapped from the cache.
+
+    Attributes:
+        images: (N, S, S, 3) uint8 sRGB, read-only.
+        manifest: What they are.
+    """
+
+    images: np.memmap[Any, np.dtype[np.uint8]]
+    manifest: Manifest
+
+    @property
+    def ids(self) -> list[str]:
+        """N names."""
+        return self.manifest.ids
+
+    @property
+    def groups(self) -> list[str]:
+        """N persons, classes or folders."""
+        return self.manifest.groups
+
+
+def pack(
+    source: Source, size: int, cache_root: Path, progress: bool | None = None
+) -> PackedImages:
+    """Decode a source once, or find what an earlier call packed.
+
+    Grayscale photographs are dropped and counted: training on them teaches gray.
+    Unreadable files are named and counted. Neither is fatal unless nothing is left.
+
+    Args:
+        source: Where the photographs come from.
+        size: Side S of the packed squares, pixels.
+        cache_root: The folder of caches.
+        progress: Whether to draw a progress bar; None to do so on a terminal.
+
+    Returns:
+        The packed photographs.
+
+    Raises:
+        UserError: If no photograph is left, or the cache cannot be written.
+
+    Example:
+        >>> from colorlib.datasets import open_source
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as cache:
+        ...     pack(open_source("scenes", count=3), 16, Path(cache)).images.shape
+        (3, 16, 16, 3)
+    """
+    key = hashlib.sha256(f"{FORMAT_VERSION} {source.fingerprint}".encode()).hexdigest()
+    folder = cache_root / "packed" / f"{source.name}-{size}-{key[:16]}"
+    if packed := _open(folder):
+        return packed
+    try:
+        with _only_one_process(folder.with_suffix(".lock")):
+            packed = _open(folder)
+            if packed is None:
+                _write(source, size, folder, progress)
+                packed = _open(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{folder}: the cache cannot be written: {reason}") from error
+    assert packed is not None
+    return packed
+
+
+def iterate_kept(
+    source: Source, manifest: Manifest, size: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Read the packed photographs again, at another size, in the manifest's order.
+
+    Args:
+        source: The source that was packed.
+        manifest: Of the packed cache.
+        size: Side S of the squares, pixels.
+
+    Yields:
+        (S, S, 3) uint8, one for each of the manifest's ids.
+
+    Raises:
+        UserError: If a photograph is gone or is not the one that was packed.
+    """
+    readings = source.read(size, frozenset(manifest.ids))
+    for name, sha256 in zip(manifest.ids, manifest.sha256s, strict=True):
+        reading = next(readings, None)
+        if reading is None or (reading.item.id, reading.sha256) != (name, sha256):
+            found = "another photograph" if reading else "nothing"
+            raise UserError(
+                f"{manifest.source}: found {found} in place of {name}, expected the "
+                "photographs that were packed; restore them, or prepare the data again"
+            )
+        assert reading.rgb is not None
+        yield reading.rgb
+
+
+def is_grayscale(rgb: NDArray[np.uint8]) -> bool:
+    """Whether an image has no colour to learn from: no |a| or |b| above 5.
+
+    Args:
+        rgb: (H, W, 3) uint8 sRGB.
+
+    Reference:
+        Zhang, Isola & Efros (2016), the mask of gray images in their training code.
+
+    Example:
+        >>> is_grayscale(np.full((2, 2, 3), 90, np.uint8))
+        True
+    """
+    for step in (8, 1):  # of almost every photograph a few pixels show the colour
+        some = torch.from_numpy(rgb[None, ::step, ::step].copy())
+        lab = rgb_to_lab(images_to_float(some))  # (1, 3, H / step, W / step)
+        if bool((lab[:, 1:].abs() > GRAY_AB).any()):
+            return False
+    return True
+
+
+@contextmanager
+def _only_one_process(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock; the system frees it at any death."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _open(folder: Path) -> PackedImages | None:
+    """Map a cache; None if there is none, or it is damaged."""
+    try:
+        text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
+        manifest = Manifest(**json.loads(text))
+        shape = (manifest.kept_count, manifest.size, manifest.size, 3)
+        if (folder / IMAGES_FILE).stat().st_size != np.prod(shape):
+            return None
+        images = np.memmap(folder / IMAGES_FILE, np.uint8, mode="r", shape=shape)
+    except (OSError, ValueError, TypeError):
+        return None
+    return PackedImages(images, manifest)
+
+
+def _write(source: Source, size: int, folder: Path, progress: bool | None) -> None:
+    """Make the cache beside its place, then rename it there."""
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    part.mkdir()
+    try:
+        with (part / IMAGES_FILE).open("wb") as file:
+            manifest = _pack_into(file, source, size, progress)
+            _synchronise(file)
+        with (part / MANIFEST_FILE).open("wb") as file:
+            file.write(json.dumps(asdict(manifest), indent=0).encode())
+            _synchronise(file)
+        shutil.rmtree(folder, ignore_errors=True)  # one that was found damaged
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _synchronise(file: BinaryIO) -> None:
+    """Make sure that what was written survives a crash of the machine."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _pack_into(
+    file: BinaryIO, source: Source, size: int, progress: bool | None
+) -> Manifest:
+    """Write the images that are kept one behind the other, and note the rest."""
+    kept: list[Reading] = []
+    grayscale: list[str] = []
+    unreadable: dict[str, str] = {}
+    pixels = hashlib.sha256()
+    for reading in _tracked(source, size, progress):
+        if reading.rgb is None:
+            unreadable[reading.item.id] = reading.fault
+        elif is_grayscale(reading.rgb):
+            grayscale.append(reading.item.id)
+        else:
+            content = reading.rgb.tobytes()
+            pixels.update(content)
+            file.write(content)
+            kept.append(replace(reading, rgb=None))
+    if not kept:
+        raise UserError(_nothing_kept(source.name, len(grayscale), unreadable))
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        source=source.name,
+        fingerprint=source.fingerprint,
+        size=size,
+        ids=[reading.item.id for reading in kept],
+        groups=[reading.item.group for reading in kept],
+        sha256s=[reading.sha256 for reading in kept],
+        grayscale=grayscale,
+        unreadable=unreadable,
+        upscaled=[reading.item.id for reading in kept if reading.upscaled],
+        pixels_sha256=pixels.hexdigest(),
+    )
+
+
+def _tracked(source: Source, size: int, progress: bool | None) -> Iterable[Reading]:
+    """Read a source, with a progress bar or without."""
+    console = Console(stderr=True)
+    return track(
+        source.read(size),
+        f"packing {source.name} at {size} px",
+        total=len(source.items),
+        console=console,
+        disable=not (console.is_terminal if progress is None else progress),
+    )
+
+
+def _nothing_kept(name: str, grayscale: int, unreadable: dict[str, str]) -> str:
+    """Why a source is refused, and what to do."""
+    first = next(iter(unreadable), None)
+    example = f", such as {first} ({unreadable[first]})" if first else ""
+    return (
+        f"{name}: found {grayscale} grayscale photographs and {len(unreadable)} "
+        f"unreadable files{example}, expected photographs in colour; "
+        "some copies of this data are grayscale: get the original"
+    )

@@ -1,0 +1,187 @@
+"""Named image files in a folder or in a tar archive, read in one pass.
+
+An archive is never unpacked: its members are read in memory, one after the other, so
+no path in it can reach the disk.
+"""
+
+import hashlib
+import os
+import stat
+import tarfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from lzma import LZMAError
+from pathlib import Path
+from typing import Protocol
+
+from colorlib.errors import UserError
+from colorlib.files import file_sha256
+from colorlib.photographs import PhotographError
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+ARCHIVE_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
+MAX_FILE_BYTES = 256 * 2**20  # one photograph; beyond it, something is wrong
+
+
+class Tree(Protocol):
+    """Image files with names."""
+
+    @property
+    def path(self) -> Path:
+        """Of the folder or archive."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes when the content changes."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the image files, `/` between folders, in reading order."""
+
+    def read(
+        self, wanted: Collection[str]
+    ) -> Iterator[tuple[str, bytes | PhotographError]]:
+        """The content of the wanted files in the order of `names`, or their fault."""
+
+
+def open_tree(path: Path) -> Tree:
+    """Open a folder or a tar archive of images.
+
+    Raises:
+        UserError: If the path is neither.
+    """
+    if path.is_dir():
+        return Folder(path)
+    if path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES):
+        return Archive(path)
+    expected = "a folder or an archive (" + ", ".join(ARCHIVE_SUFFIXES) + ")"
+    found = "a file of another kind" if path.exists() else "nothing"
+    raise UserError(f"{path}: found {found}, expected {expected}")
+
+
+class Folder:
+    """The image files below a folder; links to folders are not followed.
+
+    Its fingerprint is made of names, sizes and times of change: reading every file
+    of ImageNet only to see whether a cache still holds would cost more than the cache.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the image files relative to the folder, sorted."""
+        found = []
+        for folder, _, files in os.walk(self.path):
+            for file in files:
+                name = (Path(folder) / file).relative_to(self.path).as_posix()
+                if _is_image_name(name):
+                    found.append(name)
+        return sorted(found)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, sizes and times of change."""
+        digest = hashlib.sha256()
+        for name in self.names:
+            try:
+                status = (self.path / name).stat()
+                facts = f"{name!r} {status.st_size} {status.st_mtime_ns}\n"
+            except OSError:  # a broken link is named when it is read
+                facts = f"{name!r} missing\n"
+            digest.update(facts.encode())
+        return digest.hexdigest()
+
+    def read(
+        self, wanted: Collection[str]
+    ) -> Iterator[tuple[str, bytes | PhotographError]]:
+        """The content of the wanted files in the order of `names`, or their fault."""
+        for name in self.names:
+            if name in wanted:
+                yield name, self._content(name)
+
+    def _content(self, name: str) -> bytes | PhotographError:
+        """One file's bytes; opening a pipe would wait for ever, so it is not tried."""
+        path = self.path / name
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return PhotographError(name, "is not a file")
+            return _too_large(name, status.st_size) or path.read_bytes()
+        except OSError as error:
+            return PhotographError(name, f"cannot be read: {error.strerror}")
+
+
+class Archive:
+    """The image files of a tar archive, compressed or not, read from start to end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the archive, whatever its publisher's was."""
+        status = self.path.stat()
+        return _archive_sha256(self.path, status.st_size, status.st_mtime_ns)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the image files, in the order of the archive, each once."""
+        with self._damage_named():
+            return list(dict.fromkeys(member.name for _, member in self._members()))
+
+    def read(
+        self, wanted: Collection[str]
+    ) -> Iterator[tuple[str, bytes | PhotographError]]:
+        """The content of the wanted files in the order of `names`, or their fault."""
+        missing = set(wanted)
+        with self._damage_named():
+            for archive, member in self._members():
+                if member.name not in missing:
+                    continue
+                missing.remove(member.name)
+                fault = _too_large(member.name, member.size)
+                file = None if fault else archive.extractfile(member)
+                yield member.name, fault or (file.read() if file else b"")
+
+    def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+        """The archive's image files; links and devices are passed over."""
+        with tarfile.open(self.path, "r:*") as archive:
+            for member in archive:
+                if member.isreg() and _is_image_name(member.name):
+                    yield archive, member
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """Turn what a damaged archive raises into one line."""
+        try:
+            yield
+        except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
+            raise UserError(
+                f"{self.path}: found a damaged archive ({error}), "
+                "expected a whole one; fetch it again"
+            ) from error
+
+
+def _is_image_name(name: str) -> bool:
+    """Whether a name is that of a visible image file."""
+    path = Path(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _too_large(name: str, size: int) -> PhotographError | None:
+    """The fault of a file that no photograph needs."""
+    if size <= MAX_FILE_BYTES:
+        return None
+    return PhotographError(name, f"has {size:,} bytes, expected {MAX_FILE_BYTES:,}")
+
+
+@lru_cache(maxsize=16)
+def _archive_sha256(path: Path, size: int, changed: int) -> str:
+    """The hash of an archive, computed once as long as size and time stay."""
+    return file_sha256(path)
