@@ -1,0 +1,277 @@
+"""The command line: `colorlib data prepare | train | evaluate | colorize`.
+
+Everything heavy is imported inside the command that needs it, so that `--help`
+answers at once.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from colorlib.experiment import Unfinished
+    from colorlib.records import Record
+
+app = typer.Typer(
+    help="Automatic grayscale image colorization: the companion's command line.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Photographs: pack them.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+out = Console()
+err = Console(stderr=True)
+debug = False
+
+ProfileName = Annotated[
+    str, typer.Option("--profile", "-p", help="Name in profiles/, or a YAML file.")
+]
+DataRoot = Annotated[Path, typer.Option(help="Folder of archives and photographs.")]
+WeightsRoot = Annotated[
+    Path | None, typer.Option(help="Folder of the backbones' weight files.")
+]
+CacheRoot = Annotated[Path, typer.Option(help="Packed images and class scores.")]
+RunsRoot = Annotated[Path, typer.Option(help="Trained models and their records.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", "-m", help="Only this model of the profile.")
+]
+Dataset = Annotated[str | None, typer.Option(help="In place of the profile's.")]
+Count = Annotated[int | None, typer.Option(help="Photographs to use.")]
+Seed = Annotated[int | None, typer.Option(help="In place of the profile's.")]
+Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+
+DATA_ROOT = Path("data")
+CACHE_ROOT = Path("_build/cache")
+RUNS_ROOT = Path("_build/runs")
+
+
+@app.callback()
+def options(
+    show_traceback: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Automatic grayscale image colorization: the companion's command line."""
+    global debug
+    debug = show_traceback
+
+
+@data_app.command("prepare")
+def prepare(
+    profile: ProfileName = "quick",
+    data_root: DataRoot = DATA_ROOT,
+    cache_root: CacheRoot = CACHE_ROOT,
+    dataset: Dataset = None,
+    count: Count = None,
+    size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
+) -> None:
+    """Decode a profile's photographs once into a packed cache, and count them."""
+    from colorlib.preparation import Folders, prepare_data
+    from colorlib.profiles import load_profile
+
+    chosen = load_profile(profile, dataset=dataset, count=count, size=size)
+    folders = Folders(data_root, None, cache_root, RUNS_ROOT)
+    data = prepare_data(chosen, folders, out.print)
+    manifest = data.packed.manifest
+    out.print(
+        f"kept {manifest.kept_count}, grayscale dropped {manifest.grayscale_count}, "
+        f"unreadable {manifest.unreadable_count}"
+    )
+    for name, reason in manifest.unreadable.items():
+        out.print(f"  unreadable: {name}: {reason}", markup=False)
+    out.print(
+        f"train {len(data.train)}, validation {len(data.validation)}, "
+        f"test {len(data.split.test)} ({data.split.kind} split)"
+    )
+    out.print(f"manifest {manifest.manifest_hash[:12]}, split {data.split.hash[:12]}")
+
+
+@app.command()
+def train(
+    profile: ProfileName = "quick",
+    model: ModelName = None,
+    data_root: DataRoot = DATA_ROOT,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    runs_root: RunsRoot = RUNS_ROOT,
+    dataset: Dataset = None,
+    count: Count = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Passes over the data.")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Updates of the weights.")
+    ] = None,
+    max_time: Annotated[float | None, typer.Option(help="Minutes, each model.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")
+    ] = None,
+    accelerator: Accelerator = None,
+    devices: Annotated[str | None, typer.Option(help="A number, or auto.")] = None,
+    seed: Seed = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted training.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard an interrupted training.")
+    ] = False,
+) -> None:
+    """Train, evaluate and record the models of a profile; done ones are only read."""
+    from colorlib.experiment import run_model
+    from colorlib.preparation import Folders
+    from colorlib.profiles import load_profile
+
+    chosen = load_profile(
+        profile,
+        dataset=dataset,
+        count=count,
+        max_epochs=max_epochs,
+        max_steps=max_steps,
+        max_minutes=max_time,
+        precision=precision,
+        accelerator=accelerator,
+        devices=devices,
+        seed=seed,
+        models=None if model is None else (model,),
+    )
+    unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
+    folders = Folders(data_root, weights_root, cache_root, runs_root)
+    for name in chosen.models:
+        record = run_model(
+            chosen,
+            name,
+            folders,
+            unfinished=unfinished,
+            progress=out.is_terminal,
+            say=_say,
+        )
+        show_scores(record)
+        _say(f"record: {folders.runs / name / 'record.json'}")
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[Path, typer.Argument(help="A model.safetensors of `train`.")],
+    profile: ProfileName = "quick",
+    data_root: DataRoot = DATA_ROOT,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    dataset: Dataset = None,
+    count: Count = None,
+    seed: Seed = None,
+    accelerator: Accelerator = None,
+) -> None:
+    """Score a trained model and the trivial baselines on a profile's test part."""
+    from colorlib.experiment import evaluate_weights
+    from colorlib.preparation import Folders
+    from colorlib.profiles import load_profile
+
+    chosen = load_profile(
+        profile, dataset=dataset, count=count, seed=seed, accelerator=accelerator
+    )
+    folders = Folders(data_root, weights_root, cache_root, RUNS_ROOT)
+    scores = evaluate_weights(chosen, weights, folders, say=_say)
+    out.print(scores_table(scores, f"{weights.parent.name} on {chosen.dataset}"))
+
+
+@app.command()
+def colorize(
+    photographs: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    weights: Annotated[Path, typer.Option("--weights", "-w", help="A trained model.")],
+    to: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write to.")
+    ] = None,
+    weights_root: WeightsRoot = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    force: Annotated[bool, typer.Option(help="Overwrite what is there.")] = False,
+) -> None:
+    """Colour photographs of any size; a folder is searched for pictures.
+
+    The results are written beside the photographs, as NAME.coloured.SUFFIX, or to the
+    folder given with --out. What cannot be coloured is named and does not stop the
+    rest.
+    """
+    from colorlib.colorize import Colorizer, colorize_file, plan_outputs
+    from colorlib.preparation import torch_device
+
+    jobs = plan_outputs(photographs, to)
+    colorizer = Colorizer.load(weights, weights_root, torch_device(accelerator))
+    failed = 0
+    quiet = len(jobs) < 3 or not out.is_terminal
+    for source, target in track(jobs, "colouring", console=out, disable=quiet):
+        try:
+            colorize_file(colorizer, source, target, overwrite=force)
+            _say(f"{source} -> {target}")
+        except ValueError as error:
+            failed += 1
+            _complain(error)
+    if failed:
+        _complain(f"{failed} of {len(jobs)} photographs were not coloured")
+        raise typer.Exit(1)
+
+
+def show_scores(record: "Record") -> None:
+    """Print a record's scores: the model beside the trivial predictions."""
+    summaries = {
+        method: {metric: summary.mean for metric, summary in metrics.items()}
+        for method, metrics in record.scores.items()
+    }
+    out.print(scores_table(summaries, record.name))
+
+
+def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:
+    """Means over the test photographs, a method a row, a metric a column."""
+    from colorlib.metrics import METRICS
+
+    shown = ["rmse_ab_unit", "psnr_rgb", "ssim_rgb", "ciede2000", "colourfulness"]
+    table = Table(title=title, caption="means over the test photographs")
+    table.add_column("method")
+    for name in shown:
+        metric = METRICS[name]
+        arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
+        unit = f" [{metric.unit}]" if metric.unit else ""
+        table.add_column(f"{metric.label}{arrow}{unit}".replace("[", r"\["))
+    for method, values in scores.items():
+        table.add_row(method, *(f"{values[name]:.4g}" for name in shown))
+    return table
+
+
+def main() -> None:
+    """Run the command line; an error is one line, and a non-zero exit status."""
+    with _errors_in_one_line():
+        app()
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Turn what a user can mend into one line; `--debug` shows the traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _complain("interrupted; run again with --resume to go on")
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError) as error:
+        if debug:
+            raise
+        _complain(error)
+        sys.exit(1)
+
+
+def _say(line: Any) -> None:
+    """A line of progress."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _complain(error: Any) -> None:
+    """One line on standard error, whatever the error's own line breaks."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    err.print(f"colorlib: {line}", markup=False, highlight=False, soft_wrap=True)

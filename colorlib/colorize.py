@@ -1,0 +1,257 @@
+"""A photograph of any size in, the same photograph in colour out.
+
+The network sees a small gray copy. Chroma has little detail, so what it predicts is
+enlarged to the photograph's own grid and joined with the photograph's own lightness:
+nothing of its sharpness is lost.
+
+Reference:
+    Section 4.3 of the paper: the predicted a and b are added to the input's L.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from colorlib.backbones import Backbone, load_backbone, scores_of_images
+from colorlib.color import (
+    denormalize_lab,
+    gray_from_L,
+    images_to_float,
+    lab_to_rgb,
+    normalize_lab,
+    rgb_to_lab,
+)
+from colorlib.errors import UserError
+from colorlib.model import ColorizationModel, load_model
+from colorlib.photographs import (
+    Photograph,
+    fit_square,
+    read_photograph,
+    write_photograph,
+)
+
+Pixels = NDArray[np.uint8]
+
+PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+MARK = ".coloured"  # in the name of a result, so that it is not coloured again
+STRIP_ROWS = 256  # rows joined at a time: memory stays bounded whatever the photograph
+
+
+@dataclass(frozen=True)
+class Colorizer:
+    """A trained model with the backbones that feed it.
+
+    Attributes:
+        model: Predicts chroma from lightness and class scores.
+        backbones: In the order of the model's class scores.
+        size: Shorter side of what the model sees, pixels: that of its training.
+        see_size: Side of the square the backbones see, pixels.
+        scores: `softmax` or `logits`.
+    """
+
+    model: ColorizationModel
+    backbones: Sequence[Backbone]
+    size: int
+    see_size: int
+    scores: str
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        weights_root: Path | None = None,
+        device: torch.device | str = "cpu",
+    ) -> "Colorizer":
+        """Load a model that `colorlib train` wrote.
+
+        Args:
+            path: Its `model.safetensors`.
+            weights_root: Folder of the backbones' files, for a model trained with
+                `weights: file`.
+            device: Where to compute.
+
+        Raises:
+            UserError: If the file is no such model, or a backbone is not the one the
+                model was trained with.
+        """
+        model, notes = load_model(Path(path))
+        backbones = []
+        for wanted in notes["backbones"]:
+            weights = wanted["weights"]
+            if weights == "file":
+                if weights_root is None:
+                    raise UserError(
+                        f"{path} was trained with the file of {wanted['name']}; "
+                        "give --weights-root, the folder it is in"
+                    )
+                weights = weights_root
+            backbone = load_backbone(wanted["name"], weights)
+            if backbone.weights_hash != wanted["weights_hash"]:
+                raise UserError(
+                    f"{path} was trained with other weights of {wanted['name']}: found "
+                    f"{backbone.weights_hash[:12]}, expected "
+                    f"{wanted['weights_hash'][:12]}; use the same file"
+                )
+            backbones.append(backbone.to(device))
+        return cls(
+            model=model.to(device),
+            backbones=tuple(backbones),
+            size=notes["size"],
+            see_size=notes["see_size"],
+            scores=notes["scores"],
+        )
+
+    @torch.inference_mode()
+    def colorize(self, photograph: Photograph) -> Photograph:
+        """Colour a photograph; whatever colour it had is not looked at.
+
+        Args:
+            photograph: Any size from 8 px.
+
+        Returns:
+            The same size, transparency and metadata, the same lightness (L of Lab, to
+            the rounding of 8 bits), and the predicted chroma.
+        """
+        ab_unit = self._predict(photograph)  # (1, 2, h, w)
+        rgb = join_with_own_lightness(photograph, ab_unit)
+        return replace(photograph, rgb=rgb)
+
+    def _predict(self, photograph: Photograph) -> Tensor:
+        """The chroma of a small copy, `ab_unit` (1, 2, h, w)."""
+        device = next(self.model.parameters()).device
+        small = _small_copy(photograph.rgb, self.size)  # (h, w, 3)
+        L_unit = _lightness(small).to(device)  # (1, 1, h, w)
+        if not self.backbones:
+            prediction: Tensor = self.model(L_unit)
+            return prediction
+        square = fit_square(photograph.rgb, self.see_size)
+        gray = gray_from_L(_lightness(square)).to(device)  # (1, 1, see, see)
+        class_scores = scores_of_images(self.backbones, gray, self.scores)
+        prediction = self.model(L_unit, class_scores)
+        return prediction
+
+
+def join_with_own_lightness(photograph: Photograph, ab_unit: Tensor) -> Pixels:
+    """Enlarge chroma to the photograph's grid and join it with its lightness.
+
+    Works on strips of rows, so memory beyond the photograph itself is bounded.
+
+    Args:
+        photograph: (H, W) pixels.
+        ab_unit: (1, 2, h, w) in [-1, 1], the chroma of the whole photograph.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    H, W = photograph.rgb.shape[:2]
+    coloured = np.empty_like(photograph.rgb)
+    for start in range(0, H, STRIP_ROWS):
+        rows = slice(start, min(start + STRIP_ROWS, H))
+        L_unit = _lightness(photograph.rgb[rows]).to(ab_unit.device)  # (1, 1, rows, W)
+        ab_strip = _enlarged_rows(ab_unit, rows, H, W)  # (1, 2, rows, W)
+        rgb = lab_to_rgb(denormalize_lab(L_unit, ab_strip))  # (1, 3, rows, W)
+        strip = (rgb[0] * 255).round().byte().permute(1, 2, 0)  # (rows, W, 3)
+        coloured[rows] = strip.cpu().numpy()
+    return coloured
+
+
+def _small_copy(rgb: Pixels, shorter_side: int) -> Pixels:
+    """Resize so that the shorter side has so many pixels; the shape stays."""
+    H, W = rgb.shape[:2]
+    scale = shorter_side / min(H, W)
+    size = (max(1, round(W * scale)), max(1, round(H * scale)))
+    copy = Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
+    return np.asarray(copy)
+
+
+def _enlarged_rows(planes: Tensor, rows: slice, H: int, W: int) -> Tensor:
+    """Some rows of `planes` (1, C, h, w) enlarged bilinearly to (1, C, H, W)."""
+    h = planes.shape[-2]
+    target = torch.arange(rows.start, rows.stop, device=planes.device)
+    position = ((target + 0.5) * h / H - 0.5).clamp(0, h - 1)  # pixel centres
+    above = position.floor().long()
+    below = (above + 1).clamp(max=h - 1)
+    weight = (position - above)[:, None]  # (rows, 1)
+    lines = planes[..., above, :].lerp(planes[..., below, :], weight)  # (1, C, rows, w)
+    size = (len(target), W)
+    return F.interpolate(lines, size=size, mode="bilinear", align_corners=False)
+
+
+def _lightness(rgb: Pixels) -> Tensor:
+    """(H, W, 3) uint8 RGB -> `L_unit` (1, 1, H, W)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(rgb))[None]  # (1, H, W, 3)
+    L_unit, _ = normalize_lab(rgb_to_lab(images_to_float(pixels)))
+    return L_unit
+
+
+def plan_outputs(
+    inputs: Sequence[Path], folder: Path | None
+) -> list[tuple[Path, Path]]:
+    """Find the photographs, and where each result goes.
+
+    Args:
+        inputs: Files, and folders that are searched for pictures.
+        folder: Where results go, keeping the layout below a searched folder; None
+            for beside the photographs.
+
+    Returns:
+        (photograph, result) pairs.
+
+    Raises:
+        UserError: If an input does not exist, there is no picture, or two results
+            would have the same name.
+    """
+    jobs = []
+    for given in inputs:
+        if not given.exists():
+            raise UserError(f"found no {given}, expected a photograph or a folder")
+        base = given if given.is_dir() else given.parent
+        for source in _pictures_below(given) if given.is_dir() else [given]:
+            parent = (
+                source.parent
+                if folder is None
+                else folder / source.parent.relative_to(base)
+            )
+            suffix = (
+                source.suffix
+                if source.suffix.lower() in PICTURES - {".gif"}
+                else ".png"
+            )
+            jobs.append((source, parent / f"{source.stem}{MARK}{suffix}"))
+    if not jobs:
+        raise UserError(f"found no picture in {', '.join(map(str, inputs))}")
+    targets = [target for _, target in jobs]
+    twice = sorted({str(t) for t in targets if targets.count(t) > 1})
+    if twice:
+        raise UserError(f"several photographs would become {twice[0]}; rename one")
+    return jobs
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    """Pictures in a folder and below, in order, without our own results."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PICTURES and MARK not in path.name and path.is_file()
+    ]
+
+
+def colorize_file(
+    colorizer: Colorizer, source: Path, target: Path, *, overwrite: bool = False
+) -> None:
+    """Colour one file into another.
+
+    Raises:
+        UserError: If the result exists and `overwrite` is not given.
+        PhotographError: If the photograph cannot be read.
+    """
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists; give --force to overwrite it")
+    write_photograph(colorizer.colorize(read_photograph(source)), target)

@@ -1,0 +1,130 @@
+"""Scores of a trained model, beside the three predictions that need no network.
+
+A model is only interesting when it clearly beats the pixel-wise mean image of its
+training photographs. So nothing here returns the score of a model alone.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from colorlib.batches import Batch
+from colorlib.color import (
+    denormalize_lab,
+    images_to_float,
+    lab_to_rgb,
+    normalize_lab,
+    out_of_gamut,
+    rgb_to_lab,
+)
+from colorlib.losses import chroma_mse
+from colorlib.metrics import score_images
+
+Predictor = Callable[[Tensor, Tensor | None], Tensor]
+Scores = dict[str, Tensor]  # metric -> (N,)
+
+MODEL = "model"
+GRAY = "no colour"
+MEAN_COLOUR = "training mean"
+MEAN_IMAGE = "pixel-wise training mean"
+
+
+@dataclass(frozen=True)
+class TrainingMean:
+    """The mean chroma of the training photographs.
+
+    Attributes:
+        ab_unit: (2, S, S), at each pixel of the square image, in [-1, 1].
+    """
+
+    ab_unit: Tensor
+
+    @classmethod
+    def of(cls, batches: Iterable[Batch]) -> "TrainingMean":
+        """Average over all photographs of `batches`, in float64."""
+        total, count = torch.zeros(1, dtype=torch.float64), 0
+        for batch in batches:
+            _, ab_unit = _lab_unit(batch)
+            total = total + ab_unit.double().sum(dim=0)  # (2, S, S)
+            count += len(ab_unit)
+        return cls((total / count).float())
+
+
+def baselines(mean: TrainingMean) -> dict[str, Predictor]:
+    """The predictions without a network, by name.
+
+    Args:
+        mean: Of the photographs the model was trained on.
+
+    Returns:
+        No colour at all; one colour, the mean over photographs and pixels; the mean
+        photograph, pixel by pixel. Each is called like a model.
+    """
+
+    def constant(ab_unit: Tensor) -> Predictor:
+        def predict(L_unit: Tensor, class_scores: Tensor | None) -> Tensor:
+            N, _, H, W = L_unit.shape
+            return ab_unit.to(L_unit).expand(N, 2, H, W)  # (2, 1, 1) or (2, H, W)
+
+        return predict
+
+    return {
+        GRAY: constant(torch.zeros(2, 1, 1)),
+        MEAN_COLOUR: constant(mean.ab_unit.mean(dim=(1, 2), keepdim=True)),
+        MEAN_IMAGE: constant(mean.ab_unit),
+    }
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    test_batches: Iterable[Batch],
+    mean: TrainingMean,
+    device: torch.device | str = "cpu",
+) -> dict[str, Scores]:
+    """Score a model and the trivial predictions on the same photographs.
+
+    Args:
+        model: Called as `model(L_unit, class_scores)`; set to evaluation mode.
+        test_batches: Photographs the model has not seen, each once.
+        mean: Of the photographs the model was trained on.
+        device: Where to compute.
+
+    Returns:
+        method -> metric -> (N,) one value a photograph. Metrics are those of
+        `colorlib.metrics.score_images`, with `loss_eq1`, Eq. 1 on the prediction
+        itself, before it is clipped to colours a screen can show, and
+        `out_of_gamut`, the fraction of pixels that are clipped.
+    """
+    methods: dict[str, Predictor] = {MODEL: model.eval().to(device), **baselines(mean)}
+    parts: dict[str, list[Scores]] = {name: [] for name in methods}
+    for batch in test_batches:
+        moved = batch.to(device)
+        for name, predict in methods.items():
+            parts[name].append(_score(predict, moved))
+    return {name: _concatenated(scores) for name, scores in parts.items()}
+
+
+def _score(predict: Predictor, batch: Batch) -> Scores:
+    """Scores of one method on one batch, each (B,)."""
+    true_rgb = images_to_float(batch.images)  # (B, 3, S, S)
+    L_unit, true_ab_unit = normalize_lab(rgb_to_lab(true_rgb))
+    pred_ab_unit = predict(L_unit, batch.class_scores).float()  # (B, 2, S, S)
+    pred_lab = denormalize_lab(L_unit, pred_ab_unit)  # (B, 3, S, S)
+    scores = score_images(lab_to_rgb(pred_lab), true_rgb)
+    pairs = zip(pred_ab_unit, true_ab_unit, strict=True)
+    scores["loss_eq1"] = torch.stack([chroma_mse(p[None], t[None]) for p, t in pairs])
+    scores["out_of_gamut"] = out_of_gamut(pred_lab).float().mean(dim=(-2, -1))
+    return {metric: values.cpu() for metric, values in scores.items()}
+
+
+def _concatenated(parts: list[Scores]) -> Scores:
+    """Join the batches' scores, metric by metric."""
+    return {metric: torch.cat([part[metric] for part in parts]) for metric in parts[0]}
+
+
+def _lab_unit(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Photographs as the network's `L_unit` and `ab_unit`."""
+    return normalize_lab(rgb_to_lab(images_to_float(batch.images)))

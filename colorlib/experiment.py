@@ -1,0 +1,264 @@
+"""A profile in, a trained and scored model out: the steps of a run, in order.
+
+    photographs -> packed -> split -> class scores -> training -> scores -> record
+
+Every step finds what an earlier call has finished, so a run that was interrupted goes
+on, and a run that is done is only read.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from colorlib.backbones import Backbone
+from colorlib.batches import OrderedBatches, ShuffledBatches
+from colorlib.errors import UserError
+from colorlib.evaluation import MODEL, TrainingMean, evaluate
+from colorlib.losses import chroma_mse
+from colorlib.metrics import summarize
+from colorlib.model import ColorizationModel, build_model, load_model, save_model
+from colorlib.preparation import (
+    SEE_SIZE,
+    Data,
+    Folders,
+    Say,
+    Scores,
+    load_backbones,
+    prepare_data,
+    samples_of,
+    scores_of,
+    torch_device,
+)
+from colorlib.profiles import Profile
+from colorlib.provenance import (
+    Stopwatch,
+    current_commit,
+    describe_backbones,
+    describe_data,
+    describe_model,
+    now,
+    run_inputs,
+    this_hardware,
+    training_key,
+)
+from colorlib.records import (
+    Record,
+    TrainingRecord,
+    hash_of,
+    read_record,
+    write_record,
+)
+from colorlib.training import FitOptions, FitResult, KeepSamples, fit
+
+Unfinished = Literal["resume", "restart", "refuse"]
+
+KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "colourfulness")
+
+
+def run_model(
+    profile: Profile,
+    model_name: str,
+    folders: Folders,
+    *,
+    unfinished: Unfinished = "resume",
+    progress: bool = True,
+    say: Say = print,
+) -> Record:
+    """Train, evaluate and record one model; a finished run is only read.
+
+    Args:
+        profile: What to run.
+        model_name: `plain`, `model1`, `model2` or `model3`.
+        folders: Where things are; the run's own folder is `runs/<model_name>`.
+        unfinished: What to do with a training that was interrupted.
+        progress: Whether to draw progress bars.
+        say: Told, in one line, what is being done.
+
+    Returns:
+        The record, also written to `record.json` in the run's folder, beside
+        `model.safetensors`.
+
+    Raises:
+        UserError: If `unfinished` is "refuse" and there is such a training.
+    """
+    clock, commit = Stopwatch(), current_commit()
+    folder = folders.runs / model_name
+    data = prepare_data(profile, folders, say)
+    clock.lap("data")
+    backbones = load_backbones(profile, model_name, folders)
+    inputs = run_inputs(profile, model_name, data, backbones)
+    finished = finished_record(folder, inputs)
+    if finished is not None:
+        say(f"{finished.name}: already done, read from its record")
+        return finished
+
+    class_scores = scores_of(profile, data, backbones, folders, progress=progress)
+    clock.lap("class scores")
+    model = initial_model(profile, model_name, backbones)
+    training_folder = folder / f"training-{training_key(inputs)}"
+    _settle_unfinished(training_folder, unfinished)
+    say(f"training {model_name} on {len(data.train)} photographs")
+    trained = _fit(profile, model, data, class_scores, training_folder, progress)
+    clock.lap("training")
+    say(f"evaluating {model_name} on {len(data.split.test)} photographs")
+    scores = _evaluate(profile, model, data, class_scores)
+    clock.lap("evaluation")
+
+    weights_path = folder / "model.safetensors"
+    save_model(model, weights_path, how_to_feed(profile, model_name, backbones))
+    record = Record(
+        name=f"{profile.dataset}-{profile.size}-{model_name}-{hash_of(inputs)[:8]}",
+        inputs_hash=hash_of(inputs),
+        created=now(),
+        commit=commit,
+        profile=profile.model_dump(mode="json"),
+        data=describe_data(data),
+        model=describe_model(model_name, model, backbones, weights_path),
+        training=TrainingRecord(**asdict(trained), folder=training_folder.name),
+        scores={method: summarize(values) for method, values in scores.items()},
+        per_image={name: _rounded(scores[MODEL][name]) for name in KEPT_PER_IMAGE},
+        seconds=clock.seconds,
+        hardware=this_hardware(profile.accelerator),
+    )
+    write_record(record, folder / "record.json")
+    return record
+
+
+def evaluate_weights(
+    profile: Profile, weights: Path, folders: Folders, say: Say = print
+) -> dict[str, dict[str, float]]:
+    """Score a trained model on a profile's test part.
+
+    Args:
+        profile: Names the data set and its split; the rest is the model's own.
+        weights: A `model.safetensors` of an earlier run, of any profile.
+        folders: Where things are.
+        say: Told, in one line, what is being done.
+
+    Returns:
+        method -> metric -> mean over the test photographs.
+    """
+    model, notes = load_model(weights)
+    wanted = notes["backbones"]
+    own = profile.model_copy(
+        update={
+            "size": notes["size"],
+            "scores": notes["scores"],
+            "backbones": tuple(part["name"] for part in wanted),
+            "weights": wanted[0]["weights"] if wanted else "random",
+        }
+    )
+    data = prepare_data(own, folders, say)
+    backbones = load_backbones(own, notes["model"], folders)
+    class_scores = scores_of(own, data, backbones, folders)
+    scores = _evaluate(own, model, data, class_scores)
+    return {
+        method: {metric: float(values.mean()) for metric, values in metrics.items()}
+        for method, metrics in scores.items()
+    }
+
+
+def finished_record(folder: Path, inputs: dict[str, Any]) -> Record | None:
+    """The record of a run with these inputs, if it is done."""
+    path = folder / "record.json"
+    if not path.exists():
+        return None
+    record = read_record(path)
+    return record if record.inputs_hash == hash_of(inputs) else None
+
+
+def initial_model(
+    profile: Profile, model_name: str, backbones: Sequence[Backbone]
+) -> ColorizationModel:
+    """The untrained model; its weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(profile.seed)
+        names = [backbone.spec.name for backbone in backbones]
+        return build_model(model_name, backbones=names, width=profile.width)
+
+
+def how_to_feed(
+    profile: Profile, model_name: str, backbones: Sequence[Backbone]
+) -> dict[str, Any]:
+    """What one must know to use the trained weights, for their file."""
+    return {
+        "model": model_name,
+        "size": profile.size,
+        "scores": profile.scores,
+        "see_size": SEE_SIZE,
+        "backbones": [part.model_dump() for part in describe_backbones(backbones)],
+    }
+
+
+def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
+    """Do what the caller wants with an interrupted training."""
+    if not (folder / "last.ckpt").exists():
+        return
+    if unfinished == "refuse":
+        raise UserError(
+            f"found an unfinished training in {folder}; "
+            "give --resume to continue it or --restart to begin again"
+        )
+    if unfinished == "restart":
+        shutil.rmtree(folder)
+
+
+def _fit(
+    profile: Profile,
+    model: ColorizationModel,
+    data: Data,
+    class_scores: Scores | None,
+    folder: Path,
+    progress: bool,
+) -> FitResult:
+    """Train the model on the profile's training photographs."""
+    train = samples_of(data, class_scores, data.train)
+    watched = samples_of(data, class_scores, data.validation)
+    keep: list[Callback] = []
+    if len(watched):
+        keep = [KeepSamples(watched.take(np.arange(min(8, len(watched)))), folder)]
+    return fit(
+        model,
+        chroma_mse,
+        ShuffledBatches(train, profile.batch_size, profile.seed),
+        OrderedBatches(watched, 4 * profile.batch_size) if len(watched) else None,
+        folder,
+        FitOptions(
+            max_epochs=profile.max_epochs,
+            max_steps=profile.max_steps,
+            max_minutes=profile.max_minutes,
+            learning_rate=profile.learning_rate,
+            precision=profile.precision,
+            accelerator=profile.accelerator,
+            devices=profile.devices,
+            progress=progress,
+        ),
+        keep,
+    )
+
+
+def _evaluate(
+    profile: Profile,
+    model: ColorizationModel,
+    data: Data,
+    class_scores: Scores | None,
+) -> dict[str, dict[str, Tensor]]:
+    """Score the model and the baselines on the test photographs."""
+    batch = 4 * profile.batch_size
+    train = samples_of(data, class_scores, data.split.train)
+    test = samples_of(data, class_scores, data.split.test)
+    mean = TrainingMean.of(OrderedBatches(train, batch))
+    device = torch_device(profile.accelerator)
+    return evaluate(model, OrderedBatches(test, batch), mean, device)
+
+
+def _rounded(values: Tensor) -> list[float]:
+    """Five significant digits: enough for any statistic, readable in a diff."""
+    return [float(f"{value:.5g}") for value in values.tolist()]

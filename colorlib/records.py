@@ -1,0 +1,146 @@
+"""The record of a run: what was done, with what, on what, and what came out.
+
+A record is one JSON file of numbers and hashes. Everything the book prints comes from
+one, and carries its name.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from colorlib.errors import UserError
+from colorlib.files import write_whole
+from colorlib.metrics import Summary
+
+
+class Part(BaseModel):
+    """A part of a record: frozen, and without keys that the schema does not have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class DataRecord(Part):
+    """Which photographs, and how they were split."""
+
+    source: str
+    size: int
+    kept: int
+    grayscale_dropped: int
+    unreadable: int
+    manifest_hash: str
+    split: str
+    split_hash: str
+    train: int
+    validation: int
+    test: int
+
+
+class BackboneRecord(Part):
+    """Which classifier, and where its weights come from."""
+
+    name: str
+    weights: Literal["pretrained", "random", "file"]
+    weights_hash: str
+
+
+class ModelRecord(Part):
+    """The network that was trained."""
+
+    name: str
+    backbones: tuple[BackboneRecord, ...]
+    width: float
+    parameters: int
+    weights_sha256: str
+
+
+class TrainingRecord(Part):
+    """How it was trained.
+
+    Attributes:
+        epochs: Passes over the training photographs.
+        steps: Updates of the weights.
+        sessions: How often it was started: more than one if it was resumed.
+        seconds: Wall time over all sessions.
+        curve: `train` and `validation`, the loss of Eq. 1 after each epoch.
+        folder: Of its checkpoint and logs, beside the record.
+    """
+
+    epochs: int
+    steps: int
+    sessions: int
+    seconds: float
+    curve: dict[str, list[float]]
+    folder: str
+
+
+class Hardware(Part):
+    """Where it ran, and with which versions."""
+
+    python: str
+    packages: dict[str, str]
+    system: str
+    cpu: str
+    threads: int
+    gpu: str | None
+
+
+class Record(Part):
+    """The whole record; `read_record` and `write_record` are its doors.
+
+    Attributes:
+        name: `<dataset>-<size>-<model>-<start of inputs_hash>`, the file's name.
+        inputs_hash: Of everything that decides the result: profile, data, weights.
+        scores: method -> metric -> summary; the model and the trivial baselines.
+        per_image: metric -> one value a test photograph, of the model.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    inputs_hash: str
+    created: str
+    commit: str
+    profile: dict[str, Any]
+    data: DataRecord
+    model: ModelRecord
+    training: TrainingRecord
+    scores: dict[str, dict[str, Summary]]
+    per_image: dict[str, list[float]]
+    seconds: dict[str, float] = Field(default_factory=dict)  # stage -> wall time, s
+    hardware: Hardware
+    note: str = ""
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write a record, whole or not at all."""
+    write_whole(path, record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def read_record(path: Path) -> Record:
+    """Read and validate a record.
+
+    Raises:
+        UserError: If the file is missing, is no JSON or does not fit the schema; the
+            message names the field.
+    """
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"record {path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise UserError(f"record {path}: {field}: {fault['msg']}") from error
+
+
+def hash_of(values: Any) -> str:
+    """SHA-256 of anything JSON can hold, whatever the order of its keys.
+
+    Example:
+        >>> hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,301 @@
+"""Training: a model, a loss and batches in; trained weights and curves out.
+
+Nothing is built here. The loop is Lightning's: it steps, logs, checkpoints and
+resumes. What one step means is the whole lesson of `ColorizationTask`.
+
+Reference:
+    Section 4.2 (loss and optimiser) and Section 5.2 (learning rate, batch) of the
+    paper.
+"""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor, nn
+
+from colorlib.batches import Batch
+from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class ColorizationTask(pl.LightningModule):
+    """What one step of training is: see the gray image, guess the chroma, compare.
+
+    Args:
+        model: Called as `model(L_unit, class_scores)`, returns `ab_unit`.
+        loss: Called as `loss(pred_ab_unit, true_ab_unit)`, returns a scalar.
+        learning_rate: Of Adam. The paper's "0.001μ" is read as 0.001.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss, learning_rate: float) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.learning_rate = learning_rate
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch forward; Lightning does the backward pass and the update."""
+        loss = self._loss(batch)
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same loss on photographs that are not trained on."""
+        self.log("val_loss", self._loss(batch), batch_size=len(batch.images))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam, as the paper."""
+        return torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Photographs in, the loss of the predicted chroma out."""
+        rgb = images_to_float(batch.images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
+        L_unit, ab_unit = normalize_lab(rgb_to_lab(rgb))  # (B, 1, S, S), (B, 2, S, S)
+        return self.loss(self.model(L_unit, batch.class_scores), ab_unit)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How long, where and how precisely to train; the first bound reached ends it.
+
+    Attributes:
+        max_epochs: Passes over the training photographs.
+        max_steps: Updates of the weights; None for no bound.
+        max_minutes: Wall time in minutes; None for no bound.
+        learning_rate: Of Adam.
+        precision: As Lightning names it: `32-true`, `bf16-mixed`, ...
+        accelerator: `auto`, `cpu`, `cuda` or `mps`.
+        devices: How many, or `auto`.
+        checkpoint_every: Steps between two checkpoints.
+        progress: Whether to draw a progress bar.
+    """
+
+    max_epochs: int
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    learning_rate: float = 1e-3
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    checkpoint_every: int = 200
+    progress: bool = True
+
+
+class History(Callback):
+    """What a training went through; kept in the checkpoint, so it survives a kill.
+
+    Attributes:
+        seconds: Wall time of all sessions up to the last checkpoint of each.
+        sessions: How often the training was started.
+        curve: `train` and `validation`, the mean loss of each finished epoch.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.sessions = 0
+        self.curve: dict[str, list[float]] = {"train": [], "validation": []}
+        self._loss_sum: Tensor | float = 0.0
+        self._seen = 0
+        self._clock = time.perf_counter()
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Start the clock of this session."""
+        self.sessions += 1
+        self._clock = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        task: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Add up the loss on the device; nothing waits for it."""
+        self._loss_sum = self._loss_sum + outputs["loss"].detach() * len(batch.images)
+        self._seen += len(batch.images)
+        if trainer.is_last_batch:
+            self.curve["train"].append(float(self._loss_sum) / self._seen)
+            self._loss_sum, self._seen = 0.0, 0
+
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Keep the epoch's loss on the photographs not trained on."""
+        self.curve["validation"].append(float(trainer.callback_metrics["val_loss"]))
+
+    def tick(self) -> None:
+        """Bring `seconds` up to now."""
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self._clock = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        self.tick()
+        return {
+            "seconds": self.seconds,
+            "sessions": self.sessions,
+            "curve": {part: list(losses) for part, losses in self.curve.items()},
+            "loss_sum": float(self._loss_sum),
+            "seen": self._seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.seconds, self.sessions = state["seconds"], state["sessions"]
+        self.curve = state["curve"]
+        self._loss_sum, self._seen = state["loss_sum"], state["seen"]
+
+
+class KeepSamples(Callback):
+    """Predictions for a few photographs after each epoch, to watch them improve.
+
+    Writes `samples/epoch_000.npy` and so on, (B, 2, S, S) float16 `ab_unit`, and once
+    `samples/images.npy`, the photographs themselves.
+
+    Args:
+        batch: The photographs.
+        folder: The training's folder.
+    """
+
+    def __init__(self, batch: Batch, folder: Path) -> None:
+        self.batch = batch
+        self.folder = folder / "samples"
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Keep the photographs, and what the model makes of them so far."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        np.save(self.folder / "images.npy", self.batch.images.numpy())
+        self._keep(task, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Keep the epoch's predictions."""
+        self._keep(task, trainer.current_epoch + 1)
+
+    @torch.no_grad()
+    def _keep(self, task: pl.LightningModule, epoch: int) -> None:
+        """Predict the photographs and write the result."""
+        batch = self.batch.to(task.device)
+        L_unit, _ = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
+        ab_unit = task.model(L_unit, batch.class_scores)  # type: ignore[operator]
+        path = self.folder / f"epoch_{epoch:03d}.npy"
+        np.save(path, ab_unit.half().cpu().numpy())
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training did, over all its sessions; `seconds` are wall time."""
+
+    epochs: int
+    steps: int
+    sessions: int
+    seconds: float
+    curve: dict[str, list[float]]
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    train_batches: Iterable[Batch],
+    val_batches: Iterable[Batch] | None,
+    folder: Path,
+    options: FitOptions,
+    callbacks: Sequence[Callback] = (),
+) -> FitResult:
+    """Train `model` in place, going on from the folder's checkpoint if it has one.
+
+    Args:
+        model: Called as `model(L_unit, class_scores)`.
+        loss: Called as `loss(pred_ab_unit, true_ab_unit)`.
+        train_batches: Batches of one epoch, such as `ShuffledBatches`.
+        val_batches: Batches to watch, or None.
+        folder: Where `last.ckpt`, a CSV log a session and the TensorBoard log go.
+        options: Bounds, device and precision.
+        callbacks: Further Lightning callbacks.
+
+    Returns:
+        What was done, counted from the first session's start.
+
+    Raises:
+        KeyboardInterrupt: If it was interrupted; the last checkpoint stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    history = History()
+    trainer = _trainer(folder, options, [history, *callbacks])
+    task = ColorizationTask(model, loss, options.learning_rate)
+    last = folder / "last.ckpt"
+    with warnings.catch_warnings():
+        _ignore_known_warnings()
+        trainer.fit(
+            task,
+            train_dataloaders=train_batches,
+            val_dataloaders=val_batches,
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,  # a checkpoint is data: nothing in it is executed
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    trainer.save_checkpoint(last)
+    return FitResult(
+        epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+        sessions=history.sessions,
+        seconds=history.seconds,
+        curve=history.curve,
+    )
+
+
+def _trainer(
+    folder: Path, options: FitOptions, callbacks: Sequence[Callback]
+) -> pl.Trainer:
+    """Lightning's trainer with our options, its chatter turned down."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    minutes = options.max_minutes
+    checkpoint = ModelCheckpoint(
+        folder,
+        filename="last",
+        every_n_train_steps=options.checkpoint_every,
+        enable_version_counter=False,
+    )
+    bar = [RichProgressBar(leave=True)] if options.progress else []
+    return pl.Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=options.precision,  # type: ignore[arg-type]  # a Literal there
+        max_epochs=options.max_epochs,
+        max_steps=-1 if options.max_steps is None else options.max_steps,
+        max_time=None if minutes is None else timedelta(minutes=minutes),
+        logger=[
+            CSVLogger(folder, name="csv", flush_logs_every_n_steps=50),
+            TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
+        ],
+        log_every_n_steps=10,
+        callbacks=[checkpoint, *bar, *callbacks],
+        enable_progress_bar=options.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _ignore_known_warnings() -> None:
+    """Warnings of Lightning that do not concern us, each with its reason."""
+    for message in (
+        ".*Checkpoint directory .* exists and is not empty.*",  # we resume from it
+        ".*Experiment logs directory .* exists and is not empty.*",  # and append to it
+        ".*does not have many workers.*",  # a batch is a slice of a memory map
+        ".*GPU available but not used.*",  # the device is an option
+        ".*is smaller than the logging interval.*",  # a short epoch logs its end
+        ".*isinstance.treespec, LeafSpec.* is deprecated.*",  # theirs to mend
+    ):
+        warnings.filterwarnings("ignore", message=message)

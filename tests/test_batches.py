@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colorlib.batches import EpochOrder, OrderedBatches, Samples, ShuffledBatches
+
+
+def numbered(count, class_scores=None):
+    """Samples whose image i is filled with i, so that a batch tells what it holds."""
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    images = np.broadcast_to(images, (count, 2, 2, 3)).copy()
+    return Samples(images, class_scores, np.arange(count))
+
+
+def numbers(batches):
+    return [batch.images[:, 0, 0, 0].tolist() for batch in batches]
+
+
+@given(
+    count=st.integers(1, 60), batch_size=st.integers(1, 25), seed=st.integers(0, 2**32)
+)
+def test_an_epoch_holds_every_sample_once(count, batch_size, seed):
+    batches = ShuffledBatches(numbered(count), batch_size, seed)
+    drawn = numbers(batches)
+    assert sorted(sum(drawn, [])) == list(range(count))
+    assert len(drawn) == len(batches)
+
+
+@given(
+    seed=st.integers(0, 99), epoch=st.integers(0, 99), done=st.integers(0, 6)
+)
+def test_a_killed_epoch_goes_on_with_the_batches_it_would_have_seen(seed, epoch, done):
+    whole = ShuffledBatches(numbered(20), 3, seed)
+    whole.sampler.set_epoch(epoch)
+    uninterrupted = numbers(whole)
+
+    first = ShuffledBatches(numbered(20), 3, seed)
+    first.sampler.set_epoch(epoch)
+    iterator = iter(first)
+    before = numbers(next(iterator) for _ in range(done))
+    again = ShuffledBatches(numbered(20), 3, seed)
+    again.sampler.set_epoch(epoch)
+    again.load_state_dict(first.state_dict())
+    assert before + numbers(again) == uninterrupted
+
+
+def test_a_finished_epoch_leaves_nothing_to_skip():
+    batches = ShuffledBatches(numbered(10), 3, seed=0)
+    list(batches)
+    assert batches.state_dict() == {"batches_done": 0}
+    assert len(list(batches)) == 4
+
+
+def test_epochs_and_seeds_differ():
+    orders = []
+    for seed, epoch in [(0, 0), (0, 1), (1, 0)]:
+        order = EpochOrder(100, seed)
+        order.set_epoch(epoch)
+        orders.append(tuple(order.positions()))
+    assert len(set(orders)) == 3
+
+
+def test_class_scores_stay_with_their_image():
+    class_scores = np.repeat(np.arange(8, dtype=np.float32), 2 * 5).reshape(8, 2, 5)
+    for batch in ShuffledBatches(numbered(8, class_scores), 3, seed=1):
+        torch.testing.assert_close(
+            batch.class_scores[:, 1, 4], batch.images[:, 0, 0, 0].float()
+        )
+
+
+def test_a_part_of_the_images_in_their_own_order():
+    samples = Samples(numbered(9).images, None, np.array([7, 2, 5]))
+    assert numbers(OrderedBatches(samples, 2)) == [[7, 2], [5]]
+
+
+def test_a_batch_is_a_copy():
+    samples = numbered(2)
+    next(iter(OrderedBatches(samples, 2))).images.zero_()
+    assert samples.images[1, 0, 0, 0] == 1
+
+
+@pytest.mark.parametrize("scores", [None, np.ones((3, 1, 4), np.float32)])
+def test_a_batch_moves_with_its_scores(scores):
+    batch = next(iter(OrderedBatches(numbered(3, scores), 3))).to("meta")
+    assert batch.images.is_meta
+    assert (batch.class_scores is None) == (scores is None)
