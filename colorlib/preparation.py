@@ -90,15 +90,16 @@ def load_backbones(
     profile: Profile, model_name: str, folders: Folders
 ) -> list[Backbone]:
     """Load the classifiers a model fuses, with the weights the profile asks for."""
-    weights: str | Path = profile.weights
-    if profile.weights == "file":
-        if folders.weights is None:
-            raise UserError(
-                "found no folder of weights, but the profile says `weights: file`; "
-                "give --weights-root"
-            )
+    names = backbone_names(profile, model_name)
+    weights: str | Path | None = profile.weights
+    if names and weights == "file":
         weights = folders.weights
-    return [load_backbone(n, weights) for n in backbone_names(profile, model_name)]
+    if weights is None:
+        raise UserError(
+            "found no folder of weights, but the profile says `weights: file`; "
+            "give --weights-root"
+        )
+    return [load_backbone(name, weights) for name in names]
 
 
 def scores_of(
