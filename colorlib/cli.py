@@ -35,7 +35,9 @@ debug = False
 ProfileName = Annotated[
     str, typer.Option("--profile", "-p", help="Name in profiles/, or a YAML file.")
 ]
-DataRoot = Annotated[Path, typer.Option(help="Folder of archives and photographs.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder of archives and photographs.")
+]
 WeightsRoot = Annotated[
     Path | None, typer.Option(help="Folder of the backbones' weight files.")
 ]
@@ -49,7 +51,6 @@ Count = Annotated[int | None, typer.Option(help="Photographs to use.")]
 Seed = Annotated[int | None, typer.Option(help="In place of the profile's.")]
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 
-DATA_ROOT = Path("data")
 CACHE_ROOT = Path("_build/cache")
 RUNS_ROOT = Path("_build/runs")
 
@@ -68,7 +69,7 @@ def options(
 @data_app.command("prepare")
 def prepare(
     profile: ProfileName = "quick",
-    data_root: DataRoot = DATA_ROOT,
+    data_root: DataRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
     dataset: Dataset = None,
     count: Count = None,
@@ -99,7 +100,7 @@ def prepare(
 def train(
     profile: ProfileName = "quick",
     model: ModelName = None,
-    data_root: DataRoot = DATA_ROOT,
+    data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
     runs_root: RunsRoot = RUNS_ROOT,
@@ -162,7 +163,7 @@ def train(
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A model.safetensors of `train`.")],
     profile: ProfileName = "quick",
-    data_root: DataRoot = DATA_ROOT,
+    data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
     dataset: Dataset = None,

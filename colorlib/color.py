@@ -101,7 +101,7 @@ def widen(image: Tensor) -> Tensor:
     return image.float() if half else image
 
 
-# ------------------------------------------------------------------ sRGB, linear, XYZ
+# -------------------------------------------------------------------- sRGB, linear, XYZ
 
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
     return torch.stack([p * x + q * y + r * z for p, q, r in matrix], -3)
 
 
-# --------------------------------------------------------------------------- CIE Lab
+# ------------------------------------------------------------------------------ CIE Lab
 
 
 @conversion
@@ -233,7 +233,7 @@ def out_of_gamut(lab: Tensor) -> Tensor:
     return ((rgb < -GAMUT_TOLERANCE) | (rgb > 1 + GAMUT_TOLERANCE)).any(-3)
 
 
-# --------------------------------------------------------------------------- CIE Luv
+# ------------------------------------------------------------------------------ CIE Luv
 
 
 @conversion
@@ -295,7 +295,7 @@ def luv_to_xyz(luv: Tensor) -> Tensor:
     return torch.stack([x, y, z], -3)
 
 
-# ------------------------------------------------------------------------------- YUV
+# ---------------------------------------------------------------------------------- YUV
 
 
 @conversion
@@ -363,7 +363,7 @@ def luma(rgb: Tensor) -> Tensor:
     return (LUMA_R * R + LUMA_G * G + LUMA_B * B).unsqueeze(-3)
 
 
-# ------------------------------------------------------------------------------- HSV
+# ---------------------------------------------------------------------------------- HSV
 
 
 @conversion

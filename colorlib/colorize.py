@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.backbones import Backbone, load_backbone, scores_of_images
+from colorlib.backbones import Backbone, ScoreKind, load_backbone, scores_of_images
 from colorlib.color import (
     denormalize_lab,
     gray_from_L,
@@ -60,7 +60,7 @@ class Colorizer:
     backbones: Sequence[Backbone]
     size: int
     see_size: int
-    scores: str
+    scores: ScoreKind
 
     @classmethod
     def load(
@@ -128,14 +128,16 @@ class Colorizer:
         device = next(self.model.parameters()).device
         small = _small_copy(photograph.rgb, self.size)  # (h, w, 3)
         L_unit = _lightness(small).to(device)  # (1, 1, h, w)
-        if not self.backbones:
-            prediction: Tensor = self.model(L_unit)
-            return prediction
+        class_scores = self._class_scores(photograph) if self.backbones else None
+        ab_unit: Tensor = self.model(L_unit, class_scores)
+        return ab_unit
+
+    def _class_scores(self, photograph: Photograph) -> Tensor:
+        """What the backbones say of the gray photograph, (1, K, 1000)."""
+        device = next(self.model.parameters()).device
         square = fit_square(photograph.rgb, self.see_size)
         gray = gray_from_L(_lightness(square)).to(device)  # (1, 1, see, see)
-        class_scores = scores_of_images(self.backbones, gray, self.scores)
-        prediction = self.model(L_unit, class_scores)
-        return prediction
+        return scores_of_images(self.backbones, gray, self.scores)
 
 
 def join_with_own_lightness(photograph: Photograph, ab_unit: Tensor) -> Pixels:

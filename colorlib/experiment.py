@@ -8,19 +8,28 @@ on, and a run that is done is only read.
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
 from torch import Tensor
 
 from colorlib.backbones import Backbone
 from colorlib.batches import OrderedBatches, ShuffledBatches
+from colorlib.color import (
+    denormalize_lab,
+    images_to_float,
+    lab_to_rgb,
+    normalize_lab,
+    rgb_to_lab,
+)
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL, TrainingMean, evaluate
+from colorlib.files import hash_of
 from colorlib.losses import chroma_mse
 from colorlib.metrics import summarize
 from colorlib.model import ColorizationModel, build_model, load_model, save_model
@@ -51,7 +60,6 @@ from colorlib.provenance import (
 from colorlib.records import (
     Record,
     TrainingRecord,
-    hash_of,
     read_record,
     write_record,
 )
@@ -129,6 +137,47 @@ def run_model(
     )
     write_record(record, folder / "record.json")
     return record
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a trained model makes of some photographs.
+
+    Attributes:
+        L_unit: (N, 1, S, S), what it saw.
+        ab_unit: (N, 2, S, S), what it predicts.
+        rgb: (N, 3, S, S) in [0, 1], the coloured photographs.
+    """
+
+    L_unit: Tensor
+    ab_unit: Tensor
+    rgb: Tensor
+
+
+@torch.no_grad()
+def predict_photographs(
+    profile: Profile, model_name: str, folders: Folders, indices: NDArray[np.int64]
+) -> Prediction:
+    """Colour some photographs of a data set with a finished run's model.
+
+    Args:
+        profile: Of the run.
+        model_name: Of the run.
+        folders: Where the run is.
+        indices: Of the packed photographs, (N,).
+
+    Raises:
+        UserError: If the run is not done.
+    """
+    model, _ = load_model(folders.runs / model_name / "model.safetensors")
+    data = prepare_data(profile, folders, say=lambda line: None)
+    backbones = load_backbones(profile, model_name, folders)
+    class_scores = scores_of(profile, data, backbones, folders, progress=False)
+    samples = samples_of(data, class_scores, indices)
+    batch = samples.take(np.arange(len(indices)))
+    L_unit, _ = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
+    ab_unit = model(L_unit, batch.class_scores)
+    return Prediction(L_unit, ab_unit, lab_to_rgb(denormalize_lab(L_unit, ab_unit)))
 
 
 def evaluate_weights(

@@ -36,7 +36,7 @@ SSIM_C2 = 0.03**2  # (K2 x data range)^2
 BOOTSTRAP_BLOCK = 2**20  # values drawn at a time: 8 MB
 
 
-# ------------------------------------------------------------------- what is measured
+# --------------------------------------------------------------------- what is measured
 
 
 def _same(mean: Floats) -> Floats:
@@ -55,7 +55,7 @@ class Metric:
     """What is known of a score beside its value.
 
     Attributes:
-        name: Its key in `score_images`.
+        name: Its key among the scores.
         label: For a table or an axis.
         unit: Empty for a pure number.
         higher_is_better: None where it depends on the true photograph.
@@ -96,7 +96,7 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 
 
-# ----------------------------------------------------------- scores of each photograph
+# ------------------------------------------------------------ scores of each photograph
 
 
 def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
@@ -107,7 +107,8 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
         true_rgb: The true photographs, alike.
 
     Returns:
-        For each of `METRICS` a tensor (N,), without gradient.
+        For each of `METRICS` a tensor (N,), without gradient; but for `loss_eq1` and
+        `out_of_gamut`, which are not to be seen in clipped RGB.
         `mse_ab_unit`, `rmse_ab_unit`: error of ab / 128 over pixels and channels;
         `rmse_ab`, `mae_ab`: the same in Lab units;
         `mse_rgb`, `psnr_rgb`: error of RGB in [0, 1], and in dB with peak 1, which is
@@ -158,7 +159,8 @@ def ssim(pred_rgb: Tensor, true_rgb: Tensor) -> Tensor:
 
     Returns:
         (N,) in [-1, 1], 1 for identical photographs: the mean over the channels and
-        over the positions where the whole 11x11 window fits.
+        over the positions where the whole 11x11 window fits, as scikit-image;
+        torchmetrics 1.9 also counts a mirrored border and may differ by 0.02.
 
     Raises:
         TypeError: If the photographs are not float tensors.
@@ -225,14 +227,15 @@ def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
     L1, C1, h1 = _cylindrical(pred, stretch)
     L2, C2, h2 = _cylindrical(true, stretch)
     L, C = (L1 + L2) / 2, (C1 + C2) / 2
-    turn, h = _hues(h1, h2, gray=C1 * C2 == 0)
+    half_turn, h = _hues(h1, h2)
     lightness = (L - 50) ** 2
     dL = (L2 - L1) / (1 + 0.015 * lightness / (20 + lightness).sqrt())
     dC = (C2 - C1) / (1 + 0.045 * C)
-    dH = 2 * (C1 * C2).sqrt() * torch.sin(turn / 2) / (1 + 0.015 * C * _hue_weight(h))
+    dH = 2 * (C1 * C2).sqrt() * torch.sin(half_turn)
+    dH = dH / (1 + 0.015 * C * _hue_weight(h))
     blue = torch.exp(-(((h - radians(275)) / radians(25)) ** 2))
     rotation = -2 * _vivid(C) * torch.sin(radians(60) * blue)
-    return (dL**2 + dC**2 + dH**2 + rotation * dC * dH).clamp(min=0).sqrt()
+    return (dL**2 + dC**2 + dH**2 + rotation * dC * dH).sqrt()
 
 
 def _ab(lab: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,13 +266,10 @@ def _hue_weight(h: Tensor) -> Tensor:
     )
 
 
-def _hues(h1: Tensor, h2: Tensor, gray: Tensor) -> tuple[Tensor, Tensor]:
-    """The turn between two hues the short way round, and the hue half way."""
-    turn = h2 - h1
-    far = turn.abs() > pi
-    turn = torch.where(far, turn - 2 * pi * turn.sign(), turn)
-    middle = torch.where(far, (h1 + h2) / 2 + pi, (h1 + h2) / 2) % (2 * pi)
-    return torch.where(gray, 0, turn), torch.where(gray, h1 + h2, middle)
+def _hues(h1: Tensor, h2: Tensor) -> tuple[Tensor, Tensor]:
+    """Half the turn from one hue to the other, and the hue half way: the short way."""
+    far = ((h2 - h1).abs() > pi).to(h1.dtype)  # then the short way leads through 0
+    return (h2 - h1) / 2 + pi * far, ((h1 + h2) / 2 + pi * far) % (2 * pi)
 
 
 def colourfulness(rgb: Tensor) -> Tensor:
@@ -386,17 +386,20 @@ def summarize(
 
     Raises:
         ValueError: If a name is unknown, a score is missing that another one is pooled
-            over, or scores are NaN, empty or not (N,).
+            over, the lengths differ, or scores are NaN, empty or not (N,).
 
     Example:
         >>> summary = summarize({"mse_rgb": [0.01, 0.03], "psnr_rgb": [20.0, 15.2]})
         >>> summary["psnr_rgb"].mean, round(summary["psnr_rgb"].pooled, 2)
         (17.6, 16.99)
     """
-    missing = set(scores) - set(METRICS)
-    if missing:
-        raise ValueError(f"found unknown scores {missing}, expected {list(METRICS)}")
+    unknown = sorted(set(scores) - set(METRICS))
+    if unknown:
+        raise ValueError(f"found unknown scores {unknown}, expected {list(METRICS)}")
     values = {name: _values(name, given) for name, given in scores.items()}
+    sizes = {name: array.size for name, array in values.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"found scores of different length, {sizes}: expected as many")
     return {
         name: _summary(METRICS[name], values, confidence, resamples, seed)
         for name in values

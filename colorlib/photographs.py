@@ -20,7 +20,11 @@ from colorlib.files import write_whole
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Section 4.6.4
 JPEG_EXIF_LIMIT = 65533  # bytes: what one JPEG segment holds
+PHOTOGRAPH_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 SAVE_OPTIONS: dict[str, dict[str, object]] = {
+    "BMP": {},
     "JPEG": {"quality": 95, "subsampling": 0},  # chroma is the point: keep all of it
     "PNG": {},
     "TIFF": {"compression": "tiff_deflate"},
@@ -113,7 +117,7 @@ def write_photograph(photograph: Photograph, path: Path) -> None:
 
     Args:
         photograph: What to write.
-        path: Where; the suffix chooses among JPEG, PNG, TIFF and WebP.
+        path: Where; the suffix chooses among BMP, JPEG, PNG, TIFF and WebP.
 
     Raises:
         PhotographError: If the suffix is another one or the file cannot be written.
@@ -157,7 +161,7 @@ def fit_square(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     top, left = (height - side) // 2, (width - side) // 2
     box = (left, top, left + side, top + side)
     image = Image.fromarray(rgb)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
+    return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
 def _name_of(source: Source) -> str:
@@ -180,9 +184,9 @@ def _decode(source: Source, at_least: int | None) -> Photograph:
         profile = file.info.get("icc_profile")
     alpha = None
     if image.mode == "RGBA":
-        alpha = np.asarray(image.getchannel("A"))
+        alpha = np.array(image.getchannel("A"))
         image = image.convert("RGB")
-    return Photograph(np.asarray(_to_srgb(image, profile)), alpha, exif)
+    return Photograph(np.array(_to_srgb(image, profile)), alpha, exif)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from colorlib.backbones import Backbone, compute_class_scores, load_backbone
+from colorlib.backbones import Backbone, load_backbone
 from colorlib.batches import Samples
+from colorlib.class_scores import compute_class_scores
 from colorlib.datasets import PackedImages, Source, Split, open_source, pack, split
 from colorlib.errors import UserError
 from colorlib.model import MODELS
@@ -21,6 +22,7 @@ from colorlib.profiles import Profile
 Say = Callable[[str], None]
 Scores = NDArray[np.float32]
 
+BUILD = Path(__file__).parent.parent / "_build"  # generated, never committed
 SEE_SIZE = 256  # pixels: what the backbones are shown of a photograph, at any `size`
 
 
@@ -29,16 +31,37 @@ class Folders:
     """Where this machine keeps things; no result depends on them.
 
     Attributes:
-        data: Photographs and archives, as they were published.
+        data: Photographs and archives, as they were published; None for scenes.
         weights: Files of pretrained backbones; may be None.
         cache: Packed images and class scores; may be deleted at any time.
         runs: Trained models, logs and records, one folder a model.
     """
 
-    data: Path
+    data: Path | None
     weights: Path | None
     cache: Path
     runs: Path
+
+    @classmethod
+    def choose(
+        cls,
+        data_root: str | Path | None = None,
+        weights_root: str | Path | None = None,
+        cache_root: str | Path | None = None,
+        runs_root: str | Path | None = None,
+    ) -> "Folders":
+        """Take the folders that are given, and for the rest those of the project.
+
+        Example:
+            >>> Folders.choose(data_root="photographs").data.name
+            'photographs'
+        """
+        return cls(
+            data=Path(data_root).absolute() if data_root else None,
+            weights=Path(weights_root).absolute() if weights_root else None,
+            cache=Path(cache_root or BUILD / "cache").absolute(),
+            runs=Path(runs_root or BUILD / "runs").absolute(),
+        )
 
 
 @dataclass(frozen=True)

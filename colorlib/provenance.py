@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from colorlib.backbones import Backbone
-from colorlib.files import file_sha256
+from colorlib.files import file_sha256, hash_of
 from colorlib.model import ColorizationModel
 from colorlib.preparation import Data
 from colorlib.profiles import Profile
@@ -22,7 +22,6 @@ from colorlib.records import (
     DataRecord,
     Hardware,
     ModelRecord,
-    hash_of,
 )
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow")

@@ -4,8 +4,6 @@ A record is one JSON file of numbers and hashes. Everything the book prints come
 one, and carries its name.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,14 +131,3 @@ def read_record(path: Path) -> Record:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
         raise UserError(f"record {path}: {field}: {fault['msg']}") from error
-
-
-def hash_of(values: Any) -> str:
-    """SHA-256 of anything JSON can hold, whatever the order of its keys.
-
-    Example:
-        >>> hash_of({"a": 1, "b": 2}) == hash_of({"b": 2, "a": 1})
-        True
-    """
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -20,7 +20,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor, nn
 
@@ -132,6 +132,8 @@ class History(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Keep the epoch's loss on the photographs not trained on."""
+        if not trainer.is_last_batch:
+            return  # a bound was reached within the epoch: it is not finished
         self.curve["validation"].append(float(trainer.callback_metrics["val_loss"]))
 
     def tick(self) -> None:
@@ -156,6 +158,39 @@ class History(Callback):
         self.seconds, self.sessions = state["seconds"], state["sessions"]
         self.curve = state["curve"]
         self._loss_sum, self._seen = state["loss_sum"], state["seen"]
+
+
+class SaveCheckpoint(Callback):
+    """Writes `last.ckpt` every so many steps, after each epoch, and at the end.
+
+    At each of these moments resuming gives the weights and the curve that an
+    uninterrupted training has. The end of an epoch is saved behind its validation, or
+    its validation loss would be lost.
+
+    Args:
+        path: Of the checkpoint; it appears whole or not at all.
+        every: Steps between two of them.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path = path
+        self.every = every
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, task: pl.LightningModule, *_: Any
+    ) -> None:
+        """Save where a bound ends the training, and now and then."""
+        if trainer.is_last_batch and trainer.enable_validation:
+            return
+        step = trainer.global_step
+        stops = trainer.should_stop or step == trainer.max_steps
+        if stops or trainer.is_last_batch or step % self.every == 0:
+            trainer.save_checkpoint(self.path)
+
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Save the finished epoch."""
+        if trainer.is_last_batch:
+            trainer.save_checkpoint(self.path)
 
 
 class KeepSamples(Callback):
@@ -246,7 +281,6 @@ def fit(
         )
     if trainer.interrupted:
         raise KeyboardInterrupt
-    trainer.save_checkpoint(last)
     return FitResult(
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
@@ -262,12 +296,7 @@ def _trainer(
     """Lightning's trainer with our options, its chatter turned down."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     minutes = options.max_minutes
-    checkpoint = ModelCheckpoint(
-        folder,
-        filename="last",
-        every_n_train_steps=options.checkpoint_every,
-        enable_version_counter=False,
-    )
+    save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
     bar = [RichProgressBar(leave=True)] if options.progress else []
     return pl.Trainer(
         accelerator=options.accelerator,
@@ -281,7 +310,8 @@ def _trainer(
             TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
         ],
         log_every_n_steps=10,
-        callbacks=[checkpoint, *bar, *callbacks],
+        callbacks=[*callbacks, *bar, save],  # what is saved comes first
+        enable_checkpointing=False,
         enable_progress_bar=options.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -291,7 +321,6 @@ def _trainer(
 def _ignore_known_warnings() -> None:
     """Warnings of Lightning that do not concern us, each with its reason."""
     for message in (
-        ".*Checkpoint directory .* exists and is not empty.*",  # we resume from it
         ".*Experiment logs directory .* exists and is not empty.*",  # and append to it
         ".*does not have many workers.*",  # a batch is a slice of a memory map
         ".*GPU available but not used.*",  # the device is an option

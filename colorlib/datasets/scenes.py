@@ -1,14 +1,264 @@
-"""Placeholder while the landscapes are being drawn."""
+"""Landscapes painted by formula: a data set that is there on every machine.
+
+In a scene the colour follows from what a thing is and how bright it is, and its
+texture tells what it is: a network that sees only luminance can learn it. Cars and
+balls are the exception. Their hue is drawn at random and their luminance does not
+depend on it, so nothing in the gray image tells their colour. That is the ill-posed
+problem of the paper's Figure 1, here with a known distribution of the answers.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-SCENES_VERSION = 1
+from colorlib.color import lab_to_rgb, out_of_gamut
+from colorlib.datasets.landscape import (
+    GLASS,
+    ROAD,
+    paint_hills,
+    paint_house,
+    paint_meadow,
+    paint_road,
+    paint_sea,
+    paint_shadow,
+    paint_sky,
+    paint_tree,
+)
+from colorlib.datasets.painting import (
+    RAMP_STEPS,
+    Canvas,
+    Ramp,
+    box,
+    disc,
+    ramp,
+    trapezoid,
+)
+
+SCENES_VERSION = 1  # raise it when the same seed paints another picture
+HUES = 360  # of cars and balls: whole degrees in the ab plane, all alike likely
+L_DARK, L_LIGHT = 25.0, 85.0  # lightness of a car or ball at tone 0 and 1
+MAX_CHROMA = 70.0  # Lab units: brighter paint exists, but not on many cars
+BLACK = ramp("#000000", "#26272a")
 
 
 def render_scenes(
     count: int, size: int, seed: int = 0, first: int = 0
 ) -> NDArray[np.uint8]:
-    """Noise."""
-    shape = (count, size, size, 3)
-    return np.random.default_rng((seed, first)).integers(0, 256, shape, np.uint8)
+    """Paint landscapes; each depends on nothing but the seed and its own number.
+
+    Args:
+        count: How many.
+        size: Side in pixels, 16 to 512; more or fewer pixels show the same picture.
+        seed: Of the series.
+        first: Number of the first scene.
+
+    Returns:
+        (count, size, size, 3) uint8 sRGB.
+
+    Example:
+        >>> scenes = render_scenes(3, 32)
+        >>> bool((scenes[2] == render_scenes(1, 32, first=2)[0]).all())
+        True
+    """
+    scenes = np.empty((count, size, size, 3), np.uint8)
+    for number in range(count):
+        scenes[number] = _to_bytes(_paint(first + number, size, seed))
+    return scenes
+
+
+def recolour_scene(
+    index: int, size: int, hues: Sequence[float], seed: int = 0
+) -> NDArray[np.uint8]:
+    """Paint one scene with its cars and balls in given hues: one gray, many colours.
+
+    The lightness of every pixel stays the same but for rounding.
+
+    Args:
+        index: Number of the scene.
+        size: Side in pixels.
+        hues: Angles in the ab plane, degrees; `range(HUES)` is their distribution.
+        seed: Of the series.
+
+    Returns:
+        (len(hues), size, size, 3) uint8 sRGB.
+
+    Reference:
+        Figure 1 of the paper.
+
+    Example:
+        >>> recolour_scene(0, 32, hues=(0, 120, 240)).shape
+        (3, 32, 32, 3)
+    """
+    return np.stack([_to_bytes(_paint(index, size, seed, hue)) for hue in hues])
+
+
+def object_mask(index: int, size: int, seed: int = 0) -> NDArray[np.bool_]:
+    """Where a scene's colour cannot be known: all of the pixel is car paint or ball.
+
+    Args:
+        index: Number of the scene.
+        size: Side in pixels.
+        seed: Of the series.
+
+    Returns:
+        (size, size) bool.
+
+    Example:
+        >>> bool(object_mask(0, 64).any())
+        True
+    """
+    return _paint(index, size, seed).ambiguous > 0.99
+
+
+def object_colours(L: float) -> NDArray[np.float32]:
+    """The colours a car or ball of one lightness may have, all alike likely.
+
+    Args:
+        L: Lightness, 25 to 85.
+
+    Returns:
+        (360, 2) float32: ab in Lab units at hue 0, 1, ... 359 degrees.
+
+    Example:
+        >>> bool(abs(object_colours(50.0).mean()) < 5)  # their mean is almost gray
+        True
+    """
+    angle = np.deg2rad(np.arange(HUES))
+    tone = (L - L_DARK) / (L_LIGHT - L_DARK)
+    chroma = _chroma()[:, round(np.clip(tone, 0, 1) * (RAMP_STEPS - 1))]
+    ab = chroma * np.stack([np.cos(angle), np.sin(angle)])  # (2, 360)
+    return ab.T.astype(np.float32)
+
+
+def _to_bytes(canvas: Canvas) -> NDArray[np.uint8]:
+    """[0, 1] to 0..255."""
+    return (np.clip(canvas.rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _chroma() -> NDArray[np.float64]:
+    """(360, RAMP_STEPS): chroma of each hue and tone, most of what sRGB can show."""
+    low, high = np.zeros((HUES, RAMP_STEPS)), np.full((HUES, RAMP_STEPS), MAX_CHROMA)
+    for _ in range(8):  # bisection, to 0.3 units
+        middle = (low + high) / 2
+        outside = out_of_gamut(_lab(middle)).numpy()
+        low, high = np.where(outside, low, middle), np.where(outside, middle, high)
+    return 0.95 * low
+
+
+def _lab(chroma: NDArray[np.float64]) -> torch.Tensor:
+    """(3, 360, RAMP_STEPS): Lab of all hues and tones."""
+    angle = np.deg2rad(np.arange(HUES))[:, None]
+    L = np.broadcast_to(np.linspace(L_DARK, L_LIGHT, RAMP_STEPS), chroma.shape)
+    lab = np.stack([L, chroma * np.cos(angle), chroma * np.sin(angle)])
+    return torch.from_numpy(lab.astype(np.float32))
+
+
+@lru_cache(maxsize=1)
+def _paints() -> NDArray[np.float32]:
+    """(360, RAMP_STEPS, 3): a ramp for each hue, all with the same lightness."""
+    return lab_to_rgb(_lab(_chroma())).permute(1, 2, 0).contiguous().numpy()
+
+
+def _paint(index: int, size: int, seed: int, hue: float | None = None) -> Canvas:
+    """Paint one scene, back to front; `hue` overrules the hues that were drawn."""
+    rng = np.random.default_rng((seed, index))
+    canvas = Canvas(size)
+    horizon = rng.uniform(0.3, 0.5)
+    shore = horizon + rng.uniform(0.07, 0.16) * (rng.random() < 0.5)
+    road = rng.uniform(0.76, 0.84) if rng.random() < 0.5 else None
+    paint_sky(canvas, rng, horizon)
+    paint_hills(canvas, rng, horizon)
+    if shore > horizon:
+        paint_sea(canvas, rng, horizon, shore)
+    paint_meadow(canvas, rng, shore)
+    if road:
+        paint_road(canvas, rng, road)
+    _paint_standing(canvas, rng, shore)
+    _paint_ambiguous(canvas, rng, road, hue)
+    return canvas
+
+
+def _paint_standing(canvas: Canvas, rng: np.random.Generator, shore: float) -> None:
+    """Trees and houses, the far ones first."""
+    feet = np.sort(rng.uniform(shore + 0.04, 0.72, rng.integers(3, 9)))
+    for foot in feet:
+        near = (foot - shore) / (1 - shore)
+        x = rng.uniform(0.02, 0.98)
+        if rng.random() < 0.3:
+            paint_house(canvas, rng, x, foot, 0.09 + 0.3 * near)
+        else:
+            paint_tree(canvas, rng, x, foot, 0.1 + 0.5 * near)
+
+
+def _paint_ambiguous(
+    canvas: Canvas, rng: np.random.Generator, road: float | None, hue: float | None
+) -> None:
+    """Cars on the road, balls on the grass before it: at least one of them."""
+    cars = rng.integers(1, 3) if road else 0
+    balls = rng.integers(0 if road else 1, 3)
+    places = rng.permutation(4)[: cars + balls]
+    for number, place in enumerate(places):
+        drawn = rng.integers(HUES)
+        colours = _paints()[round(drawn if hue is None else hue) % HUES]
+        x = 0.14 + 0.24 * place + rng.uniform(-0.02, 0.02)
+        if road and number < cars:
+            _paint_car(canvas, x, road + 0.03, rng.uniform(0.2, 0.25), colours)
+        else:
+            _paint_ball(
+                canvas, x, rng.uniform(0.9, 0.95), rng.uniform(0.04, 0.06), colours
+            )
+
+
+def _paint_car(
+    canvas: Canvas, x: float, y: float, length: float, colours: Ramp
+) -> None:
+    """A car from the side, its wheels standing at height `y`."""
+    paint_shadow(canvas, x, y, 0.6 * length)
+    car = canvas.window(x - length / 2, y - 0.5 * length, x + length / 2, y + 0.02)
+    height = (y - car.y) / length
+    cabin = trapezoid(
+        car,
+        x - 0.03 * length,
+        y - 0.42 * length,
+        y - 0.25 * length,
+        0.42 * length,
+        0.68 * length,
+    )
+    body = box(car, x, y - 0.18 * length, 0.9 * length, 0.08 * length) - 0.05 * length
+    paint = car.inside(np.minimum(cabin, body))
+    car.paint(paint, 0.25 + 1.4 * height, colours, ambiguous=True)
+    for side in (-1, 1):
+        glass = trapezoid(
+            car,
+            x + (0.13 * side - 0.03) * length,
+            y - 0.39 * length,
+            y - 0.27 * length,
+            0.17 * length,
+            0.24 * length,
+        )
+        car.paint(car.inside(glass), 1.4 * height, GLASS)
+        wheel = disc(car, x + 0.27 * side * length, y - 0.08 * length, 0.085 * length)
+        car.paint(car.inside(wheel), 0.4, BLACK)
+        car.paint(car.inside(wheel + 0.05 * length), 0.8, ROAD)
+
+
+def _paint_ball(
+    canvas: Canvas, x: float, y: float, radius: float, colours: Ramp
+) -> None:
+    """A ball on the ground at (x, y), lit from above left."""
+    paint_shadow(canvas, x + 0.4 * radius, y, 1.3 * radius)
+    centre = y - 0.9 * radius
+    ball = canvas.window(x - radius, centre - radius, x + radius, centre + radius)
+    right, down = (ball.x - x) / radius, (ball.y - centre) / radius
+    towards = np.sqrt(np.clip(1 - right**2 - down**2, 0, 1))
+    light = np.clip(-0.45 * right - 0.6 * down + 0.66 * towards, 0, 1)
+    ball.paint(
+        ball.inside(disc(ball, x, centre, radius)),
+        0.1 + 0.8 * light,
+        colours,
+        ambiguous=True,
+    )

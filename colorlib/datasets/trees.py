@@ -18,11 +18,8 @@ from typing import Protocol
 
 from colorlib.errors import UserError
 from colorlib.files import file_sha256
-from colorlib.photographs import PhotographError
+from colorlib.photographs import PHOTOGRAPH_SUFFIXES, PhotographError
 
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 ARCHIVE_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
 MAX_FILE_BYTES = 256 * 2**20  # one photograph; beyond it, something is wrong
 
@@ -171,7 +168,7 @@ class Archive:
 def _is_image_name(name: str) -> bool:
     """Whether a name is that of a visible image file."""
     path = Path(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.name.startswith(".")
 
 
 def _too_large(name: str, size: int) -> PhotographError | None:

@@ -1,0 +1,281 @@
+"""Frozen ImageNet classifiers: what they say of a gray image.
+
+The paper fuses the opinions of networks that learned from colour photographs and are
+shown the gray image three times over. Each wants its own size and scaling and sees to
+both itself, so all are given the same gray image:
+
+    gray (N, 1, H, H) ── prepare ──► (N, 3, S, S) ── net ──► logits (N, 1000)
+
+All speak of the same 1000 classes in the same order. Only there can networks of
+different shape be averaged: their features have 4096, 2048 and 1536 numbers.
+
+Reference:
+    Section 4.2 of the paper.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import shorten
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from colorlib.backbone_specs import SPECS, BackboneSpec, spec_for, spec_of_file
+from colorlib.color import check_image
+from colorlib.errors import UserError
+
+WeightsKind = Literal["pretrained", "random", "file"]
+ScoreKind = Literal["softmax", "logits"]
+
+RANDOM_SEED = 0  # of `random` weights: the same network every time
+HUB_FILE = "model.safetensors"
+GRAY_TOLERANCE = 1e-3  # the L of white is 100 only to the precision of float32
+
+
+class Backbone(nn.Module):
+    """A classifier that never learns: a function from gray images to 1000 logits.
+
+    Args:
+        spec: What it expects.
+        net: The timm network, taking (N, 3, S, S).
+        weights_kind: Where its weights come from.
+        weights_hash: SHA-256 of the weights: the same from a file and from the hub.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        net: nn.Module,
+        weights_kind: WeightsKind,
+        weights_hash: str,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.weights_kind = weights_kind
+        self.weights_hash = weights_hash
+        self.net = net.requires_grad_(False)
+        self.net.to(memory_format=torch.channels_last)  # twice as fast on a processor
+        for name, values in (("mean", spec.mean), ("std", spec.std)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode: batch statistics would make scores depend on it."""
+        return super().train(False)
+
+    def prepare(self, gray: Tensor) -> Tensor:
+        """Make what the network sees: the gray image at its size, in its scaling.
+
+        Args:
+            gray: (N, 1, H, H) float in [0, 1].
+
+        Returns:
+            (N, 3, S, S), S = `spec.input_size`: three equal channels but for scaling.
+
+        Raises:
+            TypeError: If the image is not float.
+            ValueError: If it is not gray or not square.
+
+        Departure from common use:
+            Classifiers are tested on a crop of the middle. Here the whole square is
+            resized: the scores colour the whole image, so they may depend on all of
+            it. It costs about a percent of accuracy.
+        """
+        check_image(gray, 1)
+        H, W = gray.shape[-2:]
+        if H != W:
+            raise ValueError(f"found gray of {H}x{W}, expected a square: cut one out")
+        size = (self.spec.input_size, self.spec.input_size)
+        gray = F.interpolate(
+            gray.to(self.mean.dtype),
+            size=size,
+            mode=self.spec.interpolation,
+            align_corners=False,
+            antialias=True,
+        ).clamp(0, 1)  # (N, 1, S, S); a bicubic filter overshoots
+        rgb = gray.expand(-1, 3, -1, -1)  # (N, 3, S, S)
+        return (rgb - self.mean) / self.std
+
+    def forward(self, gray: Tensor) -> Tensor:
+        """Classify gray images.
+
+        Args:
+            gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
+
+        Returns:
+            Logits, (N, 1000), unbounded; classes in the order of sorted WordNet ids.
+        """
+        logits: Tensor = self.net(self.prepare(gray))  # (N, 1000) or (N, 1001)
+        return logits[:, 1:] if self.spec.drop_background else logits
+
+
+def load_backbone(name: str, weights: str | Path) -> Backbone:
+    """Load a frozen classifier.
+
+    Args:
+        name: One of `SPECS`, or any timm name with its tag.
+        weights: `pretrained` (from the cache of the Hugging Face hub, or downloaded to
+            it), `random` (seeded, knows nothing), or a safetensors file, or the folder
+            it is in.
+
+    Returns:
+        The classifier, which says in `weights_kind` and `weights_hash` what it is.
+
+    Raises:
+        UserError: If there is no such network, or its weights cannot be had or do not
+            fit; the message names the ways out.
+
+    Example:
+        >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
+        >>> backbone(torch.rand(2, 1, 64, 64)).shape
+        torch.Size([2, 1000])
+    """
+    kind: WeightsKind = "file"
+    if weights == "random":
+        kind, spec, path = "random", spec_for(name), None
+    elif weights == "pretrained":
+        kind, spec = "pretrained", spec_for(name)
+        path = _hub_file(spec)
+    else:
+        path = _local_file(name, Path(weights))
+        spec = spec_of_file(path, name)
+    net = _build(spec, path)
+    return Backbone(spec, net, kind, hash_of_weights(net))
+
+
+def scores_of_images(
+    backbones: Sequence[Backbone], gray: Tensor, kind: ScoreKind = "softmax"
+) -> Tensor:
+    """Ask each classifier about each image.
+
+    Args:
+        backbones: K classifiers, on the device of the images.
+        gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
+        kind: `softmax`, which can be averaged, or `logits`, whose scale differs from
+            network to network.
+
+    Returns:
+        Class scores, (N, K, 1000) float32.
+
+    Raises:
+        ValueError: If the gray image is not in [0, 1].
+        UserError: If a classifier gives no finite scores.
+
+    Example:
+        >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
+        >>> scores = scores_of_images([backbone], torch.rand(2, 1, 64, 64))
+        >>> torch.allclose(scores.sum(dim=-1), torch.ones(2, 1))
+        True
+    """
+    low, high = gray.min().item(), gray.max().item()
+    if not -GRAY_TOLERANCE <= low <= high <= 1 + GRAY_TOLERANCE:
+        raise ValueError(f"found gray from {low:.3g} to {high:.3g}, expected 0 to 1")
+    with torch.no_grad():
+        logits = [backbone(gray).float() for backbone in backbones]  # K of (N, 1000)
+    for backbone, values in zip(backbones, logits, strict=True):
+        if not bool(values.isfinite().all()):
+            raise UserError(
+                f"{backbone.spec.name}: found scores that are not finite, expected "
+                "numbers; its weights are damaged, get them again"
+            )
+    return scores_from_logits(torch.stack(logits, dim=1), kind)  # (N, K, 1000)
+
+
+def scores_from_logits(logits: Tensor, kind: ScoreKind) -> Tensor:
+    """Turn logits (..., 1000) into class scores of the same shape.
+
+    Raises:
+        ValueError: If there is no such kind.
+
+    Example:
+        >>> scores_from_logits(torch.zeros(4), "softmax")
+        tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
+    if kind == "logits":
+        return logits
+    if kind == "softmax":
+        return logits.softmax(dim=-1)
+    raise ValueError(f"found scores {kind!r}, expected 'softmax' or 'logits'")
+
+
+def hash_of_weights(net: nn.Module) -> str:
+    """SHA-256 of the names, types, shapes and values of a network's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
+    """The network with the weights of a file, or without one with random ones."""
+    import timm  # takes seconds, and a model without backbones does not need it
+
+    source = {"file": str(path), "num_classes": spec.num_classes}
+    try:
+        with torch.random.fork_rng(devices=[]):  # the caller's generator is untouched
+            torch.default_generator.manual_seed(RANDOM_SEED)
+            net: nn.Module = timm.create_model(
+                spec.timm_name,
+                pretrained=path is not None,
+                pretrained_cfg_overlay=source if path else None,
+                num_classes=spec.num_classes,
+                **spec.create_options,
+            )
+    except (RuntimeError, KeyError, OSError) as error:
+        raise UserError(
+            f"{path}: found weights that do not fit {spec.timm_name}: "
+            f"{shorten(str(error), 200)}; give the file of that network"
+        ) from error
+    return net
+
+
+def _hub_file(spec: BackboneSpec) -> Path:
+    """The weights in the cache of the Hugging Face hub, downloaded if need be."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    ways_out = (
+        f"place {spec.weights_file} in a folder and give that as the weights, "
+        "or take `random` weights, which know nothing"
+    )
+    if not spec.hub_id:
+        raise UserError(f"{spec.name}: found no weights to download; {ways_out}")
+    try:
+        return Path(hf_hub_download(spec.hub_id, HUB_FILE, local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass  # not there yet
+    try:
+        # Ask once: without a network the download itself would try for a minute.
+        get_hf_file_metadata(hf_hub_url(spec.hub_id, HUB_FILE))
+        return Path(hf_hub_download(spec.hub_id, HUB_FILE))
+    except Exception as error:  # whatever the hub's HTTP library raises
+        raise UserError(
+            f"{spec.name}: its weights are not in {HF_HUB_CACHE} and cannot be "
+            f"downloaded ({shorten(f'{type(error).__name__}: {error}', 120)}); "
+            f"copy them there from another machine, {ways_out}"
+        ) from error
+
+
+def _local_file(name: str, path: Path) -> Path:
+    """The file of weights at `path`, or in the folder `path`."""
+    if path.is_dir():
+        path /= SPECS[name].weights_file if name in SPECS else f"{name}.safetensors"
+    if not path.is_file():
+        raise UserError(
+            f"{name}: found no {path}, expected its weights; give `pretrained`, "
+            "`random`, a safetensors file or the folder it is in"
+        )
+    if path.suffix != ".safetensors":
+        raise UserError(
+            f"{path}: found a {path.suffix or 'nameless'} file, expected .safetensors; "
+            "other formats can run code when they are opened and are refused"
+        )
+    return path

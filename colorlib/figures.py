@@ -1,0 +1,255 @@
+"""Every picture of the book: the only module that draws.
+
+Photographs are shown pixel by pixel, without smoothing, on a neutral background.
+Colours of curves are those of Okabe and Ito, which the colour-blind can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from cycler import cycler
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from colorlib.model import NUM_CLASSES, ColorizationModel
+
+OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+INK, PAPER = "#222222", "#ffffff"
+STYLE: dict[Any, Any] = {
+    "figure.dpi": 110,
+    "figure.facecolor": PAPER,
+    "axes.prop_cycle": cycler(color=OKABE_ITO),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "font.size": 10,
+    "image.interpolation": "nearest",
+    "savefig.bbox": "tight",
+}
+
+
+def use_style() -> None:
+    """Draw everything that follows in the book's style."""
+    mpl.rcParams.update(STYLE)
+
+
+def image_grid(
+    rows: Sequence[Sequence[Tensor | NDArray[Any]]],
+    column_titles: Sequence[str] = (),
+    row_titles: Sequence[str] = (),
+    cell: float = 1.3,
+) -> Figure:
+    """Photographs in rows and columns.
+
+    Args:
+        rows: For each row its images: RGB (3, H, W) in [0, 1] or (H, W, 3) uint8; or
+            gray (1, H, W) or (H, W) in [0, 1].
+        column_titles: One above each column.
+        row_titles: One beside each row.
+        cell: Side of an image, inches.
+
+    Returns:
+        The figure.
+    """
+    count = max(len(row) for row in rows)
+    size = (cell * count, cell * len(rows))
+    figure, axes = plt.subplots(
+        len(rows), count, figsize=size, squeeze=False, layout="compressed"
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for r, row in enumerate(rows):
+        for axis, image in zip(axes[r], row, strict=False):
+            axis.imshow(_displayable(image), cmap="gray", vmin=0, vmax=1)
+    for axis, title in zip(axes[0], column_titles, strict=False):
+        axis.set_title(title)
+    for axis, title in zip(axes[:, 0], row_titles, strict=False):
+        _title_beside(axis, title)
+    return figure
+
+
+def _displayable(image: Tensor | NDArray[Any]) -> NDArray[Any]:
+    """(3, H, W), (1, H, W) or (H, W, 3) -> what `imshow` takes."""
+    array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+    if array.ndim == 3 and array.shape[0] in (1, 3) and array.dtype != np.uint8:
+        array = np.moveaxis(array, 0, -1)  # (C, H, W) -> (H, W, C)
+    return array.squeeze(-1) if array.shape[-1] == 1 else array
+
+
+def _title_beside(axis: Axes, title: str) -> None:
+    """A row's title, left of its first image."""
+    axis.text(
+        -0.06,
+        0.5,
+        title,
+        transform=axis.transAxes,
+        ha="right",
+        va="center",
+        rotation=90,
+    )
+
+
+def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """The loss of Eq. 1 after each epoch, for each model.
+
+    Args:
+        curves: model -> part (`train`, `validation`) -> loss of each epoch.
+
+    Returns:
+        The figure; a model has one colour, a part one line style.
+    """
+    figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    styles = {"train": ":", "validation": "-"}
+    for colour, (model, parts) in zip(OKABE_ITO, curves.items(), strict=False):
+        for part, losses in parts.items():
+            epochs = np.arange(1, len(losses) + 1)
+            axis.plot(
+                epochs, losses, styles[part], marker="o", markersize=3, color=colour,
+                label=f"{model}, {part}",
+            )  # fmt: skip
+    axis.set(xlabel="epoch", ylabel="loss of Eq. 1, (ab/128)²")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(frameon=False)
+    return figure
+
+
+def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
+    """The paper's Figure 2, drawn from a model that exists.
+
+    Each box is a stage of the model; the shape below it is that of the tensor the
+    stage returned for a gray image of `size` pixels, measured, not written down.
+
+    Args:
+        model: Any of `build_model`.
+        size: Side of the gray image, pixels.
+
+    Returns:
+        The figure.
+    """
+    shapes = stage_shapes(model, size)
+    figure, axis = plt.subplots(figsize=(9, 3.1), layout="constrained")
+    axis.set(xlim=(0, 10), ylim=(0, 3.4))
+    axis.set_axis_off()
+    places = {
+        "L_unit": 0.8,
+        "encoder": 2.9,
+        "fusion": 5.2,
+        "decoder": 7.3,
+        "ab_unit": 9.2,
+    }
+    for name, x in places.items():
+        kind = "data" if name in ("L_unit", "ab_unit") else "stage"
+        _box(axis, x, 2.4, name, " x ".join(map(str, shapes[name])), kind)
+    for (_, start), (_, end) in zip(
+        list(places.items())[:-1], list(places.items())[1:], strict=True
+    ):
+        _arrow(axis, (start + 0.75, 2.4), (end - 0.75, 2.4))
+    if model.backbones:
+        count = len(model.backbones)
+        detail = f"mean of {count} x {NUM_CLASSES}"
+        _box(axis, 5.2, 0.75, "class scores", detail, "data")
+        _box(
+            axis, 2.9, 0.75, f"{count} backbone{'s' * (count > 1)}", "frozen", "frozen"
+        )
+        _arrow(axis, (0.8, 1.95), (2.15, 0.75))
+        _arrow(axis, (3.65, 0.75), (4.45, 0.75))
+        _arrow(axis, (5.2, 1.2), (5.2, 1.95))
+    return figure
+
+
+@torch.no_grad()
+def stage_shapes(model: ColorizationModel, size: int) -> dict[str, tuple[int, ...]]:
+    """Shapes (C, H, W) of what enters, what each stage returns, and what leaves.
+
+    Args:
+        model: Any of `build_model`.
+        size: Side of the gray image, pixels.
+
+    Returns:
+        `L_unit`, `encoder`, `fusion`, `decoder` and `ab_unit` with their shapes.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"L_unit": (1, size, size)}
+
+    def note(name: str) -> Any:
+        def hook(module: Any, inputs: Any, output: Tensor) -> None:
+            shapes[name] = tuple(output.shape[1:])
+
+        return hook
+
+    stages = {
+        "encoder": model.encoder,
+        "fusion": model.fusion,
+        "decoder": model.decoder,
+    }
+    hooks = [stage.register_forward_hook(note(name)) for name, stage in stages.items()]
+    count = len(model.backbones)
+    class_scores = torch.zeros(1, count, NUM_CLASSES) if count else None
+    ab_unit = model(torch.zeros(1, 1, size, size), class_scores)
+    for hook in hooks:
+        hook.remove()
+    return {**shapes, "ab_unit": tuple(ab_unit.shape[1:])}
+
+
+FILL = {"data": "#f2f2f2", "stage": "#cfe5f2", "frozen": "#f6dfcf"}
+
+
+def _box(axis: Axes, x: float, y: float, name: str, detail: str, kind: str) -> None:
+    """A named box around (x, y), with a second, smaller line."""
+    box = FancyBboxPatch(
+        (x - 0.68, y - 0.38),
+        1.36,
+        0.76,
+        "round,pad=0.06",
+        fc=FILL[kind],
+        ec=INK,
+        lw=0.8,
+    )
+    axis.add_patch(box)
+    axis.text(x, y + 0.12, name, ha="center", va="center", color=INK)
+    axis.text(x, y - 0.2, detail, ha="center", va="center", fontsize=8, color=INK)
+
+
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """An arrow between two points."""
+    axis.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=INK)
+    )
+
+
+def score_bars(
+    means: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
+    label: str,
+) -> Figure:
+    """One metric of several methods, with the intervals of their means.
+
+    Args:
+        means: method -> mean over the test photographs.
+        intervals: method -> (low, high) of that mean.
+        label: The metric with its unit.
+
+    Returns:
+        The figure; trivial predictions and models on one axis.
+    """
+    figure, axis = plt.subplots(
+        figsize=(6, 0.5 + 0.4 * len(means)), layout="constrained"
+    )
+    for place, (method, mean) in enumerate(means.items()):
+        low, high = intervals[method]
+        axis.errorbar(
+            mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=3,
+            color=OKABE_ITO[0],
+        )  # fmt: skip
+    axis.set_yticks(range(len(means)), list(means))
+    axis.invert_yaxis()
+    axis.set_xlabel(label)
+    axis.grid(axis="x", alpha=0.3)
+    return figure
