@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -24,13 +26,11 @@ def numbers(batches):
 def test_an_epoch_holds_every_sample_once(count, batch_size, seed):
     batches = ShuffledBatches(numbered(count), batch_size, seed)
     drawn = numbers(batches)
-    assert sorted(sum(drawn, [])) == list(range(count))
+    assert sorted(chain(*drawn)) == list(range(count))
     assert len(drawn) == len(batches)
 
 
-@given(
-    seed=st.integers(0, 99), epoch=st.integers(0, 99), done=st.integers(0, 6)
-)
+@given(seed=st.integers(0, 99), epoch=st.integers(0, 99), done=st.integers(0, 6))
 def test_a_killed_epoch_goes_on_with_the_batches_it_would_have_seen(seed, epoch, done):
     whole = ShuffledBatches(numbered(20), 3, seed)
     whole.sampler.set_epoch(epoch)

@@ -1,0 +1,183 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
+from colorlib.losses import chroma_mse
+from colorlib.model import build_model
+from colorlib.training import FitOptions, KeepSamples, fit
+
+CPU = {"accelerator": "cpu", "progress": False}
+
+
+def sunsets(count, size=16):
+    """Images whose colour follows their lightness: something to learn."""
+    rng = np.random.default_rng(0)
+    light = rng.uniform(0.2, 1, (count, size, size, 1))
+    return (255 * light * np.array([1.0, 0.7, 0.3])).astype(np.uint8)
+
+
+@pytest.fixture
+def samples():
+    return Samples(sunsets(24), None, np.arange(24))
+
+
+def new_model(seed=0):
+    torch.manual_seed(seed)
+    return build_model("plain", width=0.1)
+
+
+def weights_of(model):
+    return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+
+def train(model, samples, folder, **options):
+    batches = ShuffledBatches(samples, 5, seed=0)
+    watched = OrderedBatches(samples, 8)
+    return fit(
+        model, chroma_mse, batches, watched, folder, FitOptions(**CPU, **options)
+    )
+
+
+def test_learns(samples, tmp_path):
+    result = train(new_model(), samples, tmp_path, max_epochs=6, learning_rate=3e-3)
+    for losses in result.curve.values():
+        assert len(losses) == 6
+        assert losses[-1] < losses[0] / 2
+    assert (result.epochs, result.steps, result.sessions) == (6, 30, 1)
+
+
+def test_the_curve_is_the_mean_over_the_epoch(samples, tmp_path):
+    # with a learning rate of nothing every batch sees the first model
+    model = new_model()
+    result = train(model, samples, tmp_path, max_epochs=1, learning_rate=1e-30)
+    whole = next(iter(OrderedBatches(samples, 24)))
+    from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
+
+    L_unit, ab_unit = normalize_lab(rgb_to_lab(images_to_float(whole.images)))
+    expected = chroma_mse(model(L_unit), ab_unit).item()
+    assert result.curve["train"] == pytest.approx([expected], rel=1e-5)
+    assert result.curve["validation"] == pytest.approx([expected], rel=1e-5)
+
+
+@pytest.mark.parametrize("stop_after", [5, 7, 10, 12])
+def test_a_stopped_training_goes_on_to_the_same_weights(samples, tmp_path, stop_after):
+    whole = new_model()
+    uninterrupted = train(whole, samples, tmp_path / "whole", max_epochs=3)
+
+    first = new_model()
+    train(first, samples, tmp_path / "parts", max_epochs=3, max_steps=stop_after)
+    resumed = new_model(seed=99)  # its own weights must not matter
+    result = train(resumed, samples, tmp_path / "parts", max_epochs=3)
+
+    assert torch.equal(weights_of(whole), weights_of(resumed))
+    assert result.steps == uninterrupted.steps == 15
+    assert result.sessions == 2
+    assert result.curve["train"] == uninterrupted.curve["train"]
+    assert result.curve["validation"] == uninterrupted.curve["validation"]
+
+
+KILLED = """
+    import os, signal, sys
+    import numpy as np
+    sys.path.insert(0, {tests!r})
+    from lightning.pytorch.callbacks import Callback
+    from test_training import *
+
+    class KillAt(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == 8:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    samples = Samples(sunsets(24), None, np.arange(24))
+    fit(
+        new_model(), chroma_mse, ShuffledBatches(samples, 5, seed=0),
+        OrderedBatches(samples, 8), {folder!r},
+        FitOptions(**CPU, max_epochs=3, checkpoint_every=3), [KillAt()],
+    )
+"""
+
+
+def test_a_killed_process_resumes_to_the_same_weights(samples, tmp_path):
+    folder = tmp_path / "parts"
+    code = textwrap.dedent(KILLED).format(
+        tests=os.path.dirname(__file__), folder=folder
+    )
+    code = code.replace("PosixPath", "__import__('pathlib').Path")
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    whole, resumed = new_model(), new_model(seed=99)
+    train(whole, samples, tmp_path / "whole", max_epochs=3)
+    train(resumed, samples, folder, max_epochs=3)
+    assert torch.equal(weights_of(whole), weights_of(resumed))
+
+
+def test_more_epochs_continue_a_finished_training(samples, tmp_path):
+    train(new_model(), samples, tmp_path / "parts", max_epochs=2)
+    longer = new_model(seed=99)
+    result = train(longer, samples, tmp_path / "parts", max_epochs=4)
+    whole = new_model()
+    train(whole, samples, tmp_path / "whole", max_epochs=4)
+    assert result.epochs == 4
+    assert torch.equal(weights_of(whole), weights_of(longer))
+
+
+def test_class_scores_reach_the_model(tmp_path):
+    # the photographs are alike; only the class scores tell the two colours apart
+    gray = np.full((16, 16, 16, 3), 128, np.uint8)
+    gray[::2, ..., 0], gray[1::2, ..., 2] = 160, 160
+    class_scores = np.zeros((16, 1, 1000), np.float32)
+    class_scores[::2, 0, 3], class_scores[1::2, 0, 7] = 1, 1
+    told = Samples(gray, class_scores, np.arange(16))
+    torch.manual_seed(0)
+    model = build_model("model1", backbones=["any"], width=0.25)
+    batches = ShuffledBatches(told, 8, seed=0)
+    options = FitOptions(max_epochs=60, **CPU)
+    result = fit(model, chroma_mse, batches, None, tmp_path, options)
+    assert result.curve["train"][-1] < result.curve["train"][0] / 10
+    assert result.curve["validation"] == []
+
+
+def test_time_ends_a_training(samples, tmp_path):
+    start = time.monotonic()
+    result = train(
+        new_model(), samples, tmp_path, max_epochs=100_000, max_minutes=1.5 / 60
+    )
+    assert time.monotonic() - start < 20
+    assert 0 < result.epochs < 100_000
+
+
+def test_samples_are_kept_after_each_epoch(samples, tmp_path):
+    keep = KeepSamples(samples.take(np.arange(2)), tmp_path)
+    batches = ShuffledBatches(samples, 12, seed=0)
+    fit(
+        new_model(),
+        chroma_mse,
+        batches,
+        None,
+        tmp_path,
+        FitOptions(max_epochs=2, **CPU),
+        [keep],
+    )
+    kept = [np.load(path) for path in sorted(tmp_path.glob("samples/epoch_*.npy"))]
+    assert [k.shape for k in kept] == [(2, 2, 16, 16)] * 3
+    assert not np.array_equal(kept[0], kept[2])
+
+
+def test_every_session_leaves_its_log(samples, tmp_path):
+    for epochs in (1, 2):
+        train(new_model(), samples, tmp_path, max_epochs=epochs)
+    logs = sorted(tmp_path.glob("csv/*/metrics.csv"))
+    assert len(logs) == 2
+    with logs[0].open() as file:
+        assert "val_loss" in next(csv.reader(file))
+    assert list(tmp_path.glob("tensorboard/events.*"))
