@@ -85,7 +85,7 @@ class Backbone(nn.Module):
         Departure from common use:
             Classifiers are tested on a crop of the middle. Here the whole square is
             resized: the scores colour the whole image, so they may depend on all of
-            it. It costs about a percent of accuracy.
+            it. That costs them about a point of accuracy.
         """
         check_image(gray, 1)
         H, W = gray.shape[-2:]

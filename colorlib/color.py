@@ -148,7 +148,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         (..., 3, H, W): L in [0, 100], a in [-86.2, 98.3], b in [-107.9, 94.5].
 
     Reference:
-        CIE 15; the white of scikit-image leaves grays at |a|, |b| < 0.01.
+        CIE 15; the white of scikit-image leaves a and b of grays within 0.01 of 0.
 
     Example:
         >>> red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from colorlib.errors import UserError
 
 PROFILES_FOLDER = Path(__file__).parent.parent / "profiles"
 
 Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
+ModelName = Literal["plain", "model1", "model2", "model3"]
 
 
 class Profile(BaseModel):
@@ -37,7 +38,7 @@ class Profile(BaseModel):
     validation_fraction: float = Field(0.05, ge=0, lt=1)  # of the training part
 
     # network
-    models: tuple[str, ...] = ("plain", "model3")
+    models: tuple[ModelName, ...] = ("plain", "model3")
     backbones: tuple[str, ...] | None = None  # in place of the paper's, which is None
     weights: Literal["pretrained", "random", "file"] = "pretrained"
     scores: Literal["softmax", "logits"] = "softmax"
@@ -53,18 +54,6 @@ class Profile(BaseModel):
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int | Literal["auto"] = "auto"
     seed: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _models_exist(self) -> "Profile":
-        """Name a misspelt model here, not after an hour of preparation."""
-        from colorlib.model import MODELS  # torch only when a profile is made
-
-        unknown = set(self.models) - MODELS.keys()
-        if unknown:
-            raise ValueError(
-                f"models: found {sorted(unknown)}, expected {list(MODELS)}"
-            )
-        return self
 
 
 def load_profile(name_or_path: str, **overrides: Any) -> Profile:

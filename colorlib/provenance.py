@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from colorlib.backbones import Backbone
+from colorlib.dependencies import code_hash
 from colorlib.files import file_sha256, hash_of
 from colorlib.model import ColorizationModel
 from colorlib.preparation import Data
@@ -35,6 +36,7 @@ def run_inputs(
     for elsewhere in ("models", "accelerator", "devices"):
         del settings[elsewhere]
     return {
+        "code": code_hash("import colorlib.experiment"),
         "model": model_name,
         "profile": settings,
         "manifest": data.packed.manifest.manifest_hash,

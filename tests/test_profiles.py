@@ -1,16 +1,23 @@
+from typing import get_args
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from colorlib.errors import UserError
-from colorlib.profiles import PROFILES_FOLDER, Profile, load_profile
+from colorlib.model import MODELS
+from colorlib.profiles import PROFILES_FOLDER, ModelName, Profile, load_profile
 
 NAMES = sorted(path.stem for path in PROFILES_FOLDER.glob("*.yaml"))
 
 
 def test_the_five_profiles_are_there():
     assert NAMES == ["gpu", "laptop", "paper", "quick", "smoke"]
+
+
+def test_the_models_are_those_there_are():
+    assert list(get_args(ModelName)) == list(MODELS)
 
 
 @pytest.mark.parametrize("name", NAMES)

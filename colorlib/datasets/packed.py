@@ -183,7 +183,7 @@ def iterate_kept(
 
 
 def is_grayscale(rgb: NDArray[np.uint8]) -> bool:
-    """Whether an image has no colour to learn from: no |a| or |b| above 5.
+    """Whether an image has no colour to learn from: all a and b within 5 of 0.
 
     Args:
         rgb: (H, W, 3) uint8 sRGB.

@@ -5,12 +5,14 @@ painted is therefore the same picture at any number of pixels.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]  # (h, w): one number a pixel
-Ramp = NDArray[np.float32]  # (RAMP_STEPS, 3): sRGB in [0, 1], dark to light
+Plane = NDArray[np.floating[Any]]  # (h, w), (h, 1) or (1, w): one number a pixel
+Line = NDArray[np.floating[Any]]  # (size,): one number a column
+Ramp = NDArray[np.float32]  # (4, RAMP_STEPS): sRGB in [0, 1], dark to light; ambiguous
 
 RAMP_STEPS = 256
 SUBPIXELS = 8  # samples a pixel when noise is averaged over it
@@ -19,61 +21,32 @@ SUBPIXELS = 8  # samples a pixel when noise is averaged over it
 def ramp(*stops: str) -> Ramp:
     """A colour for every tone: `#rrggbb` stops, evenly spaced, dark to light.
 
+    Its fourth row is 0: the colour follows from the tone, it is not ambiguous.
+
     Example:
-        >>> ramp("#000000", "#ff0000")[-1].tolist()
-        [1.0, 0.0, 0.0]
+        >>> ramp("#000000", "#ff0000")[:, -1].tolist()
+        [1.0, 0.0, 0.0, 0.0]
     """
-    values = np.array([list(bytes.fromhex(stop[1:])) for stop in stops]) / 255
-    at = np.linspace(0, 1, RAMP_STEPS)
-    where = np.linspace(0, 1, len(stops))
-    channels = [np.interp(at, where, values[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=1).astype(np.float32)
+    values = [[byte / 255 for byte in bytes.fromhex(stop[1:])] for stop in stops]
+    at, known = np.linspace(0, 1, RAMP_STEPS), np.linspace(0, 1, len(stops))
+    rows = [np.interp(at, known, channel) for channel in zip(*values, strict=True)]
+    return np.stack([*rows, np.zeros(RAMP_STEPS)]).astype(np.float32)
 
 
 @lru_cache(maxsize=256)
 def _spline(size: int, cells: int) -> Plane:
     """(size, cells + 3): cubic B-splines averaged over pixels, of unit variance."""
     position = (np.arange(size * SUBPIXELS) + 0.5) * cells / (size * SUBPIXELS)
-    offset = np.abs(
-        position[:, None] - np.arange(-1, cells + 2)
-    )  # (size * 8, cells + 3)
+    offset = np.abs(position[:, None] - np.arange(-1, cells + 2))  # (8 size, cells + 3)
     near = 2 / 3 - offset**2 + offset**3 / 2
-    weight = np.where(offset < 1, near, np.clip(2 - offset, 0, None) ** 3 / 6)
+    weight: Plane = np.where(offset < 1, near, np.clip(2 - offset, 0, None) ** 3 / 6)
     weight /= np.sqrt(np.square(weight).sum(axis=1).mean())
     return weight.reshape(size, SUBPIXELS, -1).mean(axis=1).astype(np.float32)
 
 
-def noise(rng: np.random.Generator, size: int, rows: int, columns: int) -> Plane:
-    """Smooth noise of mean 0 and variance 1, `rows` by `columns` blobs, (size, size)."""
-    lattice = rng.standard_normal((rows + 3, columns + 3), np.float32)
-    return _spline(size, rows) @ lattice @ _spline(size, columns).T
-
-
-def rough_noise(
-    rng: np.random.Generator, size: int, rows: int, columns: int, octaves: int
-) -> Plane:
-    """Noise plus noise twice as fine and 0.6 times as strong, and so on."""
-    total = np.zeros((size, size), np.float32)
-    for octave in range(octaves):
-        finer = noise(rng, size, rows << octave, columns << octave)
-        total += np.float32(0.6**octave) * finer
-    return total
-
-
-def rough_line(
-    rng: np.random.Generator, size: int, cells: int, octaves: int
-) -> NDArray[np.float32]:
-    """The same along a line, (size,)."""
-    total = np.zeros(size, np.float32)
-    for octave in range(octaves):
-        values = rng.standard_normal((cells << octave) + 3, np.float32)
-        total += np.float32(0.45**octave) * (_spline(size, cells << octave) @ values)
-    return total
-
-
 def smoothstep(values: Plane, low: float, high: float) -> Plane:
     """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((values - low) / (high - low), 0, 1)
+    t: Plane = np.minimum(np.maximum((values - low) / (high - low), 0), 1)
     return t * t * (3 - 2 * t)
 
 
@@ -81,35 +54,36 @@ class Window:
     """A part of a canvas: pixel coordinates, and painting with soft edges.
 
     Attributes:
-        rows: The window's part of the canvas, from above.
+        bounds: Left, top, right and bottom, within 0 to 1.
+        rows: The pixels that are at least touched, from above.
         columns: From the left.
         x: (1, w) float32, pixel centres in picture widths.
         y: (h, 1) float32.
     """
 
-    def __init__(self, canvas: "Canvas", rows: slice, columns: slice) -> None:
+    def __init__(
+        self, canvas: "Canvas", bounds: tuple[float, float, float, float]
+    ) -> None:
         self.canvas = canvas
-        self.rows, self.columns = rows, columns
-        self.x = canvas.x[:, columns]
-        self.y = canvas.y[rows]
+        self.bounds = tuple(min(max(bound, 0.0), 1.0) for bound in bounds)
+        left, top, right, bottom = (int(bound * canvas.size) for bound in self.bounds)
+        self.rows = slice(max(0, top - 1), bottom + 2)
+        self.columns = slice(max(0, left - 1), right + 2)
+        self.x = canvas.x[:, self.columns]
+        self.y = canvas.y[self.rows]
 
     def inside(self, distance: Plane) -> Plane:
         """Coverage in [0, 1] by what lies at a distance below 0, antialiased."""
-        return np.clip(0.5 - distance * self.canvas.size, 0, 1)
+        within: Plane = np.maximum(0.5 - distance * self.canvas.size, 0)
+        return np.minimum(within, 1)
 
-    def paint(
-        self,
-        coverage: Plane,
-        tone: Plane | float,
-        colours: Ramp,
-        ambiguous: bool = False,
-    ) -> None:
+    def paint(self, coverage: Plane, tone: Plane | float, colours: Ramp) -> None:
         """Lay a colour of the ramp, by tone in [0, 1], over what is there."""
-        part = self.canvas.rgb[self.rows, self.columns]
-        step = np.clip(np.asarray(tone) * (RAMP_STEPS - 1) + 0.5, 0, RAMP_STEPS - 1)
-        part += coverage[..., None] * (colours[step.astype(np.intp)] - part)
-        covered = self.canvas.ambiguous[self.rows, self.columns]
-        covered += coverage * (np.float32(ambiguous) - covered)
+        part = self.canvas.planes[:, self.rows, self.columns]
+        step = np.asarray(tone * (RAMP_STEPS - 1) + 0.5).astype(np.intp)
+        colour = colours.take(step, axis=1, mode="clip")  # (4, h, w) or (4,)
+        colour = colour.reshape(4, *(step.shape or (1, 1)))
+        part += coverage * (colour - part)
 
 
 class Canvas:
@@ -117,26 +91,63 @@ class Canvas:
 
     Attributes:
         size: Side in pixels.
-        rgb: (size, size, 3) float32, sRGB in [0, 1].
-        ambiguous: (size, size) float32, how far a thing of random hue covers a pixel.
+        planes: (4, size, size) float32 in [0, 1]: sRGB, and how far a thing of random
+            hue covers a pixel.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.rgb = np.zeros((size, size, 3), np.float32)
-        self.ambiguous = np.zeros((size, size), np.float32)
+        self.planes = np.zeros((4, size, size), np.float32)
         centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
         self.x, self.y = centres[None, :], centres[:, None]
 
     def window(
         self, left: float = 0, top: float = 0, right: float = 1, bottom: float = 1
     ) -> Window:
-        """The pixels that a rectangle touches."""
-        rows, columns = (
-            slice(max(0, int(low * self.size) - 1), max(0, int(high * self.size) + 2))
-            for low, high in ((top, bottom), (left, right))
-        )
-        return Window(self, rows, columns)
+        """The pixels that a rectangle touches; none outside the canvas."""
+        return Window(self, (left, top, right, bottom))
+
+
+def noise(rng: np.random.Generator, window: Window, rows: int, columns: int) -> Plane:
+    """Smooth noise of mean 0 and variance 1, (h, w).
+
+    Args:
+        rng: What it is drawn from; how much is drawn does not depend on the pixels.
+        window: Where it is wanted.
+        rows: Number of blobs from the top to the bottom of the whole canvas.
+        columns: From left to right.
+    """
+    size = window.canvas.size
+    left, top, right, bottom = window.bounds
+    down = slice(int(top * rows), int(bottom * rows) + 4)
+    across = slice(int(left * columns), int(right * columns) + 4)
+    vertical = _spline(size, rows)[window.rows, down]
+    horizontal = _spline(size, columns)[window.columns, across]
+    nodes = vertical.shape[1], horizontal.shape[1]
+    lattice = (rng.random(nodes, np.float32) - 0.5) * 12**0.5  # of variance 1
+    return vertical @ lattice @ horizontal.T
+
+
+def rough_noise(
+    rng: np.random.Generator, window: Window, rows: int, columns: int, octaves: int
+) -> Plane:
+    """Noise plus noise twice as fine and 0.6 times as strong, and so on, (h, w)."""
+    total = noise(rng, window, rows, columns)
+    for octave in range(1, octaves):
+        finer = noise(rng, window, rows << octave, columns << octave)
+        total += 0.6**octave * finer
+    return total
+
+
+def rough_line(
+    rng: np.random.Generator, canvas: Canvas, cells: int, octaves: int
+) -> Line:
+    """Noise along a line from left to right, (size,)."""
+    total = np.zeros(canvas.size, np.float32)
+    for octave in range(octaves):
+        values = rng.standard_normal((cells << octave) + 3, np.float32)
+        total += 0.45**octave * (_spline(canvas.size, cells << octave) @ values)
+    return total
 
 
 def box(window: Window, x: float, y: float, width: float, height: float) -> Plane:

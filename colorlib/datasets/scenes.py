@@ -18,14 +18,15 @@ from colorlib.color import lab_to_rgb, out_of_gamut
 from colorlib.datasets.landscape import (
     GLASS,
     ROAD,
+    paint_broadleaf,
+    paint_conifer,
     paint_hills,
     paint_house,
     paint_meadow,
     paint_road,
     paint_sea,
-    paint_shadow,
+    paint_shadows,
     paint_sky,
-    paint_tree,
 )
 from colorlib.datasets.painting import (
     RAMP_STEPS,
@@ -33,6 +34,7 @@ from colorlib.datasets.painting import (
     Ramp,
     box,
     disc,
+    noise,
     ramp,
     trapezoid,
 )
@@ -41,6 +43,7 @@ SCENES_VERSION = 1  # raise it when the same seed paints another picture
 HUES = 360  # of cars and balls: whole degrees in the ab plane, all alike likely
 L_DARK, L_LIGHT = 25.0, 85.0  # lightness of a car or ball at tone 0 and 1
 MAX_CHROMA = 70.0  # Lab units: brighter paint exists, but not on many cars
+STANDING = (paint_broadleaf, paint_broadleaf, paint_conifer, paint_house)  # by chance
 BLACK = ramp("#000000", "#26272a")
 
 
@@ -110,7 +113,7 @@ def object_mask(index: int, size: int, seed: int = 0) -> NDArray[np.bool_]:
         >>> bool(object_mask(0, 64).any())
         True
     """
-    return _paint(index, size, seed).ambiguous > 0.99
+    return _paint(index, size, seed).planes[3] > 0.99
 
 
 def object_colours(L: float) -> NDArray[np.float32]:
@@ -134,8 +137,9 @@ def object_colours(L: float) -> NDArray[np.float32]:
 
 
 def _to_bytes(canvas: Canvas) -> NDArray[np.uint8]:
-    """[0, 1] to 0..255."""
-    return (np.clip(canvas.rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+    """(4, S, S) in [0, 1] -> (S, S, 3) in 0..255."""
+    planes = np.clip(canvas.planes[:3] * 255 + 0.5, 0, 255).astype(np.uint8)
+    return planes.transpose(1, 2, 0)
 
 
 @lru_cache(maxsize=1)
@@ -159,8 +163,9 @@ def _lab(chroma: NDArray[np.float64]) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _paints() -> NDArray[np.float32]:
-    """(360, RAMP_STEPS, 3): a ramp for each hue, all with the same lightness."""
-    return lab_to_rgb(_lab(_chroma())).permute(1, 2, 0).contiguous().numpy()
+    """(360, 4, RAMP_STEPS): an ambiguous ramp a hue, all of the same lightness."""
+    rgb = lab_to_rgb(_lab(_chroma())).transpose(0, 1).numpy()  # (360, 3, RAMP_STEPS)
+    return np.concatenate([rgb, np.ones_like(rgb[:, :1])], axis=1)
 
 
 def _paint(index: int, size: int, seed: int, hue: float | None = None) -> Canvas:
@@ -184,40 +189,44 @@ def _paint(index: int, size: int, seed: int, hue: float | None = None) -> Canvas
 
 def _paint_standing(canvas: Canvas, rng: np.random.Generator, shore: float) -> None:
     """Trees and houses, the far ones first."""
-    feet = np.sort(rng.uniform(shore + 0.04, 0.72, rng.integers(3, 9)))
-    for foot in feet:
-        near = (foot - shore) / (1 - shore)
-        x = rng.uniform(0.02, 0.98)
-        if rng.random() < 0.3:
-            paint_house(canvas, rng, x, foot, 0.09 + 0.3 * near)
-        else:
-            paint_tree(canvas, rng, x, foot, 0.1 + 0.5 * near)
+    count = int(rng.integers(3, 9))
+    x = rng.uniform(0.02, 0.98, count)
+    feet = np.sort(rng.uniform(shore + 0.04, 0.72, count))
+    heights = 0.1 + 0.5 * (feet - shore) / (1 - shore)
+    paint_shadows(canvas, x + 0.1 * heights, feet, heights)
+    grain = noise(rng, canvas.window(), 64, 64)
+    for kind, *place in zip(
+        rng.integers(len(STANDING), size=count).tolist(),
+        x.tolist(),
+        feet.tolist(),
+        heights.tolist(),
+        strict=True,
+    ):
+        STANDING[kind](canvas, grain, *place)
 
 
 def _paint_ambiguous(
     canvas: Canvas, rng: np.random.Generator, road: float | None, hue: float | None
 ) -> None:
     """Cars on the road, balls on the grass before it: at least one of them."""
-    cars = rng.integers(1, 3) if road else 0
-    balls = rng.integers(0 if road else 1, 3)
-    places = rng.permutation(4)[: cars + balls]
-    for number, place in enumerate(places):
+    cars = int(rng.integers(1, 3)) if road else 0
+    balls = int(rng.integers(0 if road else 1, 3))
+    for number, place in enumerate(rng.permutation(4)[: cars + balls].tolist()):
         drawn = rng.integers(HUES)
         colours = _paints()[round(drawn if hue is None else hue) % HUES]
         x = 0.14 + 0.24 * place + rng.uniform(-0.02, 0.02)
         if road and number < cars:
             _paint_car(canvas, x, road + 0.03, rng.uniform(0.2, 0.25), colours)
         else:
-            _paint_ball(
-                canvas, x, rng.uniform(0.9, 0.95), rng.uniform(0.04, 0.06), colours
-            )
+            y, radius = rng.uniform(0.9, 0.95), rng.uniform(0.04, 0.06)
+            _paint_ball(canvas, x, y, radius, colours)
 
 
 def _paint_car(
     canvas: Canvas, x: float, y: float, length: float, colours: Ramp
 ) -> None:
     """A car from the side, its wheels standing at height `y`."""
-    paint_shadow(canvas, x, y, 0.6 * length)
+    paint_shadows(canvas, x, y, 1.2 * length)
     car = canvas.window(x - length / 2, y - 0.5 * length, x + length / 2, y + 0.02)
     height = (y - car.y) / length
     cabin = trapezoid(
@@ -230,27 +239,20 @@ def _paint_car(
     )
     body = box(car, x, y - 0.18 * length, 0.9 * length, 0.08 * length) - 0.05 * length
     paint = car.inside(np.minimum(cabin, body))
-    car.paint(paint, 0.25 + 1.4 * height, colours, ambiguous=True)
-    for side in (-1, 1):
-        glass = trapezoid(
-            car,
-            x + (0.13 * side - 0.03) * length,
-            y - 0.39 * length,
-            y - 0.27 * length,
-            0.17 * length,
-            0.24 * length,
-        )
-        car.paint(car.inside(glass), 1.4 * height, GLASS)
-        wheel = disc(car, x + 0.27 * side * length, y - 0.08 * length, 0.085 * length)
-        car.paint(car.inside(wheel), 0.4, BLACK)
-        car.paint(car.inside(wheel + 0.05 * length), 0.8, ROAD)
+    car.paint(paint, 0.25 + 1.4 * height, colours)
+    aside = np.abs(car.x - x)  # two wheels, two windows
+    wheel = np.hypot(aside - 0.27 * length, car.y - y + 0.08 * length) - 0.085 * length
+    car.paint(car.inside(wheel), 0.4, BLACK)
+    car.paint(car.inside(wheel + 0.05 * length), 0.8, ROAD)
+    pane = np.maximum(cabin + 0.035 * length, 0.015 * length - aside)
+    car.paint(car.inside(pane), 1.4 * height, GLASS)
 
 
 def _paint_ball(
     canvas: Canvas, x: float, y: float, radius: float, colours: Ramp
 ) -> None:
     """A ball on the ground at (x, y), lit from above left."""
-    paint_shadow(canvas, x + 0.4 * radius, y, 1.3 * radius)
+    paint_shadows(canvas, x + 0.4 * radius, y, 2.6 * radius)
     centre = y - 0.9 * radius
     ball = canvas.window(x - radius, centre - radius, x + radius, centre + radius)
     right, down = (ball.x - x) / radius, (ball.y - centre) / radius
@@ -260,5 +262,4 @@ def _paint_ball(
         ball.inside(disc(ball, x, centre, radius)),
         0.1 + 0.8 * light,
         colours,
-        ambiguous=True,
     )

@@ -1,0 +1,106 @@
+# The graph: trained models -> executed notebooks -> the book.
+#
+# A step is made again when its own files or the code behind it change. The code is
+# followed through imports and hashed without comments and docstrings, so that a
+# figure's change trains nothing again.
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import yaml
+
+from colorlib.dependencies import code_hash
+from colorlib.profiles import load_profile
+
+
+PROFILE = config.get("profile") or "quick"
+SETTINGS = load_profile(PROFILE)
+BUILD = Path("_build") / Path(PROFILE).stem
+STAGE = BUILD / "stage"  # what the book is made of, at the paths it has in the repository
+CHAPTERS = [
+    chapter["file"]
+    for part in yaml.safe_load(Path("_toc.yml").read_text())["parts"]
+    for chapter in part["chapters"]
+]
+NOTEBOOKS = [Path(f).stem for f in CHAPTERS if f.startswith("notebooks/")]
+PAGES = [str(p) for p in sorted(Path("book").rglob("*")) if p.is_file()]
+
+
+def cells(name):
+    """The code of a notebook."""
+    notebook = json.loads(Path(f"notebooks/{name}.ipynb").read_text())
+    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    return "\n".join("".join(cell["source"]) for cell in code)
+
+
+def records_for(wildcards):
+    """A notebook that has `runs_root` among its parameters needs the trained models."""
+    if "runs_root:" not in cells(wildcards.name):
+        return []
+    return [str(BUILD / "runs" / model / "record.json") for model in SETTINGS.models]
+
+
+FOLDERS = {
+    "profile": PROFILE,
+    "data_root": config.get("data_root", ""),
+    "weights_root": config.get("weights_root", ""),
+    "cache_root": str(Path("_build/cache").absolute()),
+    "runs_root": str((BUILD / "runs").absolute()),
+}
+OPTIONS = " ".join(
+    f"--{key.replace('_', '-')} {shlex.quote(value)}"
+    for key, value in FOLDERS.items()
+    if value
+)
+PYTHON = shlex.quote(sys.executable)
+
+
+rule all:
+    input:
+        "_build/html/.complete",
+
+
+rule train:
+    output:
+        record=BUILD / "runs/{model}/record.json",
+        weights=BUILD / "runs/{model}/model.safetensors",
+    params:
+        code=code_hash("import colorlib.cli, colorlib.experiment"),
+        settings=SETTINGS.model_dump_json(),
+        options=OPTIONS,
+    threads: workflow.cores
+    shell:
+        "{PYTHON} -m colorlib train --model {wildcards.model} --resume {params.options}"
+
+
+rule notebook:
+    input:
+        source="notebooks/{name}.ipynb",
+        tool="tools/run_notebook.py",
+        records=records_for,
+    output:
+        STAGE / "notebooks/{name}.ipynb",
+    params:
+        code=lambda wildcards: code_hash(cells(wildcards.name)),
+        settings=SETTINGS.model_dump_json(),
+        options=OPTIONS,
+    shell:
+        "OMP_NUM_THREADS={threads} {PYTHON} {input.tool} {input.source} {output} {params.options}"
+
+
+rule book:
+    input:
+        pages=PAGES,
+        config=["_config.yml", "_toc.yml"],
+        notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
+        tool="tools/build_book.py",
+    output:
+        touch("_build/html/.complete"),
+    params:
+        code=code_hash("import colorlib.cli, colorlib.figures"),  # the API's pages
+        stage=STAGE,
+    threads: workflow.cores
+    shell:
+        "{PYTHON} {input.tool} {params.stage} _build/html"

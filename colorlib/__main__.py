@@ -1,0 +1,5 @@
+"""`python -m colorlib` is the command line."""
+
+from colorlib.cli import main
+
+main()

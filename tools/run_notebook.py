@@ -1,0 +1,73 @@
+"""Execute a notebook with a profile: papermill, with what papermill leaves open.
+
+A notebook is given those settings that it declares in its parameters cell, and no
+others. The executed copy appears whole or not at all; a failing notebook prints its
+own traceback.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# The kernel of this environment, not one of the same name that the user installed.
+os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from colorlib.profiles import load_profile
+
+INJECTED = "injected-parameters"
+
+
+def parameters_for(source: Path, folders: dict[str, str]) -> dict[str, Any]:
+    """The values of the profile and the folders that the notebook declares."""
+    declared = papermill.inspect_notebook(str(source))
+    values = load_profile(folders["profile"]).model_dump(mode="json") | folders
+    return {
+        name: values[name]
+        for name in declared
+        if name in values and values[name] not in ("", None)
+    }
+
+
+def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+    """Run a notebook into its executed copy, with the injected cell folded."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial.ipynb")
+    papermill.execute_notebook(
+        str(source),
+        str(partial),
+        parameters,
+        progress_bar=False,
+        cwd=str(source.parent),
+    )
+    notebook = nbformat.read(partial, as_version=4)
+    for cell in notebook.cells:
+        if INJECTED in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("hide-input")
+    nbformat.write(notebook, partial)
+    partial.replace(target)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    for name in ("profile", "data_root", "weights_root", "cache_root", "runs_root"):
+        parser.add_argument(f"--{name.replace('_', '-')}", default="", dest=name)
+    given = vars(parser.parse_args())
+    source, target = given.pop("source"), given.pop("target")
+    print(f"executing {source}", flush=True)
+    try:
+        execute(source, target, parameters_for(source, given))
+    except PapermillExecutionError as error:
+        sys.exit(f"{source} failed in cell {error.exec_count}:\n{error}")
+
+
+if __name__ == "__main__":
+    main()
