@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from colorlib.errors import UserError
 
+Positive = Annotated[FiniteFloat, Field(gt=0)]
 Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 NUM_CLASSES = 1000  # ImageNet-1k, in the order of the sorted WordNet ids
@@ -50,7 +51,7 @@ class BackboneSpec:
     timm_name: str
     input_size: Annotated[int, Field(ge=32, le=1024)]
     mean: Triple
-    std: Triple
+    std: tuple[Positive, Positive, Positive]
     interpolation: Literal["bilinear", "bicubic"]
     num_classes: Annotated[int, Field(ge=1000, le=1001)]
     weights_file: str

@@ -33,12 +33,7 @@ from rich.progress import track
 from torch import Tensor
 
 from colorlib.backbone_specs import NUM_CLASSES
-from colorlib.backbones import (
-    Backbone,
-    ScoreKind,
-    scores_from_logits,
-    scores_of_images,
-)
+from colorlib.backbones import Backbone, ScoreKind, scores_from_logits, scores_of_images
 from colorlib.color import gray_from_L, images_to_float, normalize_lab, rgb_to_lab
 from colorlib.datasets import Manifest, Source, iterate_kept
 from colorlib.errors import UserError

@@ -35,7 +35,13 @@ def pages_of(toc: Path) -> list[str]:
 
 
 def build(stage: Path) -> Path:
-    """Run Jupyter Book; the folder of its pages."""
+    """Run Jupyter Book; the folder of its pages.
+
+    It starts afresh: over the pages of a failed run it would not read the faulty page
+    again, and succeed.
+    """
+    output = stage.parent / "_build"
+    shutil.rmtree(output, ignore_errors=True)
     command = [
         Path(sys.executable).with_name("jupyter-book"), "build", str(stage),
         "--path-output", str(stage.parent), "-W", "-n", "--keep-going",
@@ -43,7 +49,7 @@ def build(stage: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{done.stdout}\n{done.stderr}\nthe book was not built")
-    html = stage.parent / "_build" / "html"
+    html = output / "html"
     missing = [
         page
         for page in pages_of(Path("_toc.yml"))
@@ -58,12 +64,9 @@ def put_in_place(html: Path, target: Path) -> None:
     """Exchange the book that is there for the new one."""
     old = target.with_name("html.old")
     shutil.rmtree(old, ignore_errors=True)
-    new = target.with_name("html.new")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(html, new)
     if target.exists():
         target.rename(old)
-    new.rename(target)
+    html.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
 

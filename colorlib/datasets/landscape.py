@@ -37,25 +37,32 @@ GLASS = ramp("#141c26", "#3b4b5c", "#8fa3b5")
 DOOR = ramp("#3a2413", "#6e4526")
 SHADE = ramp("#0c1408", "#0c1408")
 
-CROWN_ACROSS = np.float32([0, -0.18, 0.16, -0.09, 0.11])[:, None, None]
-CROWN_UP = np.float32([0.6, 0.5, 0.52, 0.75, 0.72])[:, None, None]
+CROWN_ACROSS = np.array([0, -0.18, 0.16, -0.09, 0.11], np.float32)[:, None, None]
+CROWN_UP = np.array([0.6, 0.5, 0.52, 0.75, 0.72], np.float32)[:, None, None]
+CROWN_LIT = (0.5 * CROWN_ACROSS - CROWN_UP).ravel()
 
 
 def paint_sky(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
     """Blue above, pale at the horizon, clouds, and on most days the sun."""
     sky = canvas.window(bottom=horizon)
     height = sky.y / horizon  # 0 at the zenith, 1 at the horizon
-    tone = 0.1 + 0.75 * height + 0.03 * noise(rng, sky, 4, 2)
-    sky.paint(np.ones_like(tone), tone, SKY)
+    sky.paint(1, 0.1 + 0.75 * height + 0.03 * noise(rng, sky, 4, 2), SKY)
     if rng.random() < 0.6:
         x, y = rng.uniform(0.1, 0.9), rng.uniform(0.06, 0.6 * horizon)
         radius = rng.uniform(0.03, 0.055)
-        distance = disc(sky, x, y, radius)
-        sky.paint(0.7 * np.exp(-np.maximum(distance, 0) / (1.2 * radius)), 1, SUN)
-        sky.paint(sky.inside(distance), 0.4, SUN)
-    density = rough_noise(rng, sky, 6, 3, octaves=5) - rng.uniform(0, 1.6)
+        paint_sun(canvas, x, y, radius)
+    density = rough_noise(rng, sky, 6, 3, octaves=4) - rng.uniform(0, 1.6)
     cover = smoothstep(density, 0, 0.7) * smoothstep(1 - height, 0, 0.25)
     sky.paint(0.95 * cover, 1 - 0.28 * np.maximum(density - 0.4, 0), CLOUD)
+
+
+def paint_sun(canvas: Canvas, x: float, y: float, radius: float) -> None:
+    """A bright disc, and a glow around it."""
+    reach = 6 * radius
+    sky = canvas.window(x - reach, y - reach, x + reach, y + reach)
+    distance = disc(sky, x, y, radius)
+    glow = 0.7 * np.exp(np.maximum(distance, 0) / (-1.2 * radius))
+    sky.paint(np.maximum(glow, sky.inside(distance)), 0.6, SUN)
 
 
 def paint_hills(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
@@ -78,7 +85,7 @@ def _ridge(rng: np.random.Generator, canvas: Canvas, octaves: int) -> Line:
 def _relief(rng: np.random.Generator, hills: Window, ridge: Line) -> Plane:
     """Woods and rocks, and sunlight where the ridge falls to the right."""
     slope = np.gradient(ridge) * len(ridge)
-    return 0.35 * np.clip(slope, -1, 1) + 0.12 * rough_noise(rng, hills, 24, 16, 3)
+    return 0.35 * np.clip(slope, -1, 1) + 0.12 * rough_noise(rng, hills, 24, 16, 2)
 
 
 def paint_sea(
@@ -91,8 +98,7 @@ def paint_sea(
     tone = 0.36 - 0.12 * near + 0.14 * (fine + (coarse - fine) * near)
     sea.paint(sea.inside(horizon - sea.y), tone, SEA)
     water = shore - 0.03 + 0.012 * rough_line(rng, canvas, 4, octaves=3)
-    grains = noise(rng, sea, 128, 128)
-    sea.paint(sea.inside(water - sea.y), 0.6 + 0.09 * grains, BEACH)
+    sea.paint(sea.inside(water - sea.y), 0.6 + 0.09 * noise(rng, sea, 96, 96), BEACH)
     sea.paint(0.8 * np.exp(-np.square((sea.y - water) / 0.006)), 1, SEA)
 
 
@@ -100,8 +106,8 @@ def paint_meadow(canvas: Canvas, rng: np.random.Generator, shore: float) -> None
     """Blades of grass, longer towards us, on patches of light and shade."""
     meadow = canvas.window(top=shore - 0.06)
     near = np.maximum(meadow.y - shore, 0) / (1 - shore)
-    short, long = noise(rng, meadow, 96, 128), noise(rng, meadow, 28, 72)
-    patches = rough_noise(rng, meadow, 5, 3, octaves=3)
+    short, long = noise(rng, meadow, 72, 96), noise(rng, meadow, 28, 72)
+    patches = rough_noise(rng, meadow, 6, 4, octaves=2)
     blades = short + (long - short) * near
     tone = 0.42 + 0.08 * near + 0.11 * blades + 0.07 * patches
     edge = shore - 0.012 + 0.012 * rough_line(rng, canvas, 5, octaves=3)
@@ -112,9 +118,7 @@ def paint_road(canvas: Canvas, rng: np.random.Generator, y: float) -> None:
     """Asphalt across the picture around height `y`, with a dashed line."""
     road = canvas.window(top=y - 0.06, bottom=y + 0.06)
     across = np.abs(road.y - y)
-    road.paint(
-        road.inside(across - 0.055), 0.4 + 0.1 * noise(rng, road, 128, 128), ROAD
-    )
+    road.paint(road.inside(across - 0.055), 0.4 + 0.1 * noise(rng, road, 96, 96), ROAD)
     dash = np.abs((road.x * 5 + rng.random()) % 1 - 0.5) / 5 - 0.05
     road.paint(road.inside(np.maximum(across - 0.005, dash)), 0.5, MARKING)
 
@@ -142,12 +146,10 @@ def paint_broadleaf(
     """A tree with a crown of five balls of leaves, lit from above left."""
     tree = _tree_with_trunk(canvas, x, y, height)
     grain = leaves[tree.rows, tree.columns]
-    right = (tree.x - x) / height - CROWN_ACROSS  # (5, 1, w)
-    down = (tree.y - y) / height + CROWN_UP  # (5, h, 1)
-    distance = np.hypot(right, down) - 0.2  # (5, h, w)
-    nearest = distance.argmin(axis=0)[None]
-    lit = np.take_along_axis(0.5 * right + down, nearest, axis=0)[0]  # (h, w)
-    edge = distance.min(axis=0) + 0.02 * grain
+    right, down = (tree.x - x) / height, (tree.y - y) / height
+    squared = (right - CROWN_ACROSS) ** 2 + (down + CROWN_UP) ** 2  # (5, h, w)
+    lit = 0.5 * right + down - CROWN_LIT[squared.argmin(axis=0)]  # from a ball's centre
+    edge = np.sqrt(squared.min(axis=0)) - 0.2 + 0.02 * grain  # (h, w)
     tree.paint(tree.inside(height * edge), 0.5 - 1.3 * lit + 0.13 * grain, BROADLEAF)
 
 
@@ -179,8 +181,9 @@ def _tree_with_trunk(canvas: Canvas, x: float, y: float, height: float) -> Windo
 def paint_house(
     canvas: Canvas, plaster: Plane, x: float, y: float, height: float
 ) -> None:
-    """A house seen from its long side, its wall's foot at (x, y)."""
-    width = 1.35 * height
+    """A house as high as 0.65 trees, its wall's foot at (x, y)."""
+    height *= 0.65
+    width = 1.4 * height
     eaves, top = y - 0.55 * height, y - height
     house = canvas.window(x - 0.6 * width, top - 0.02, x + 0.6 * width, y + 0.02)
     grain = plaster[house.rows, house.columns]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Plane = NDArray[np.floating[Any]]  # (h, w), (h, 1) or (1, w): one number a pixel
 Line = NDArray[np.floating[Any]]  # (size,): one number a column
-Ramp = NDArray[np.float32]  # (4, RAMP_STEPS): sRGB in [0, 1], dark to light; ambiguous
+Ramp = NDArray[np.float32]  # (3, RAMP_STEPS): sRGB in [0, 1], dark to light
 
 RAMP_STEPS = 256
 SUBPIXELS = 8  # samples a pixel when noise is averaged over it
@@ -21,16 +21,14 @@ SUBPIXELS = 8  # samples a pixel when noise is averaged over it
 def ramp(*stops: str) -> Ramp:
     """A colour for every tone: `#rrggbb` stops, evenly spaced, dark to light.
 
-    Its fourth row is 0: the colour follows from the tone, it is not ambiguous.
-
     Example:
         >>> ramp("#000000", "#ff0000")[:, -1].tolist()
-        [1.0, 0.0, 0.0, 0.0]
+        [1.0, 0.0, 0.0]
     """
     values = [[byte / 255 for byte in bytes.fromhex(stop[1:])] for stop in stops]
     at, known = np.linspace(0, 1, RAMP_STEPS), np.linspace(0, 1, len(stops))
     rows = [np.interp(at, known, channel) for channel in zip(*values, strict=True)]
-    return np.stack([*rows, np.zeros(RAMP_STEPS)]).astype(np.float32)
+    return np.stack(rows).astype(np.float32)
 
 
 @lru_cache(maxsize=256)
@@ -77,12 +75,13 @@ class Window:
         within: Plane = np.maximum(0.5 - distance * self.canvas.size, 0)
         return np.minimum(within, 1)
 
-    def paint(self, coverage: Plane, tone: Plane | float, colours: Ramp) -> None:
+    def paint(
+        self, coverage: Plane | float, tone: Plane | float, colours: Ramp
+    ) -> None:
         """Lay a colour of the ramp, by tone in [0, 1], over what is there."""
-        part = self.canvas.planes[:, self.rows, self.columns]
-        step = np.asarray(tone * (RAMP_STEPS - 1) + 0.5).astype(np.intp)
-        colour = colours.take(step, axis=1, mode="clip")  # (4, h, w) or (4,)
-        colour = colour.reshape(4, *(step.shape or (1, 1)))
+        part = self.canvas.rgb[:, self.rows, self.columns]
+        step = np.atleast_2d(tone * np.float32(RAMP_STEPS)).astype(np.intp)
+        colour = colours.take(step, axis=1, mode="clip")  # (3, h, w)
         part += coverage * (colour - part)
 
 
@@ -91,13 +90,12 @@ class Canvas:
 
     Attributes:
         size: Side in pixels.
-        planes: (4, size, size) float32 in [0, 1]: sRGB, and how far a thing of random
-            hue covers a pixel.
+        rgb: (3, size, size) float32, sRGB in [0, 1].
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.planes = np.zeros((4, size, size), np.float32)
+        self.rgb = np.zeros((3, size, size), np.float32)
         centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
         self.x, self.y = centres[None, :], centres[:, None]
 
@@ -159,7 +157,7 @@ def box(window: Window, x: float, y: float, width: float, height: float) -> Plan
 
 def disc(window: Window, x: float, y: float, radius: float) -> Plane:
     """Distance to the edge of a disc around (x, y), negative inside."""
-    return np.hypot(window.x - x, window.y - y) - np.float32(radius)
+    return np.sqrt((window.x - x) ** 2 + (window.y - y) ** 2) - radius
 
 
 def trapezoid(

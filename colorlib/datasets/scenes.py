@@ -44,7 +44,8 @@ HUES = 360  # of cars and balls: whole degrees in the ab plane, all alike likely
 L_DARK, L_LIGHT = 25.0, 85.0  # lightness of a car or ball at tone 0 and 1
 MAX_CHROMA = 70.0  # Lab units: brighter paint exists, but not on many cars
 STANDING = (paint_broadleaf, paint_broadleaf, paint_conifer, paint_house)  # by chance
-BLACK = ramp("#000000", "#26272a")
+TYRE = ramp("#000000", "#26272a")
+BLACK, WHITE = ramp("#000000", "#000000"), ramp("#ffffff", "#ffffff")
 
 
 def render_scenes(
@@ -95,7 +96,8 @@ def recolour_scene(
         >>> recolour_scene(0, 32, hues=(0, 120, 240)).shape
         (3, 32, 32, 3)
     """
-    return np.stack([_to_bytes(_paint(index, size, seed, hue)) for hue in hues])
+    paints = [_paints()[round(hue) % HUES] for hue in hues]
+    return np.stack([_to_bytes(_paint(index, size, seed, paint)) for paint in paints])
 
 
 def object_mask(index: int, size: int, seed: int = 0) -> NDArray[np.bool_]:
@@ -113,7 +115,8 @@ def object_mask(index: int, size: int, seed: int = 0) -> NDArray[np.bool_]:
         >>> bool(object_mask(0, 64).any())
         True
     """
-    return _paint(index, size, seed).planes[3] > 0.99
+    black, white = (_paint(index, size, seed, flat).rgb[0] for flat in (BLACK, WHITE))
+    return np.asarray(white - black > 0.99)
 
 
 def object_colours(L: float) -> NDArray[np.float32]:
@@ -137,9 +140,9 @@ def object_colours(L: float) -> NDArray[np.float32]:
 
 
 def _to_bytes(canvas: Canvas) -> NDArray[np.uint8]:
-    """(4, S, S) in [0, 1] -> (S, S, 3) in 0..255."""
-    planes = np.clip(canvas.planes[:3] * 255 + 0.5, 0, 255).astype(np.uint8)
-    return planes.transpose(1, 2, 0)
+    """(3, S, S) in [0, 1] -> (S, S, 3) in 0..255."""
+    planes = np.clip(canvas.rgb * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(planes.transpose(1, 2, 0))
 
 
 @lru_cache(maxsize=1)
@@ -163,13 +166,13 @@ def _lab(chroma: NDArray[np.float64]) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _paints() -> NDArray[np.float32]:
-    """(360, 4, RAMP_STEPS): an ambiguous ramp a hue, all of the same lightness."""
-    rgb = lab_to_rgb(_lab(_chroma())).transpose(0, 1).numpy()  # (360, 3, RAMP_STEPS)
-    return np.concatenate([rgb, np.ones_like(rgb[:, :1])], axis=1)
+    """(360, 3, RAMP_STEPS): a ramp a hue, all of the same lightness."""
+    rgb = lab_to_rgb(_lab(_chroma())).transpose(0, 1)
+    return np.ascontiguousarray(rgb.numpy())
 
 
-def _paint(index: int, size: int, seed: int, hue: float | None = None) -> Canvas:
-    """Paint one scene, back to front; `hue` overrules the hues that were drawn."""
+def _paint(index: int, size: int, seed: int, paint: Ramp | None = None) -> Canvas:
+    """Paint one scene, back to front, its cars and balls by chance or in one paint."""
     rng = np.random.default_rng((seed, index))
     canvas = Canvas(size)
     horizon = rng.uniform(0.3, 0.5)
@@ -183,50 +186,47 @@ def _paint(index: int, size: int, seed: int, hue: float | None = None) -> Canvas
     if road:
         paint_road(canvas, rng, road)
     _paint_standing(canvas, rng, shore)
-    _paint_ambiguous(canvas, rng, road, hue)
+    _paint_ambiguous(canvas, rng, road, paint)
     return canvas
 
 
 def _paint_standing(canvas: Canvas, rng: np.random.Generator, shore: float) -> None:
     """Trees and houses, the far ones first."""
-    count = int(rng.integers(3, 9))
+    count = int(rng.integers(2, 7))
     x = rng.uniform(0.02, 0.98, count)
     feet = np.sort(rng.uniform(shore + 0.04, 0.72, count))
     heights = 0.1 + 0.5 * (feet - shore) / (1 - shore)
     paint_shadows(canvas, x + 0.1 * heights, feet, heights)
     grain = noise(rng, canvas.window(), 64, 64)
-    for kind, *place in zip(
-        rng.integers(len(STANDING), size=count).tolist(),
-        x.tolist(),
-        feet.tolist(),
-        heights.tolist(),
-        strict=True,
-    ):
+    kinds = rng.integers(len(STANDING), size=count)
+    places = np.stack([x, feet, heights], axis=1).tolist()
+    for kind, place in zip(kinds.tolist(), places, strict=True):
         STANDING[kind](canvas, grain, *place)
 
 
 def _paint_ambiguous(
-    canvas: Canvas, rng: np.random.Generator, road: float | None, hue: float | None
+    canvas: Canvas, rng: np.random.Generator, road: float | None, paint: Ramp | None
 ) -> None:
     """Cars on the road, balls on the grass before it: at least one of them."""
     cars = int(rng.integers(1, 3)) if road else 0
-    balls = int(rng.integers(0 if road else 1, 3))
-    for number, place in enumerate(rng.permutation(4)[: cars + balls].tolist()):
-        drawn = rng.integers(HUES)
-        colours = _paints()[round(drawn if hue is None else hue) % HUES]
-        x = 0.14 + 0.24 * place + rng.uniform(-0.02, 0.02)
-        if road and number < cars:
-            _paint_car(canvas, x, road + 0.03, rng.uniform(0.2, 0.25), colours)
-        else:
-            y, radius = rng.uniform(0.9, 0.95), rng.uniform(0.04, 0.06)
-            _paint_ball(canvas, x, y, radius, colours)
+    count = cars + int(rng.integers(0 if road else 1, 3))
+    x = 0.14 + 0.24 * rng.permutation(4)[:count] + rng.uniform(-0.02, 0.02, count)
+    y, width = rng.uniform(0.9, 0.95, count), rng.uniform(0.08, 0.12, count)
+    if road:
+        y[:cars], width[:cars] = road + 0.03, 0.12 + width[:cars]
+    paint_shadows(canvas, x + 0.1 * width, y, 1.2 * width)
+    paints = (
+        _paints()[rng.integers(HUES, size=count)] if paint is None else [paint] * count
+    )
+    for number, place in enumerate(np.stack([x, y, width], axis=1).tolist()):
+        thing = _paint_car if number < cars else _paint_ball
+        thing(canvas, *place, paints[number])
 
 
 def _paint_car(
     canvas: Canvas, x: float, y: float, length: float, colours: Ramp
 ) -> None:
     """A car from the side, its wheels standing at height `y`."""
-    paint_shadows(canvas, x, y, 1.2 * length)
     car = canvas.window(x - length / 2, y - 0.5 * length, x + length / 2, y + 0.02)
     height = (y - car.y) / length
     cabin = trapezoid(
@@ -240,26 +240,22 @@ def _paint_car(
     body = box(car, x, y - 0.18 * length, 0.9 * length, 0.08 * length) - 0.05 * length
     paint = car.inside(np.minimum(cabin, body))
     car.paint(paint, 0.25 + 1.4 * height, colours)
-    aside = np.abs(car.x - x)  # two wheels, two windows
-    wheel = np.hypot(aside - 0.27 * length, car.y - y + 0.08 * length) - 0.085 * length
-    car.paint(car.inside(wheel), 0.4, BLACK)
-    car.paint(car.inside(wheel + 0.05 * length), 0.8, ROAD)
-    pane = np.maximum(cabin + 0.035 * length, 0.015 * length - aside)
-    car.paint(car.inside(pane), 1.4 * height, GLASS)
+    hub, tyre = y - 0.08 * length, 0.085 * length
+    front = disc(car, x - 0.27 * length, hub, tyre)
+    wheels = np.minimum(front, disc(car, x + 0.27 * length, hub, tyre))
+    car.paint(car.inside(wheels), 0.4, TYRE)
+    car.paint(car.inside(wheels + 0.05 * length), 0.8, ROAD)
+    pillar = 0.015 * length - np.abs(car.x - x)
+    panes = np.maximum(cabin + 0.035 * length, pillar)
+    car.paint(car.inside(panes), 1.4 * height, GLASS)
 
 
-def _paint_ball(
-    canvas: Canvas, x: float, y: float, radius: float, colours: Ramp
-) -> None:
+def _paint_ball(canvas: Canvas, x: float, y: float, width: float, paint: Ramp) -> None:
     """A ball on the ground at (x, y), lit from above left."""
-    paint_shadows(canvas, x + 0.4 * radius, y, 2.6 * radius)
+    radius = width / 2
     centre = y - 0.9 * radius
     ball = canvas.window(x - radius, centre - radius, x + radius, centre + radius)
     right, down = (ball.x - x) / radius, (ball.y - centre) / radius
-    towards = np.sqrt(np.clip(1 - right**2 - down**2, 0, 1))
-    light = np.clip(-0.45 * right - 0.6 * down + 0.66 * towards, 0, 1)
-    ball.paint(
-        ball.inside(disc(ball, x, centre, radius)),
-        0.1 + 0.8 * light,
-        colours,
-    )
+    towards = np.sqrt(np.maximum(1 - right**2 - down**2, 0))
+    light = np.maximum(-0.45 * right - 0.6 * down + 0.66 * towards, 0)
+    ball.paint(ball.inside(disc(ball, x, centre, radius)), 0.1 + 0.8 * light, paint)

@@ -1,0 +1,258 @@
+import errno
+import json
+import os
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from colorlib.backbone_specs import SPECS
+from colorlib.backbones import Backbone, hash_of_weights
+from colorlib.class_scores import compute_class_scores, gray_of_photographs
+from colorlib.datasets import open_source, pack, render_scenes
+from colorlib.errors import UserError
+
+COUNT = 11
+SEE_SIZE = 32
+BATCH = 4
+
+
+class CountingScenes:
+    """Scenes that note how often they are read, and can break off."""
+
+    def __init__(self, break_off_after=None):
+        self.scenes = open_source("scenes", count=COUNT, seed=3)
+        self.name, self.fingerprint = self.scenes.name, self.scenes.fingerprint
+        self.items = self.scenes.items
+        self.break_off_after = break_off_after
+        self.passes = 0
+        self.read_ids = []
+
+    def read(self, size, ids=None):
+        self.passes += 1
+        for reading in self.scenes.read(size, ids):
+            if len(self.read_ids) == self.break_off_after:
+                raise KeyboardInterrupt
+            self.read_ids.append(reading.item.id)
+            yield reading
+
+
+def classifier(seed, name="resnet50.tv_in1k"):
+    """A network of one layer, where the way to it and back is what is tested."""
+    generator = torch.Generator().manual_seed(seed)
+    net = nn.Sequential(
+        nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(108, 1000, False)
+    )
+    with torch.no_grad():
+        net[2].weight.normal_(std=0.1, generator=generator)
+    return Backbone(replace(SPECS[name], input_size=32), net, "random", str(seed))
+
+
+@pytest.fixture
+def source():
+    return CountingScenes()
+
+
+@pytest.fixture
+def manifest(tmp_path, source):
+    return pack(source.scenes, 16, tmp_path).manifest
+
+
+@pytest.fixture
+def compute(tmp_path, manifest):
+    def call(source, backbones, **options):
+        settings = {"see_size": SEE_SIZE, "batch_size": BATCH, "cache_root": tmp_path}
+        return compute_class_scores(source, manifest, backbones, **settings | options)
+
+    return call
+
+
+def files(folder, suffix):
+    return sorted((folder / "class_scores").rglob(f"*{suffix}"))
+
+
+def test_scores_are_those_of_the_photographs_in_order(source, compute):
+    backbones = [classifier(0), classifier(1, "vgg16.tv_in1k")]
+    images = torch.from_numpy(render_scenes(COUNT, SEE_SIZE, seed=3))
+    with torch.no_grad():
+        gray = gray_of_photographs(images)
+        expected = torch.stack([backbone(gray) for backbone in backbones], 1)
+    logits = compute(source, backbones, kind="logits")
+    assert logits.shape == (COUNT, 2, 1000)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-4, atol=1e-4)
+    softmax = compute(source, backbones)
+    np.testing.assert_allclose(softmax, expected.softmax(-1).numpy(), rtol=1e-3)
+    np.testing.assert_allclose(softmax.sum(-1), 1, rtol=1e-5)
+
+
+def test_each_photograph_is_read_once_for_all_networks_and_kinds(source, compute):
+    backbones = [classifier(0), classifier(1)]
+    first = compute(source, backbones)
+    compute(source, backbones, kind="logits")
+    assert source.passes == 1
+    assert len(source.read_ids) == COUNT
+    np.testing.assert_array_equal(compute(source, backbones[::-1]), first[:, ::-1])
+    assert source.passes == 1
+
+
+def test_a_further_network_does_not_recompute_the_others(source, compute):
+    one, other = classifier(0), classifier(1)
+    compute(source, [one])
+    one.net = nn.Identity()  # would fail if it were called
+    assert compute(source, [one, other]).shape == (COUNT, 2, 1000)
+
+
+def test_what_changes_the_scores_changes_the_file(tmp_path, source, compute, manifest):
+    backbone = classifier(0)
+    bicubic = replace(backbone.spec, interpolation="bicubic")
+    compute(source, [backbone])
+    compute(source, [classifier(1)])  # other weights
+    compute(source, [Backbone(bicubic, backbone.net, "random", "0")])
+    compute(source, [backbone], see_size=40)
+    assert len(files(tmp_path, ".npy")) == 4
+    larger = pack(source.scenes, 24, tmp_path).manifest
+    assert larger.manifest_hash != manifest.manifest_hash
+    compute_class_scores(
+        source, larger, [backbone], see_size=SEE_SIZE, cache_root=tmp_path
+    )
+    assert source.passes == 4  # the same photographs, packed at another size
+
+
+def test_a_file_says_what_it_was_made_from(tmp_path, source, compute, manifest):
+    compute(source, [classifier(7)])
+    (description,) = (json.loads(p.read_text()) for p in files(tmp_path, ".json"))
+    assert description["backbone"]["name"] == "resnet50.tv_in1k"
+    assert description["weights_kind"] == "random"
+    assert description["weights_hash"] == "7"
+    assert description["manifest_hash"] == manifest.manifest_hash
+    assert description["photographs"] == COUNT
+    assert description["versions"]["torch"] in torch.__version__
+
+
+# ------------------------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize("read_before", [0, 3, 4, 7, 9, COUNT - 1])
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    tmp_path, source, compute, read_before
+):
+    backbones = [classifier(0), classifier(1)]
+    broken = CountingScenes(break_off_after=read_before)
+    with pytest.raises(KeyboardInterrupt):
+        compute(broken, backbones)
+    assert files(tmp_path, ".npy") == []
+    resumed = compute(source, backbones)
+    kept = read_before // BATCH * BATCH
+    assert source.read_ids == [f"3/{i:06d}" for i in range(kept, COUNT)]
+    np.testing.assert_array_equal(
+        resumed, compute(source, backbones, cache_root=tmp_path / "elsewhere")
+    )
+
+
+def test_networks_that_got_differently_far_meet(tmp_path, source, compute):
+    with pytest.raises(KeyboardInterrupt):
+        compute(CountingScenes(break_off_after=9), [classifier(0)])
+    both = compute(source, [classifier(0), classifier(1)])
+    assert source.passes == 1
+    alone = compute(source, [classifier(0)], cache_root=tmp_path / "elsewhere")
+    np.testing.assert_array_equal(both[:, :1], alone)
+
+
+@pytest.mark.parametrize("size", [0, 5, 127, 128, 128 + 4000 * 5 + 17])
+def test_a_growing_file_that_was_cut_anywhere_is_mended(
+    tmp_path, source, compute, size
+):
+    expected = compute(source, [classifier(0)])
+    (path,) = files(tmp_path, ".npy")
+    content = path.read_bytes()
+    path.unlink()
+    path.with_suffix(".part").write_bytes(content[:size])
+    np.testing.assert_array_equal(compute(source, [classifier(0)]), expected)
+    assert path.read_bytes() == content
+    assert files(tmp_path, ".part") == []
+
+
+@pytest.mark.parametrize("size", [0, 60, 128, 4000])
+def test_a_truncated_file_is_made_again(tmp_path, source, compute, size):
+    expected = compute(source, [classifier(0)])
+    (path,) = files(tmp_path, ".npy")
+    os.truncate(path, size)
+    np.testing.assert_array_equal(compute(source, [classifier(0)]), expected)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(source, compute, monkeypatch):
+    synchronise, calls = os.fsync, []
+
+    def full_after_one(handle):
+        calls.append(handle)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synchronise(handle)
+
+    monkeypatch.setattr(os, "fsync", full_after_one)
+    with pytest.raises(UserError, match=r"cannot be completed: .*No space left"):
+        compute(source, [classifier(0)])
+    monkeypatch.undo()
+    rest = CountingScenes()
+    assert compute(rest, [classifier(0)]).shape == (COUNT, 1, 1000)
+    assert len(rest.read_ids) < COUNT
+
+
+def test_several_at_once_compute_once(source, compute):
+    results = []
+    threads = [
+        threading.Thread(
+            target=lambda: results.append(compute(source, [classifier(0)]))
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 3
+    assert source.passes == 1
+    assert all((result == results[0]).all() for result in results)
+
+
+class Same(nn.Module):
+    """A network that sees nothing."""
+
+    def __init__(self, row):
+        super().__init__()
+        self.row = row
+
+    def forward(self, images):
+        return self.row.expand(len(images), -1)
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        (torch.zeros(1000), "the same for every class"),
+        (torch.arange(1000.0), "the same for every photograph"),
+        (torch.full((1000,), torch.inf), "not finite"),
+    ],
+)
+def test_a_network_that_sees_nothing_is_refused(source, compute, row, fault):
+    net = Same(row)
+    blind = Backbone(SPECS["resnet50.tv_in1k"], net, "file", hash_of_weights(net))
+    with pytest.raises(UserError, match=fault):
+        compute(source, [blind])
+
+
+def test_a_photograph_that_is_gone_is_named(source, compute):
+    fewer = open_source("scenes", count=COUNT - 2, seed=3)
+    with pytest.raises(UserError, match=r"found nothing in place of 3/0000"):
+        compute(fewer, [classifier(0)])
+
+
+def test_progress_is_shown_on_request(source, compute, capsys):
+    compute(source, [classifier(0)], progress=True)
+    assert "class scores of scenes" in capsys.readouterr().err
+    compute(source, [classifier(1)], progress=False)
+    assert capsys.readouterr().err == ""
