@@ -14,6 +14,9 @@ from colorlib.files import write_whole
 from colorlib.metrics import Summary
 
 
+RESULTS = Path(__file__).parent.parent / "results"  # records kept in the repository
+
+
 class Part(BaseModel):
     """A part of a record: frozen, and without keys that the schema does not have."""
 

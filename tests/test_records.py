@@ -40,7 +40,7 @@ def record():
             name="plain", backbones=(), width=1, parameters=10, weights_sha256="c"
         ),
         training=TrainingRecord(
-            epochs=1, steps=1, sessions=1, seconds=0.5, curve={"train": [1.0]}, folder=""
+            epochs=1, steps=1, sessions=1, seconds=1, curve={"train": [1.0]}, folder=""
         ),
         scores={"model": {"rmse_ab_unit": score, "psnr_rgb": endless}},
         per_image={"loss_eq1": [0.1, 0.2, 0.3]},
