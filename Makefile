@@ -3,11 +3,21 @@
 #   make book                        the whole book, from drawn scenes, in minutes
 #   make book PROFILE=laptop DATA_ROOT=../photographs
 #   make test                        the whole test suite
+#   make lint                        style, types, spelling, direction of imports
+#   make format                      mend what the style checker can mend
+#   make lock                        new versions: requirements.lock, environment.yml
+#   make clean                       remove everything that was made, but .venv
+#
+# PROFILE       a file in profiles/, or the path of one: smoke, quick, laptop, gpu, paper
+# DATA_ROOT     the folder of photographs and archives
+# WEIGHTS_ROOT  the folder of pretrained networks; `weights` beside DATA_ROOT if not given
+# CORES         how many the build may use
+# PYTHON        the Python 3.11 or newer that makes .venv
 
 PYTHON ?= python3
 PROFILE ?= quick
 DATA_ROOT ?=
-WEIGHTS_ROOT ?= $(if $(DATA_ROOT),$(wildcard $(DATA_ROOT)/../weights))
+WEIGHTS_ROOT ?=
 CORES ?= 2
 UV := 0.13.9
 BIN := .venv/bin
@@ -20,29 +30,30 @@ export JUPYTER_PLATFORM_DIRS := 1
 .PHONY: help setup book test lint format lock clean
 
 help:
-	@sed -n 's/^#   //p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 setup: .venv/.complete
 
-# The stamp comes last, so an interrupted set-up is made again by the same command.
+# The stamp comes last, so the same command makes an interrupted set-up again. What that
+# one left half installed would look installed, so it starts from an empty .venv.
 .venv/.complete: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  f"found Python {sys.version.split()[0]}, expected 3.11 or newer; give another: make PYTHON=python3.12")'
 	@rm -f $@
-	@$(BIN)/python -c '' 2>/dev/null || { rm -rf .venv && $(PYTHON) -m venv .venv; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@test ! -e .venv/.begun && $(BIN)/python -c '' 2>/dev/null && $(BIN)/uv --version >/dev/null 2>&1 || { \
+	  rm -rf .venv && $(PYTHON) -m venv .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV); }
+	@touch .venv/.begun
+	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --require-hashes requirements.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+	@rm .venv/.begun && touch $@
 
-# A lock left by a killed run is removed: two builds at once are not meant.
+# Without Snakemake's lock, which a killed run would leave: two builds at once are not
+# meant. What a killed run left half done is made again.
 book: setup
-	@$(BIN)/snakemake --unlock --quiet all $(SETTINGS) 2>/dev/null || true
-	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules $(SETTINGS)
+	@$(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --quiet host rules \
+	  --config profile='$(PROFILE)' data_root='$(DATA_ROOT)' weights_root='$(WEIGHTS_ROOT)'
 	@echo "the book: _build/html/index.html"
-
-SETTINGS = --config profile='$(PROFILE)' data_root='$(abspath $(DATA_ROOT))' \
-  weights_root='$(abspath $(WEIGHTS_ROOT))'
 
 test: setup
 	$(BIN)/python -m pytest

@@ -5,6 +5,7 @@
 # figure's change trains nothing again.
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -36,16 +37,33 @@ def cells(name):
 
 
 def records_for(wildcards):
-    """A notebook that has `runs_root` among its parameters needs the trained models."""
-    if "runs_root:" not in cells(wildcards.name):
-        return []
-    return [str(BUILD / "runs" / model / "record.json") for model in SETTINGS.models]
+    """The records a notebook reads: those of this build's models, those in `results/`."""
+    code = cells(wildcards.name)
+    trained = [BUILD / "runs" / model / "record.json" for model in SETTINGS.models]
+    kept = sorted(Path("results").glob("*.json"))
+    return [
+        str(path)
+        for path in trained * ("runs_root:" in code) + kept * ("kept_record" in code)
+    ]
+
+
+def folder(name):
+    """A folder named on the command line; relative ones start where make runs."""
+    given = str(config.get(name) or "")
+    return os.path.abspath(os.path.expanduser(given)) if given else ""
+
+
+def weights_folder():
+    """The folder of weights, by default the one beside the data."""
+    beside = Path(folder("data_root")).parent / "weights"
+    found = str(beside) if folder("data_root") and beside.is_dir() else ""
+    return folder("weights_root") or found
 
 
 FOLDERS = {
     "profile": PROFILE,
-    "data_root": config.get("data_root", ""),
-    "weights_root": config.get("weights_root", ""),
+    "data_root": folder("data_root"),
+    "weights_root": weights_folder(),
     "cache_root": str(Path("_build/cache").absolute()),
     "runs_root": str((BUILD / "runs").absolute()),
 }

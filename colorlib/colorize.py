@@ -170,7 +170,7 @@ def _small_copy(rgb: Pixels, shorter_side: int) -> Pixels:
     scale = shorter_side / min(H, W)
     size = (max(1, round(W * scale)), max(1, round(H * scale)))
     copy = Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
-    return np.asarray(copy)
+    return np.array(copy)
 
 
 def _enlarged_rows(planes: Tensor, rows: slice, H: int, W: int) -> Tensor:

@@ -28,7 +28,7 @@ SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 95, "subsampling": 0},  # chroma is the point: keep all of it
     "PNG": {},
     "TIFF": {"compression": "tiff_deflate"},
-    "WEBP": {"quality": 95},
+    "WEBP": {"lossless": True, "exact": True},  # its lossy form halves the chroma
 }
 WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 
@@ -179,8 +179,8 @@ def _decode(source: Source, at_least: int | None) -> Photograph:
         if at_least:
             file.draft(None, (at_least, at_least))
         file.load()
-        exif = _upright_exif(file)
         image = _with_meaningful_mode(_upright(file))
+        exif = _upright_exif(file)  # behind `_upright`, which needs the orientation
         profile = file.info.get("icc_profile")
     alpha = None
     if image.mode == "RGBA":
@@ -247,5 +247,5 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-    except (OSError, ImageCms.PyCMSError):
+    except (OSError, ValueError, ImageCms.PyCMSError):
         return None

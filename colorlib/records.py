@@ -13,7 +13,6 @@ from colorlib.errors import UserError
 from colorlib.files import write_whole
 from colorlib.metrics import Summary
 
-
 RESULTS = Path(__file__).parent.parent / "results"  # records kept in the repository
 
 
@@ -117,6 +116,24 @@ class Record(Part):
 def write_record(record: Record, path: Path) -> None:
     """Write a record, whole or not at all."""
     write_whole(path, record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def kept_record(run: str) -> Record:
+    """Read the record of a run that the repository keeps in `results/`.
+
+    Args:
+        run: The name without its hash, such as `lfw-64-plain`.
+
+    Raises:
+        UserError: If there is not exactly one.
+    """
+    found = sorted(RESULTS.glob(f"{run}-????????.json"))
+    if len(found) != 1:
+        raise UserError(
+            f"found {len(found)} records {run}-*.json in {RESULTS}, expected one: "
+            "train it, and copy its record.json there under its name"
+        )
+    return read_record(found[0])
 
 
 def read_record(path: Path) -> Record:

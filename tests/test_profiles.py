@@ -55,7 +55,7 @@ def test_overrides_win_and_none_does_not():
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("sise: 64", "'sise' does not exist"),
+        ("side: 64", "'side' does not exist"),
         ("size: big", "size"),
         ("size: -1", "size"),
         ("models: [plain, model9]", "models"),

@@ -30,7 +30,7 @@ def parameters_for(source: Path, folders: dict[str, str]) -> dict[str, Any]:
     return {
         name: values[name]
         for name in declared
-        if name in values and values[name] not in ("", None)
+        if name in values and values[name] != ""  # a folder that was not given
     }
 
 
@@ -43,6 +43,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
         str(partial),
         parameters,
         progress_bar=False,
+        extra_arguments=["--log-level=50"],  # the kernel's own messages are no news
         cwd=str(source.parent),
     )
     notebook = nbformat.read(partial, as_version=4)

@@ -2,8 +2,14 @@
 
 from colorlib.datasets.downloads import download_imagenette, download_lfw
 from colorlib.datasets.finding import Dataset, find_lfw, open_source
-from colorlib.datasets.packed import Manifest, PackedImages, iterate_kept, pack
-from colorlib.datasets.scenes import render_scenes
+from colorlib.datasets.manifest import Manifest
+from colorlib.datasets.packed import PackedImages, iterate_kept, pack
+from colorlib.datasets.scenes import (
+    object_colours,
+    object_mask,
+    recolour_scene,
+    render_scenes,
+)
 from colorlib.datasets.sources import Item, Reading, Source
 from colorlib.datasets.splits import Split, SplitKind, split
 
@@ -20,8 +26,11 @@ __all__ = [
     "download_lfw",
     "find_lfw",
     "iterate_kept",
+    "object_colours",
+    "object_mask",
     "open_source",
     "pack",
+    "recolour_scene",
     "render_scenes",
     "split",
 ]

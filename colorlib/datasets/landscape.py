@@ -58,7 +58,7 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
 
 def paint_sun(canvas: Canvas, x: float, y: float, radius: float) -> None:
     """A bright disc, and a glow around it."""
-    reach = 6 * radius
+    reach = 9 * radius
     sky = canvas.window(x - reach, y - reach, x + reach, y + reach)
     distance = disc(sky, x, y, radius)
     glow = 0.7 * np.exp(np.maximum(distance, 0) / (-1.2 * radius))
@@ -68,13 +68,13 @@ def paint_sun(canvas: Canvas, x: float, y: float, radius: float) -> None:
 def paint_hills(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
     """A far, hazy range and, two times in three, a near, wooded one."""
     hills = canvas.window(top=horizon - 0.3, bottom=horizon)
+    relief = 0.5 + 0.12 * rough_noise(rng, hills, 24, 16, octaves=2)
     far = horizon - rng.uniform(0.06, 0.2) * _ridge(rng, canvas, octaves=5)
-    tone = 0.5 + _relief(rng, hills, far) + 1.5 * (hills.y - far)  # haze in valleys
-    hills.paint(hills.inside(far - hills.y), tone, FAR_HILLS)
+    haze = 1.5 * (hills.y - far)  # in the valleys
+    hills.paint(hills.inside(far - hills.y), relief + _sunlit(far) + haze, FAR_HILLS)
     if rng.random() < 0.67:
         near = horizon - rng.uniform(0.05, 0.14) * _ridge(rng, canvas, octaves=2)
-        tone = 0.5 + _relief(rng, hills, near)
-        hills.paint(hills.inside(near - hills.y), tone, NEAR_HILLS)
+        hills.paint(hills.inside(near - hills.y), relief + _sunlit(near), NEAR_HILLS)
 
 
 def _ridge(rng: np.random.Generator, canvas: Canvas, octaves: int) -> Line:
@@ -82,10 +82,10 @@ def _ridge(rng: np.random.Generator, canvas: Canvas, octaves: int) -> Line:
     return 0.55 + 0.35 * rough_line(rng, canvas, 3, octaves)
 
 
-def _relief(rng: np.random.Generator, hills: Window, ridge: Line) -> Plane:
-    """Woods and rocks, and sunlight where the ridge falls to the right."""
-    slope = np.gradient(ridge) * len(ridge)
-    return 0.35 * np.clip(slope, -1, 1) + 0.12 * rough_noise(rng, hills, 24, 16, 2)
+def _sunlit(ridge: Line) -> Line:
+    """The slopes that fall to the right lie in the sun."""
+    slope = np.diff(ridge, append=ridge[-1:]) * len(ridge)
+    return 0.35 * np.minimum(np.maximum(slope, -1), 1)
 
 
 def paint_sea(
@@ -106,7 +106,7 @@ def paint_meadow(canvas: Canvas, rng: np.random.Generator, shore: float) -> None
     """Blades of grass, longer towards us, on patches of light and shade."""
     meadow = canvas.window(top=shore - 0.06)
     near = np.maximum(meadow.y - shore, 0) / (1 - shore)
-    short, long = noise(rng, meadow, 72, 96), noise(rng, meadow, 28, 72)
+    short, long = noise(rng, meadow, 64, 80), noise(rng, meadow, 26, 72)
     patches = rough_noise(rng, meadow, 6, 4, octaves=2)
     blades = short + (long - short) * near
     tone = 0.42 + 0.08 * near + 0.11 * blades + 0.07 * patches
@@ -137,7 +137,7 @@ def paint_shadows(canvas: Canvas, x: ArrayLike, y: ArrayLike, width: ArrayLike) 
     )
     across, along = (ground.x - x) / half, 5 * (ground.y - y) / half
     dark = np.maximum(1 - (across**2 + along**2).min(axis=0), 0)  # (h, w)
-    ground.paint(0.55 * dark, 0, SHADE)
+    ground.paint(0.8 * dark, 0, SHADE)
 
 
 def paint_broadleaf(

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,66 +23,13 @@ from rich.console import Console
 from rich.progress import track
 
 from colorlib.color import images_to_float, rgb_to_lab
+from colorlib.datasets.manifest import FORMAT_VERSION, Manifest
 from colorlib.datasets.sources import Reading, Source
 from colorlib.errors import UserError
 
-FORMAT_VERSION = 1  # raise it when the same photographs would be packed otherwise
 GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
 IMAGES_FILE = "images.u8"
 MANIFEST_FILE = "manifest.json"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a packed cache holds, and what was left out of it.
-
-    Attributes:
-        format_version: Of the cache.
-        source: `lfw`, `scenes`, ...
-        fingerprint: Of the folder or archive it was read from.
-        size: Side of the images, pixels.
-        ids: Of the kept photographs, in order.
-        groups: Their persons, classes or folders.
-        sha256s: Hashes of their files.
-        grayscale: Ids of those dropped because they have no colour.
-        unreadable: Id -> reason, of those that could not be read.
-        upscaled: Ids of kept photographs that were smaller than `size`.
-        pixels_sha256: Hash of the packed images.
-    """
-
-    format_version: int
-    source: str
-    fingerprint: str
-    size: int
-    ids: list[str]
-    groups: list[str]
-    sha256s: list[str]
-    grayscale: list[str]
-    unreadable: dict[str, str]
-    upscaled: list[str]
-    pixels_sha256: str
-
-    @property
-    def kept_count(self) -> int:
-        """Number of photographs in the cache."""
-        return len(self.ids)
-
-    @property
-    def grayscale_count(self) -> int:
-        """Number of photographs dropped because they have no colour."""
-        return len(self.grayscale)
-
-    @property
-    def unreadable_count(self) -> int:
-        """Number of files that could not be read."""
-        return len(self.unreadable)
-
-    @cached_property
-    def manifest_hash(self) -> str:
-        """Which photographs at which size: the same from a folder and an archive."""
-        content = (self.format_version, self.source, self.size, self.ids, self.groups)
-        text = json.dumps([*content, self.sha256s])
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -180,27 +126,6 @@ def iterate_kept(
             )
         assert reading.rgb is not None
         yield reading.rgb
-
-
-def is_grayscale(rgb: NDArray[np.uint8]) -> bool:
-    """Whether an image has no colour to learn from: all a and b within 5 of 0.
-
-    Args:
-        rgb: (H, W, 3) uint8 sRGB.
-
-    Reference:
-        Zhang, Isola & Efros (2016), the mask of gray images in their training code.
-
-    Example:
-        >>> is_grayscale(np.full((2, 2, 3), 90, np.uint8))
-        True
-    """
-    for step in (8, 1):  # of almost every photograph a few pixels show the colour
-        some = torch.from_numpy(rgb[None, ::step, ::step].copy())
-        lab = rgb_to_lab(images_to_float(some))  # (1, 3, H / step, W / step)
-        if bool((lab[:, 1:].abs() > GRAY_AB).any()):
-            return False
-    return True
 
 
 @contextmanager
@@ -306,3 +231,24 @@ def _nothing_kept(name: str, grayscale: int, unreadable: dict[str, str]) -> str:
         f"unreadable files{example}, expected photographs in colour; "
         "some copies of this data are grayscale: get the original"
     )
+
+
+def is_grayscale(rgb: NDArray[np.uint8]) -> bool:
+    """Whether an image has no colour to learn from: all a and b within 5 of 0.
+
+    Args:
+        rgb: (H, W, 3) uint8 sRGB.
+
+    Reference:
+        Zhang, Isola & Efros (2016), the mask of gray images in their training code.
+
+    Example:
+        >>> is_grayscale(np.full((2, 2, 3), 90, np.uint8))
+        True
+    """
+    for step in (8, 1):  # of almost every photograph a few pixels show the colour
+        some = torch.from_numpy(rgb[None, ::step, ::step].copy())
+        lab = rgb_to_lab(images_to_float(some))  # (1, 3, H / step, W / step)
+        if bool((lab[:, 1:].abs() > GRAY_AB).any()):
+            return False
+    return True

@@ -2,19 +2,26 @@
 
 Lengths are in picture widths: x runs from 0 (left) to 1, y from 0 (top) to 1. What is
 painted is therefore the same picture at any number of pixels.
+
+Colours are mixed as light is, in linear RGB. Then the luminance of a soft edge is the
+mean of the luminances it lies between, whatever their hues.
 """
 
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from colorlib.color import linear_to_srgb, srgb_to_linear
 
 Plane = NDArray[np.floating[Any]]  # (h, w), (h, 1) or (1, w): one number a pixel
 Line = NDArray[np.floating[Any]]  # (size,): one number a column
-Ramp = NDArray[np.float32]  # (3, RAMP_STEPS): sRGB in [0, 1], dark to light
+Ramp = NDArray[np.float32]  # (3, RAMP_STEPS): linear RGB in [0, 1], dark to light
 
 RAMP_STEPS = 256
+DISPLAY_STEPS = 4096  # finer than 8 bits everywhere
 SUBPIXELS = 8  # samples a pixel when noise is averaged over it
 
 
@@ -28,7 +35,19 @@ def ramp(*stops: str) -> Ramp:
     values = [[byte / 255 for byte in bytes.fromhex(stop[1:])] for stop in stops]
     at, known = np.linspace(0, 1, RAMP_STEPS), np.linspace(0, 1, len(stops))
     rows = [np.interp(at, known, channel) for channel in zip(*values, strict=True)]
-    return np.stack(rows).astype(np.float32)
+    return to_light(np.stack(rows))
+
+
+def to_light(rgb: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Displayed sRGB in [0, 1] to linear RGB in [0, 1]."""
+    return srgb_to_linear(torch.from_numpy(rgb).float()).numpy()
+
+
+@lru_cache(maxsize=1)
+def _display() -> NDArray[np.uint8]:
+    """(DISPLAY_STEPS,): the byte that shows a light, by its square root."""
+    light = torch.linspace(0, 1, DISPLAY_STEPS) ** 2
+    return (linear_to_srgb(light) * 255 + 0.5).to(torch.uint8).numpy()
 
 
 @lru_cache(maxsize=256)
@@ -39,7 +58,8 @@ def _spline(size: int, cells: int) -> Plane:
     near = 2 / 3 - offset**2 + offset**3 / 2
     weight: Plane = np.where(offset < 1, near, np.clip(2 - offset, 0, None) ** 3 / 6)
     weight /= np.sqrt(np.square(weight).sum(axis=1).mean())
-    return weight.reshape(size, SUBPIXELS, -1).mean(axis=1).astype(np.float32)
+    pixels = weight.reshape(size, SUBPIXELS, -1).mean(axis=1)
+    return np.asarray(pixels, np.float32)
 
 
 def smoothstep(values: Plane, low: float, high: float) -> Plane:
@@ -79,7 +99,7 @@ class Window:
         self, coverage: Plane | float, tone: Plane | float, colours: Ramp
     ) -> None:
         """Lay a colour of the ramp, by tone in [0, 1], over what is there."""
-        part = self.canvas.rgb[:, self.rows, self.columns]
+        part = self.canvas.light[:, self.rows, self.columns]
         step = np.atleast_2d(tone * np.float32(RAMP_STEPS)).astype(np.intp)
         colour = colours.take(step, axis=1, mode="clip")  # (3, h, w)
         part += coverage * (colour - part)
@@ -90,12 +110,12 @@ class Canvas:
 
     Attributes:
         size: Side in pixels.
-        rgb: (3, size, size) float32, sRGB in [0, 1].
+        light: (3, size, size) float32, linear RGB in [0, 1].
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.rgb = np.zeros((3, size, size), np.float32)
+        self.light = np.zeros((3, size, size), np.float32)
         centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
         self.x, self.y = centres[None, :], centres[:, None]
 
@@ -104,6 +124,12 @@ class Canvas:
     ) -> Window:
         """The pixels that a rectangle touches; none outside the canvas."""
         return Window(self, (left, top, right, bottom))
+
+    def developed(self) -> NDArray[np.uint8]:
+        """The finished picture, (size, size, 3) sRGB."""
+        step = (np.sqrt(self.light) * (DISPLAY_STEPS - 1) + 0.5).astype(np.intp)
+        planes = _display().take(step, mode="clip")  # (3, size, size)
+        return np.asarray(planes.transpose(1, 2, 0))
 
 
 def noise(rng: np.random.Generator, window: Window, rows: int, columns: int) -> Plane:
@@ -140,31 +166,33 @@ def rough_noise(
 def rough_line(
     rng: np.random.Generator, canvas: Canvas, cells: int, octaves: int
 ) -> Line:
-    """Noise along a line from left to right, (size,)."""
-    total = np.zeros(canvas.size, np.float32)
-    for octave in range(octaves):
-        values = rng.standard_normal((cells << octave) + 3, np.float32)
-        total += 0.45**octave * (_spline(canvas.size, cells << octave) @ values)
-    return total
+    """The same along a line from left to right, each 0.45 times as strong, (size,)."""
+    splines = _rough_splines(canvas.size, cells, octaves)
+    line: Line = splines @ rng.standard_normal(splines.shape[1], np.float32)
+    return line
+
+
+@lru_cache(maxsize=64)
+def _rough_splines(size: int, cells: int, octaves: int) -> Plane:
+    """The splines of all octaves side by side, each with its strength."""
+    return np.hstack([0.45**i * _spline(size, cells << i) for i in range(octaves)])
 
 
 def box(window: Window, x: float, y: float, width: float, height: float) -> Plane:
     """Distance to the edge of a rectangle around (x, y), negative inside."""
-    return np.maximum(
-        np.abs(window.x - x) - width / 2, np.abs(window.y - y) - height / 2
-    )
+    beside, above = np.abs(window.x - x) - width / 2, np.abs(window.y - y) - height / 2
+    return np.asarray(np.maximum(beside, above))
 
 
 def disc(window: Window, x: float, y: float, radius: float) -> Plane:
     """Distance to the edge of a disc around (x, y), negative inside."""
-    return np.sqrt((window.x - x) ** 2 + (window.y - y) ** 2) - radius
+    return np.asarray(np.sqrt((window.x - x) ** 2 + (window.y - y) ** 2) - radius)
 
 
 def trapezoid(
     window: Window, x: float, top: float, bottom: float, upper: float, lower: float
 ) -> Plane:
     """Distance to the edge of a trapezoid of two widths, negative inside."""
-    down = np.clip((window.y - top) / (bottom - top), 0, 1)
-    half = (upper + (lower - upper) * down) / 2
+    half = upper / 2 + (window.y - top) * ((lower - upper) / 2 / (bottom - top))
     ends = np.abs(window.y - (top + bottom) / 2) - (bottom - top) / 2
-    return np.maximum(np.abs(window.x - x) - half, ends)
+    return np.asarray(np.maximum(np.abs(window.x - x) - half, ends))

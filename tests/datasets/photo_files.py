@@ -1,0 +1,45 @@
+"""What the tests of data sets share: small photographs, in folders and archives."""
+
+import io
+import tarfile
+
+import numpy as np
+from PIL import Image
+
+
+def jpeg(seed, size=(40, 48), gray=False):
+    """A small photograph of soft random colours, or shades of gray, as JPEG bytes."""
+    shape = (4, 5) if gray else (4, 5, 3)
+    coarse = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coarse).resize(size[::-1]).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def people(gray=False):
+    """Three persons with six photographs in the layout of Labeled Faces in the Wild."""
+    names = ["Ann_A", "Ann_A", "Bo_B", "Zoë_C", "Zoë_C", "Zoë_C"]
+    numbers = [1, 2, 1, 1, 2, 3]
+    return {
+        f"lfw/{name}/{name}_{number:04d}.jpg": jpeg(seed, gray=gray)
+        for seed, (name, number) in enumerate(zip(names, numbers, strict=True))
+    }
+
+
+def as_folder(root, files):
+    """Write files below a folder."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root
+
+
+def as_archive(path, files, mode="w:gz"):
+    """Write files into a tar archive."""
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path

@@ -1,0 +1,352 @@
+import io
+import os
+import tarfile
+import threading
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+
+import numpy as np
+import pytest
+from photo_files import as_archive, as_folder, jpeg, people
+from PIL import Image
+
+from colorlib.datasets import downloads, open_source, trees
+from colorlib.datasets.finding import find_lfw
+from colorlib.datasets.trees import open_tree
+from colorlib.errors import UserError
+
+PEOPLE_IDS = [name.removeprefix("lfw/") for name in people()]
+
+
+def read(source, size=16, ids=None):
+    return list(source.read(size, ids))
+
+
+def same_readings(one, other):
+    return all(
+        a.item == b.item and a.sha256 == b.sha256 and (a.rgb == b.rgb).all()
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+# Faces ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w", "w:xz"])
+def test_people_are_the_same_from_an_archive_and_a_folder(tmp_path, mode):
+    archive = as_archive(tmp_path / "lfw.tgz", people(), mode)
+    as_folder(tmp_path / "unpacked", people())
+    packed = open_source("lfw", tmp_path)
+    unpacked = open_source("lfw", tmp_path / "unpacked")
+    assert packed.tree.path == archive
+    assert same_readings(read(packed), read(unpacked))
+    assert [item.id for item in packed.items] == PEOPLE_IDS
+    assert [item.group for item in packed.items] == [
+        "Ann_A", "Ann_A", "Bo_B", "Zoë_C", "Zoë_C", "Zoë_C",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "place", ["lfw-deepfunneled.tgz", "lfw.tgz", "lfw_home/lfw-funneled.tgz"]
+)
+def test_faces_are_found_where_other_tools_put_them(tmp_path, place):
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    as_archive(path, people())
+    assert find_lfw(tmp_path) == path
+    assert find_lfw(path) == path
+
+
+def test_missing_faces_name_the_file_to_place(tmp_path):
+    with pytest.raises(UserError, match=r"found none of lfw-deepfunneled\.tgz, .*place"):
+        open_source("lfw", tmp_path)
+    with pytest.raises(UserError, match="--data-root"):
+        open_source("lfw")
+    with pytest.raises(UserError, match="found nothing"):
+        open_source("lfw", tmp_path / "lfw.tgz")
+
+
+def test_fingerprint_follows_the_content(tmp_path):
+    path = as_archive(tmp_path / "lfw.tgz", people())
+    before = open_source("lfw", tmp_path).fingerprint
+    assert open_source("lfw", tmp_path).fingerprint == before
+    as_archive(path, people() | {"lfw/New/New_0001.jpg": jpeg(99)})
+    assert open_source("lfw", tmp_path).fingerprint != before
+
+
+def test_fingerprint_of_a_folder_follows_its_files(tmp_path):
+    root = as_folder(tmp_path, people())
+    before = open_source("folder", root).fingerprint
+    as_folder(root, {PEOPLE_IDS[0]: jpeg(99)})
+    assert open_source("folder", root).fingerprint != before
+
+
+# Classes ----------------------------------------------------------------------------
+
+
+def classes(root):
+    return {f"{root}{c}/{c}_{i}.JPEG": jpeg(i) for c in ("n00000001", "n00000002") for i in (1, 2)}  # fmt: skip  # noqa: E501
+
+
+@pytest.mark.parametrize("name", ["imagenet-sample.tar", "imagenet.tar"])
+def test_imagenet_archive(tmp_path, name):
+    as_archive(tmp_path / name, classes("imagenet-sample/"), "w")
+    items = open_source("imagenet", tmp_path).items
+    assert items[0].id == "n00000001/n00000001_1.JPEG"
+    assert [item.group for item in items] == ["n00000001"] * 2 + ["n00000002"] * 2
+
+
+@pytest.mark.parametrize("root", ["", "train/", "imagenet/"])
+def test_imagenet_tree(tmp_path, root):
+    as_folder(tmp_path, classes(root))
+    items = open_source("imagenet", tmp_path).items
+    assert {item.group for item in items} == {"n00000001", "n00000002"}
+    assert len(items) == 4
+
+
+def test_one_class_alone_is_still_a_class(tmp_path):
+    as_folder(tmp_path, {"n00000001/a.JPEG": jpeg(1), "n00000001/b.JPEG": jpeg(2)})
+    assert {i.group for i in open_source("imagenet", tmp_path).items} == {"n00000001"}
+
+
+def test_missing_imagenet_says_what_it_needs(tmp_path):
+    with pytest.raises(UserError, match="one folder a class"):
+        open_source("imagenet", tmp_path)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_imagenette_in_the_layout_of_torchvision(tmp_path, archive):
+    files = classes("imagenette2-160/train/") | classes("imagenette2-160/val/")
+    if archive:
+        as_archive(tmp_path / "imagenette2-160.tgz", files)
+    else:
+        as_folder(tmp_path, files)
+    items = open_source("imagenette", tmp_path).items
+    assert len(items) == len({item.id for item in items}) == 8
+    assert items[0].id == "train/n00000001/n00000001_1.JPEG"
+    assert {item.group for item in items} == {"n00000001", "n00000002"}
+
+
+def test_missing_imagenette_names_the_file_to_place(tmp_path):
+    with pytest.raises(UserError, match=r"place imagenette2-320\.tgz there by hand"):
+        open_source("imagenette", tmp_path)
+
+
+# Any folder -------------------------------------------------------------------------
+
+
+def test_folder_of_anything(tmp_path):
+    files = {
+        "top.jpg": jpeg(0),
+        "a/deep/ünï\ncode.PNG": jpeg(1),  # a JPEG, whatever its name says
+        "a/.hidden.jpg": jpeg(2),
+        "a/._resource.jpg": b"not an image",
+        "a/readme.txt": b"not an image",
+    }
+    source = open_source("folder", as_folder(tmp_path, files))
+    assert [(i.id, i.group) for i in source.items] == [
+        ("a/deep/ünï\ncode.PNG", "a/deep"),
+        ("top.jpg", "."),
+    ]
+    assert all(reading.rgb.shape == (16, 16, 3) for reading in read(source))
+
+
+def test_unreadable_files_are_named_not_fatal(tmp_path):
+    files = {"cut.jpg": jpeg(0)[:300], "empty.jpg": b"", "text.jpg": b"a text"}
+    root = as_folder(tmp_path, files | {"whole.jpg": jpeg(1)})
+    os.mkfifo(root / "pipe.jpg")
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "loop.jpg").symlink_to(root / "loop.jpg")
+    (root / "folder.jpg").mkdir()
+    (root / "round").symlink_to(root)
+    readings = {r.item.id: r for r in read(open_source("folder", root))}
+    whole = readings.pop("whole.jpg")
+    assert whole.rgb is not None
+    assert readings.keys() == files.keys() | {"pipe.jpg", "gone.jpg", "loop.jpg"}
+    assert all(r.rgb is None and r.fault for r in readings.values())
+    assert "not a file" in readings["pipe.jpg"].fault
+    assert "cannot be decoded" in readings["cut.jpg"].fault
+
+
+def test_small_photographs_are_enlarged_and_say_so(tmp_path):
+    root = as_folder(tmp_path, {"big.jpg": jpeg(0), "tiny.jpg": jpeg(1, (9, 60))})
+    big, tiny = read(open_source("folder", root), 32)
+    assert (big.upscaled, tiny.upscaled) == (False, True)
+    assert tiny.rgb.shape == (32, 32, 3)
+
+
+def test_size_of_the_decoded_image_does_not_make_it_upscaled(tmp_path):
+    large = Image.fromarray(np.zeros((700, 900, 3), np.uint8))
+    file = io.BytesIO()
+    large.save(file, "JPEG")
+    root = as_folder(tmp_path, {"large.jpg": file.getvalue()})
+    (reading,) = read(open_source("folder", root), 32)
+    assert not reading.upscaled
+
+
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="found no image file"):
+        _ = open_source("folder", tmp_path).items
+
+
+def test_unknown_data_set_and_kind_of_file(tmp_path):
+    with pytest.raises(UserError, match="expected one of scenes, lfw"):
+        open_source("faces", tmp_path)
+    (tmp_path / "a.zip").write_bytes(b"")
+    with pytest.raises(UserError, match="a file of another kind"):
+        open_tree(tmp_path / "a.zip")
+
+
+# Part of a source -------------------------------------------------------------------
+
+
+def test_count_draws_by_seed(tmp_path):
+    as_archive(tmp_path / "lfw.tgz", people())
+    drawn = [open_source("lfw", tmp_path, 3, seed) for seed in (0, 0, 1)]
+    ids = [[item.id for item in source.items] for source in drawn]
+    assert ids[0] == ids[1] == sorted(ids[0])
+    assert ids[0] != ids[2]
+    assert len({source.fingerprint for source in drawn}) == 2
+    assert [reading.item.id for reading in read(drawn[0])] == ids[0]
+
+
+def test_count_beyond_the_source_is_refused(tmp_path):
+    as_archive(tmp_path / "lfw.tgz", people())
+    with pytest.raises(UserError, match="found 6 photographs, expected 7"):
+        _ = open_source("lfw", tmp_path, 7).items
+
+
+def test_only_the_wanted_are_read(tmp_path):
+    as_archive(tmp_path / "lfw.tgz", people())
+    wanted = {PEOPLE_IDS[4], PEOPLE_IDS[1]}
+    readings = read(open_source("lfw", tmp_path), ids=wanted)
+    assert [r.item.id for r in readings] == [PEOPLE_IDS[1], PEOPLE_IDS[4]]
+
+
+def test_scenes_are_a_source():
+    source = open_source("scenes", count=5, seed=2)
+    assert len(source.items) == len({item.id for item in source.items}) == 5
+    readings = read(source, ids={source.items[3].id})
+    assert [r.item for r in readings] == [source.items[3]]
+    assert same_readings(readings, read(source)[3:4])
+    assert open_source("scenes", count=5, seed=3).fingerprint != source.fingerprint
+
+
+# Archives from strangers ------------------------------------------------------------
+
+
+def test_archive_reaches_nothing_outside_itself(tmp_path):
+    path = tmp_path / "box" / "a.tar"
+    path.parent.mkdir()
+    link = tarfile.TarInfo("b/link.jpg")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    hard = tarfile.TarInfo("b/hard.jpg")
+    hard.type, hard.linkname = tarfile.LNKTYPE, "/etc/passwd"
+    device = tarfile.TarInfo("b/device.jpg")
+    device.type = tarfile.CHRTYPE
+    with tarfile.open(path, "w") as archive:
+        for member in (link, hard, device):
+            archive.addfile(member)
+        for name in ("../../evil.jpg", "/tmp/evil_absolute.jpg"):
+            member = tarfile.TarInfo(name)
+            member.size = len(jpeg(0))
+            archive.addfile(member, io.BytesIO(jpeg(0)))
+    source = open_source("folder", path)
+    assert len(source.items) == 2  # the two plain files, under whatever name
+    assert all(reading.rgb is not None for reading in read(source))
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+
+
+def test_member_of_absurd_size_is_not_read(tmp_path, monkeypatch):
+    path = as_archive(tmp_path / "lfw.tgz", people())
+    monkeypatch.setattr(trees, "MAX_FILE_BYTES", 100)
+    for reading in read(open_source("lfw", path)):
+        assert "expected at most 100" in reading.fault
+
+
+def test_member_that_comes_twice_counts_once(tmp_path):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for seed in (0, 1):
+            member = tarfile.TarInfo("x/a.jpg")
+            member.size = len(jpeg(seed))
+            archive.addfile(member, io.BytesIO(jpeg(seed)))
+    assert len(read(open_source("folder", path))) == 1
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def test_cut_archive_is_one_clear_error(tmp_path, mode, keep):
+    path = as_archive(tmp_path / "lfw.tgz", people(), mode)
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    with pytest.raises(UserError, match=r"lfw\.tgz: found") as caught:
+        read(open_source("lfw", tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_archive_that_is_none(tmp_path):
+    (tmp_path / "lfw.tgz").write_bytes(b"<html>403 Forbidden</html>" * 100)
+    with pytest.raises(UserError, match="found a damaged archive"):
+        _ = open_source("lfw", tmp_path).items
+
+
+# Downloads, from a server on this machine -------------------------------------------
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves `tmp_path/server`; gives its address."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+@pytest.fixture
+def mirrors(tmp_path, server, monkeypatch):
+    """A dead mirror, then one with an archive whose hash is the expected one."""
+    path = as_archive(tmp_path / "server" / "lfw.tgz", people())
+    known = open_tree(path).fingerprint
+    monkeypatch.setattr(downloads, "LFW_SHA256", known)
+    urls = f"{server}/gone.tgz", f"{server}/lfw.tgz"
+    monkeypatch.setattr(downloads, "LFW_MIRRORS", urls)
+
+
+@pytest.mark.usefixtures("mirrors")
+def test_download_tries_the_mirrors_in_turn(tmp_path):
+    path = downloads.download_lfw(tmp_path / "data")
+    assert len(open_source("lfw", tmp_path / "data").items) == 6
+    path.write_bytes(b"mine")
+    assert downloads.download_lfw(tmp_path / "data").read_bytes() == b"mine"
+
+
+@pytest.mark.usefixtures("mirrors")
+def test_download_of_something_else_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "LFW_SHA256", "0" * 64)
+    with pytest.raises(UserError, match="place it in .* by hand") as caught:
+        downloads.download_lfw(tmp_path / "data")
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "data").iterdir())
+
+
+# The real archives ------------------------------------------------------------------
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("dataset", "photographs", "groups"), [("lfw", 13_233, 5_749), ("imagenet", 1_600, 1_050)]
+)
+def test_real_archives(dataset, photographs, groups):
+    root = os.environ.get("COLORLIB_DATA")
+    if not root:
+        pytest.skip("set COLORLIB_DATA to the folder of the archives")
+    items = open_source(dataset, trees.Path(root)).items
+    assert len(items) == len({item.id for item in items}) == photographs
+    assert len({item.group for item in items}) == groups

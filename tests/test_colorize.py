@@ -1,0 +1,190 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from skimage import color as skcolor
+from skimage import data
+
+from colorlib import colorize
+from colorlib.colorize import (
+    Colorizer,
+    colorize_file,
+    join_with_own_lightness,
+    plan_outputs,
+)
+from colorlib.errors import UserError
+from colorlib.model import build_model, save_model
+from colorlib.photographs import Photograph, read_photograph
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    notes = {"size": 32, "scores": "softmax", "see_size": 64, "backbones": []}
+    save_model(build_model("plain", width=0.1), path, notes)
+    return path
+
+
+@pytest.fixture(scope="module")
+def colorizer(weights):
+    return Colorizer.load(weights)
+
+
+def lightness(rgb):
+    return skcolor.rgb2lab(rgb)[..., 0]
+
+
+@pytest.mark.parametrize(("H", "W"), [(37, 61), (8, 8), (300, 40), (513, 129)])
+def test_size_and_lightness_stay(colorizer, H, W):
+    rgb = np.random.default_rng(0).integers(40, 215, (H, W, 3), dtype=np.uint8)
+    coloured = colorizer.colorize(Photograph(rgb, None, None)).rgb
+    assert coloured.shape == (H, W, 3)
+    assert np.abs(lightness(coloured) - lightness(rgb)).max() < 0.5  # 8 bits
+
+
+def test_the_photograph_s_own_colour_is_not_looked_at(colorizer):
+    rgb = data.astronaut()[::4, ::4]
+    gray = np.round(255 * skcolor.lab2rgb(
+        np.dstack([lightness(rgb), *np.zeros((2, *rgb.shape[:2]))])
+    )).astype(np.uint8)  # fmt: skip
+    one, other = (
+        colorizer.colorize(Photograph(image, None, None)).rgb.astype(int)
+        for image in (rgb, gray)
+    )
+    assert np.abs(one - other).max() <= 3  # the rounding of L to 8 bits
+
+
+def test_chroma_of_the_same_size_is_joined_pixel_by_pixel():
+    rgb = data.coffee()[:300:2, :300:2]
+    lab = skcolor.rgb2lab(rgb)
+    ab_unit = torch.from_numpy(lab[..., 1:] / 128).permute(2, 0, 1)[None].float()
+    gray = np.repeat(np.round(255 * lab[..., :1] / 100), 3, axis=2).astype(np.uint8)
+    joined = join_with_own_lightness(Photograph(gray, None, None), ab_unit)
+    expected = np.dstack([lightness(gray), lab[..., 1:]])
+    difference = joined - 255 * skcolor.lab2rgb(expected)
+    assert np.abs(difference).max() <= 1
+
+
+def test_strips_leave_no_seam(monkeypatch):
+    gray = np.full((700, 20, 3), 128, np.uint8)
+    ramp = torch.linspace(-0.2, 0.2, 64).reshape(1, 1, 64, 1).expand(1, 2, 64, 4)
+    photograph = Photograph(gray, None, None)
+    in_strips = join_with_own_lightness(photograph, ramp)
+    monkeypatch.setattr(colorize, "STRIP_ROWS", 700)
+    assert np.array_equal(in_strips, join_with_own_lightness(photograph, ramp))
+
+
+def save(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+def odd_images(folder):
+    """Files as people have them, each with the size it should come out with."""
+    rng = np.random.default_rng(0)
+    rgb = Image.fromarray(data.coffee()[:80, :120])
+    deep = (rng.random((80, 120)) * 65535).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side: the width becomes the height
+    return {
+        "gray": save(rgb.convert("L"), folder / "gray.png"),
+        "16 bits": save(Image.fromarray(deep), folder / "deep.png"),
+        "palette": save(rgb.quantize(16), folder / "palette.png"),
+        "cmyk": save(rgb.convert("CMYK"), folder / "cmyk.jpg"),
+        "alpha": save(rgb.convert("RGBA"), folder / "alpha.png"),
+        "gray alpha": save(rgb.convert("LA"), folder / "la.png"),
+        "turned": save(rgb, folder / "turned.jpg", exif=exif),
+        "profile": save(
+            rgb,
+            folder / "profile.jpg",
+            icc_profile=ImageCms.ImageCmsProfile(
+                ImageCms.createProfile("sRGB")
+            ).tobytes(),
+        ),
+    }
+
+
+def test_odd_files_come_out_in_colour(colorizer, tmp_path):
+    for kind, source in odd_images(tmp_path).items():
+        target = tmp_path / "out" / f"{source.stem}.png"
+        colorize_file(colorizer, source, target)
+        with Image.open(target) as image:
+            expected = (80, 120) if kind == "turned" else (120, 80)
+            assert image.size == expected, kind
+            assert ("A" in image.mode) == ("alpha" in kind), kind
+        rgb = read_photograph(target).rgb.astype(int)
+        assert (rgb.max(axis=2) - rgb.min(axis=2)).max() > 3, kind
+
+
+def test_a_result_is_not_overwritten(colorizer, tmp_path):
+    source = save(Image.fromarray(data.coffee()[:40, :40]), tmp_path / "a.png")
+    target = tmp_path / "b.png"
+    target.write_bytes(b"precious")
+    with pytest.raises(UserError, match="--force"):
+        colorize_file(colorizer, source, target)
+    assert target.read_bytes() == b"precious"
+    colorize_file(colorizer, source, target, overwrite=True)
+    assert read_photograph(target).rgb.shape == (40, 40, 3)
+
+
+def test_results_keep_the_layout_of_a_folder(tmp_path):
+    for name in ("a.jpg", "deep/b.png", "deep/note.txt", "a.coloured.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    jobs = plan_outputs([tmp_path / "in"], tmp_path / "out")
+    assert [str(target.relative_to(tmp_path)) for _, target in jobs] == [
+        "out/a.coloured.jpg",
+        "out/deep/b.coloured.png",
+    ]
+
+
+def test_results_go_beside_the_photographs(tmp_path):
+    source = tmp_path / "a.gif"
+    source.touch()
+    assert plan_outputs([source], None) == [(source, tmp_path / "a.coloured.png")]
+
+
+def test_missing_and_empty_inputs_are_named(tmp_path):
+    with pytest.raises(UserError, match="none"):
+        plan_outputs([tmp_path / "none"], None)
+    with pytest.raises(UserError, match="no picture"):
+        plan_outputs([tmp_path], None)
+
+
+def test_two_results_of_one_name_are_refused(tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").touch()
+    inputs = [tmp_path / "x" / "a.jpg", tmp_path / "y" / "a.jpg"]
+    with pytest.raises(UserError, match="rename one"):
+        plan_outputs(inputs, tmp_path / "out")
+
+
+def test_a_model_with_backbones_asks_them(tmp_path):
+    from colorlib.backbones import load_backbone
+
+    name = "test_resnet.r160_in1k"
+    about = {"name": name, "weights": "random"}
+    torch.manual_seed(0)
+    model = build_model("model1", backbones=[name], width=0.1)
+    notes = {"size": 32, "scores": "softmax", "see_size": 64}
+    right = load_backbone(name, "random").weights_hash
+    for weights_hash in (right, "0" * 64):
+        path = tmp_path / f"{weights_hash[:4]}.safetensors"
+        listed = [about | {"weights_hash": weights_hash}]
+        save_model(model, path, notes | {"backbones": listed})
+    photograph = Photograph(data.coffee()[:64, :96], None, None)
+    found = Colorizer.load(tmp_path / f"{right[:4]}.safetensors").colorize(photograph)
+    assert found.rgb.shape == (64, 96, 3)
+    with pytest.raises(UserError, match="other weights"):
+        Colorizer.load(tmp_path / "0000.safetensors")
+
+
+def test_bytes_are_a_photograph_too(colorizer):
+    buffer = io.BytesIO()
+    Image.fromarray(data.coffee()[:40, :40]).save(buffer, "PNG")
+    photograph = read_photograph(buffer.getvalue())
+    assert colorizer.colorize(photograph).rgb.shape == (40, 40, 3)
