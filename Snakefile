@@ -113,11 +113,11 @@ rule book:
         pages=PAGES,
         config=["_config.yml", "_toc.yml"],
         notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
+        package=[str(p) for p in sorted(Path("colorlib").rglob("*.py"))],  # its API
         tool="tools/build_book.py",
     output:
         touch("_build/html/.complete"),
     params:
-        code=code_hash("import colorlib.cli, colorlib.figures"),  # the API's pages
         stage=STAGE,
     threads: workflow.cores
     shell:

@@ -120,10 +120,27 @@ def test_other_exif_is_kept(tmp_path):
         assert image.size == (24, 32)
 
 
-def test_broken_exif_is_ignored():
+BAD_TYPES = (  # an entry of 58 numbers where one is allowed cannot be written again
+    b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0:\0\x06\0\0\0\0\0\0"
+)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("block", [b"XX no block", b"II*\0\xff\xff\xff\xff", BAD_TYPES])
+def test_broken_exif_is_ignored(file_format, block):
     image = Image.fromarray(four_colours())
-    content = encoded(image, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff not a block")
+    content = encoded(image, file_format, exif=b"Exif\0\0" + block)
     assert read_photograph(content).rgb.shape == (24, 32, 3)
+
+
+@given(at=st.integers(0, 90), junk=st.binary(min_size=1, max_size=4))
+def test_damaged_exif_never_costs_the_photograph(at, junk):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8769] = "Maker", {0x9000: b"0220"}
+    block = bytearray(exif.tobytes())
+    block[at : at + len(junk)] = junk
+    content = encoded(Image.fromarray(four_colours()), exif=bytes(block))
+    assert read_photograph(content).rgb.size == 24 * 32 * 3
 
 
 def test_16_bit_gray_is_scaled_not_cut():

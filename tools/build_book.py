@@ -46,6 +46,7 @@ def build(stage: Path) -> Path:
         Path(sys.executable).with_name("jupyter-book"), "build", str(stage),
         "--path-output", str(stage.parent), "-W", "-n", "--keep-going",
     ]  # fmt: skip
+    print("rendering the pages", flush=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{done.stdout}\n{done.stderr}\nthe book was not built")

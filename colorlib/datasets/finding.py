@@ -47,7 +47,7 @@ IMAGENETTE_NAMES = (
 
 def open_source(
     dataset: Dataset,
-    data_root: Path | None = None,
+    data_root: Path | str | None = None,
     count: int | None = None,
     seed: int = 0,
 ) -> Source:
@@ -74,6 +74,7 @@ def open_source(
         return ScenesSource(count or SCENES_COUNT, seed)
     if data_root is None:
         raise UserError(f"found no data folder, but {dataset} needs one: --data-root")
+    data_root = Path(data_root)
     if dataset == "lfw":
         return LfwSource(open_tree(find_lfw(data_root)), count, seed)
     if dataset == "imagenet":

@@ -55,7 +55,7 @@ class Manifest:
 
     @cached_property
     def manifest_hash(self) -> str:
-        """Which photographs at which size: the same from a folder and an archive."""
+        """Which photographs, in which order, at which size; not where they were."""
         content = (self.format_version, self.source, self.size, self.ids, self.groups)
         text = json.dumps([*content, self.sha256s])
         return hashlib.sha256(text.encode()).hexdigest()

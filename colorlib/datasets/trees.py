@@ -152,6 +152,10 @@ class Archive:
             for member in archive:
                 if member.isreg() and _is_image_name(member.name):
                     yield archive, member
+            assert archive.fileobj is not None
+            archive.fileobj.seek(archive.offset)
+            if not archive.fileobj.read(1):  # a whole archive ends with empty blocks
+                raise EOFError("it ends too early")
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:
@@ -159,8 +163,9 @@ class Archive:
         try:
             yield
         except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"{self.path}: found a damaged archive ({error}), "
+                f"{self.path}: found a damaged archive ({reason.rstrip(':')}), "
                 "expected a whole one; fetch it again"
             ) from error
 
@@ -173,9 +178,10 @@ def _is_image_name(name: str) -> bool:
 
 def _too_large(name: str, size: int) -> PhotographError | None:
     """The fault of a file that no photograph needs."""
-    if size <= MAX_FILE_BYTES:
+    limit = MAX_FILE_BYTES
+    if size <= limit:
         return None
-    return PhotographError(name, f"has {size:,} bytes, expected {MAX_FILE_BYTES:,}")
+    return PhotographError(name, f"has {size:,} bytes, expected at most {limit:,}")
 
 
 @lru_cache(maxsize=16)

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import os
 import tarfile
@@ -58,7 +59,9 @@ def test_faces_are_found_where_other_tools_put_them(tmp_path, place):
 
 
 def test_missing_faces_name_the_file_to_place(tmp_path):
-    with pytest.raises(UserError, match=r"found none of lfw-deepfunneled\.tgz, .*place"):
+    with pytest.raises(
+        UserError, match=r"found none of lfw-deepfunneled\.tgz, .*place"
+    ):
         open_source("lfw", tmp_path)
     with pytest.raises(UserError, match="--data-root"):
         open_source("lfw")
@@ -85,7 +88,8 @@ def test_fingerprint_of_a_folder_follows_its_files(tmp_path):
 
 
 def classes(root):
-    return {f"{root}{c}/{c}_{i}.JPEG": jpeg(i) for c in ("n00000001", "n00000002") for i in (1, 2)}  # fmt: skip  # noqa: E501
+    names = "n00000001", "n00000002"
+    return {f"{root}{n}/{n}_{i}.JPEG": jpeg(i) for n in names for i in (1, 2)}
 
 
 @pytest.mark.parametrize("name", ["imagenet-sample.tar", "imagenet.tar"])
@@ -274,7 +278,7 @@ def test_member_that_comes_twice_counts_once(tmp_path):
     assert len(read(open_source("folder", path))) == 1
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.5])
 @pytest.mark.parametrize("mode", ["w:gz", "w"])
 def test_cut_archive_is_one_clear_error(tmp_path, mode, keep):
     path = as_archive(tmp_path / "lfw.tgz", people(), mode)
@@ -327,10 +331,21 @@ def test_download_tries_the_mirrors_in_turn(tmp_path):
     assert downloads.download_lfw(tmp_path / "data").read_bytes() == b"mine"
 
 
+def test_download_of_imagenette(tmp_path, server, monkeypatch):
+    files = classes("imagenette2-320/train/")
+    path = as_archive(tmp_path / "server" / "imagenette2-320.tgz", files)
+    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setattr(downloads, "IMAGENETTE_MD5", md5)
+    urls = (f"{server}/imagenette2-320.tgz",)
+    monkeypatch.setattr(downloads, "IMAGENETTE_MIRRORS", urls)
+    downloads.download_imagenette(tmp_path)
+    assert len(open_source("imagenette", tmp_path).items) == 4
+
+
 @pytest.mark.usefixtures("mirrors")
 def test_download_of_something_else_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "LFW_SHA256", "0" * 64)
-    with pytest.raises(UserError, match="place it in .* by hand") as caught:
+    with pytest.raises(UserError, match=r"place it in .* by hand") as caught:
         downloads.download_lfw(tmp_path / "data")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "data").iterdir())
@@ -341,7 +356,8 @@ def test_download_of_something_else_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("dataset", "photographs", "groups"), [("lfw", 13_233, 5_749), ("imagenet", 1_600, 1_050)]
+    ("dataset", "photographs", "groups"),
+    [("lfw", 13_233, 5_749), ("imagenet", 1_600, 1_050)],
 )
 def test_real_archives(dataset, photographs, groups):
     root = os.environ.get("COLORLIB_DATA")

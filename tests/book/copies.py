@@ -1,0 +1,80 @@
+"""A copy of the repository, in which books are built and things are broken."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [
+    "Makefile", "Snakefile", "_config.yml", "_toc.yml", "pyproject.toml",
+    "requirements.lock", "colorlib", "notebooks", "book", "profiles", "results",
+    "tools",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the repository in which things may be broken and mended."""
+
+    root: Path
+
+    @property
+    def html(self) -> Path:
+        """The folder of the finished pages."""
+        return self.root / "_build" / "html"
+
+    @property
+    def pages(self) -> list[str]:
+        """The pages that the table of contents names."""
+        return pages_of(self.root)
+
+    def make_book(self) -> subprocess.CompletedProcess[str]:
+        """`make book`, with the environment that runs the tests in place of .venv."""
+        return self._run("make", "book", "PROFILE=smoke")
+
+    def planned(self) -> dict[str, int]:
+        """The steps that `make book` would take: rule -> number of them."""
+        settings = ("profile=smoke", "data_root=", "weights_root=")
+        told = self._run(".venv/bin/snakemake", "-n", "--nolock", "--config", *settings)
+        assert told.returncode == 0, told.stdout + told.stderr
+        table = re.findall(r"^(\w+) +(\d+)$", told.stdout + told.stderr, re.MULTILINE)
+        return {rule: int(n) for rule, n in table if rule not in ("all", "total")}
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(self.root)}
+        environment.pop("MAKEFLAGS", None)  # these tests may run under `make test`
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def pages_of(root: Path) -> list[str]:
+    """The pages that a repository's table of contents names, the first one first."""
+    content = yaml.safe_load((root / "_toc.yml").read_text())
+    chapters = [chapter for part in content["parts"] for chapter in part["chapters"]]
+    return [content["root"], *(chapter["file"] for chapter in chapters)]
+
+
+def copy_repository(root: Path) -> Copy:
+    """Copy what a book is made of into a folder."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, root / name, ignore=ignore)
+        else:
+            shutil.copy(ROOT / name, root / name)
+    (root / ".venv").mkdir()
+    (root / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (root / ".venv" / ".complete").touch()  # newer than the lock: no set-up
+    return Copy(root)
