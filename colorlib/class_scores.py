@@ -12,13 +12,11 @@ the softmax is taken when they are read. A file grows batch by batch as `.part` 
 gets its name when it is complete: a run that was killed goes on where it was.
 """
 
-import fcntl
 import hashlib
 import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import islice
@@ -37,7 +35,7 @@ from colorlib.backbones import Backbone, ScoreKind, scores_from_logits, scores_o
 from colorlib.color import gray_from_L, images_to_float, normalize_lab, rgb_to_lab
 from colorlib.datasets import Manifest, Source, iterate_kept
 from colorlib.errors import UserError
-from colorlib.files import write_whole
+from colorlib.files import only_one_process, write_whole
 
 Scores = NDArray[np.float32]
 
@@ -96,13 +94,19 @@ def compute_class_scores(
     count = manifest.kept_count
     if any(_open(path, count) is None for path in paths):
         view = _View(source, manifest, see_size, torch.device(device), batch_size)
-        with _only_one_process(folder):
-            missing = {
-                path: backbone
-                for path, backbone in zip(paths, backbones, strict=True)
-                if _open(path, count) is None
-            }
-            _complete(missing, view, progress)
+        try:
+            with only_one_process(folder / "lock"):
+                missing = {
+                    path: backbone
+                    for path, backbone in zip(paths, backbones, strict=True)
+                    if _open(path, count) is None
+                }
+                _complete(missing, view, progress)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: the class scores cannot be completed: {error}; "
+                "finished batches are kept, give the same command again"
+            ) from error
     scores = np.empty((count, len(paths), NUM_CLASSES), np.float32)
     for k, path in enumerate(paths):
         scores[:, k] = _read(path, count, kind)
@@ -212,21 +216,6 @@ def _describe(backbone: Backbone, view: _View) -> dict[str, Any]:
         "device": str(view.device),
         "versions": {name: version(name) for name in ("timm", "torch", "pillow")},
     }
-
-
-@contextmanager
-def _only_one_process(folder: Path) -> Iterator[None]:
-    """Let other processes wait until this one has completed its scores."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # freed by the system at any death
-            yield
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the class scores cannot be completed: {error}; "
-            "finished batches are kept, give the same command again"
-        ) from error
 
 
 def _begin(path: Path, count: int, batch_size: int) -> int:

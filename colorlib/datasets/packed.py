@@ -5,13 +5,11 @@ to the disk, and renamed. Of several processes that want the same cache one make
 while the others wait.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +24,7 @@ from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.datasets.manifest import FORMAT_VERSION, Manifest
 from colorlib.datasets.sources import Reading, Source
 from colorlib.errors import UserError
+from colorlib.files import only_one_process
 
 GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
 IMAGES_FILE = "images.u8"
@@ -87,7 +86,7 @@ def pack(
     if packed := _open(folder):
         return packed
     try:
-        with _only_one_process(folder.with_suffix(".lock")):
+        with only_one_process(folder.with_suffix(".lock")):
             packed = _open(folder)
             if packed is None:
                 _write(source, size, folder, progress)
@@ -126,15 +125,6 @@ def iterate_kept(
             )
         assert reading.rgb is not None
         yield reading.rgb
-
-
-@contextmanager
-def _only_one_process(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock; the system frees it at any death."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _open(folder: Path) -> PackedImages | None:
