@@ -8,6 +8,7 @@ Reference:
     Section 4.3 of the paper: the predicted a and b are added to the input's L.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from colorlib.color import (
 from colorlib.errors import UserError
 from colorlib.model import ColorizationModel, load_model
 from colorlib.photographs import (
+    PHOTOGRAPH_SUFFIXES,
     Photograph,
     fit_square,
     read_photograph,
@@ -39,7 +41,7 @@ from colorlib.photographs import (
 
 Pixels = NDArray[np.uint8]
 
-PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+WRITTEN = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 MARK = ".coloured"  # in the name of a result, so that it is not coloured again
 STRIP_ROWS = 256  # rows joined at a time: memory stays bounded whatever the photograph
 
@@ -216,24 +218,20 @@ def plan_outputs(
             raise UserError(f"found no {given}, expected a photograph or a folder")
         base = given if given.is_dir() else given.parent
         for source in _pictures_below(given) if given.is_dir() else [given]:
-            parent = (
-                source.parent
-                if folder is None
-                else folder / source.parent.relative_to(base)
-            )
-            suffix = (
-                source.suffix
-                if source.suffix.lower() in PICTURES - {".gif"}
-                else ".png"
-            )
-            jobs.append((source, parent / f"{source.stem}{MARK}{suffix}"))
+            place = (folder or base) / source.parent.relative_to(base)
+            jobs.append((source, place / _result_name(source)))
     if not jobs:
         raise UserError(f"found no picture in {', '.join(map(str, inputs))}")
-    targets = [target for _, target in jobs]
-    twice = sorted({str(t) for t in targets if targets.count(t) > 1})
-    if twice:
-        raise UserError(f"several photographs would become {twice[0]}; rename one")
+    often, count = Counter(target for _, target in jobs).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{count} photographs would become {often}; rename one")
     return jobs
+
+
+def _result_name(source: Path) -> str:
+    """NAME.coloured.SUFFIX; PNG for what we read but do not write."""
+    suffix = source.suffix if source.suffix.lower() in WRITTEN else ".png"
+    return f"{source.stem}{MARK}{suffix}"
 
 
 def _pictures_below(folder: Path) -> list[Path]:
@@ -241,7 +239,9 @@ def _pictures_below(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURES and MARK not in path.name and path.is_file()
+        if path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+        and MARK not in path.name
+        and path.is_file()
     ]
 
 

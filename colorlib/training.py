@@ -324,6 +324,7 @@ def _ignore_known_warnings() -> None:
         ".*Experiment logs directory .* exists and is not empty.*",  # and append to it
         ".*does not have many workers.*",  # a batch is a slice of a memory map
         ".*GPU available but not used.*",  # the device is an option
+        ".*have no .val_dataloader.. Skipping val loop.*",  # nothing to watch
         ".*is smaller than the logging interval.*",  # a short epoch logs its end
         ".*isinstance.treespec, LeafSpec.* is deprecated.*",  # theirs to mend
     ):
