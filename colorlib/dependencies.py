@@ -40,8 +40,8 @@ def modules_behind(code: str) -> list[Path]:
     """Files of this package that some code imports, directly or through others.
 
     Example:
-        >>> [path.stem for path in modules_behind("from colorlib import losses")]
-        ['__init__', 'color', 'losses']
+        >>> [path.stem for path in modules_behind("from colorlib import metrics")]
+        ['__init__', 'color', 'metrics']
     """
     found: set[Path] = set()
     waiting = imported_modules(code)

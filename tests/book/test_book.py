@@ -1,7 +1,11 @@
 """The book as files: whole, from here, and made again only where something changed."""
 
+import html
 import json
 import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from copies import ROOT, pages_of
@@ -24,6 +28,47 @@ def test_no_page_loads_anything_from_elsewhere(copy):
             assert 'rel="canonical"' in tag.group(0), f"{page.name}: {tag.group(1)}"
 
 
+def test_no_style_sheet_loads_anything_from_elsewhere(copy):
+    for sheet in copy.html.rglob("*.css"):
+        fetched = re.findall(r"url\([\"']?((?:https?:)?//[^)]+)", sheet.read_text())
+        assert fetched == [], sheet.name
+
+
+@cache
+def anchors(path: Path) -> set[str]:
+    """Every place of a page that a link can lead to."""
+    return set(re.findall(r'\bid="([^"]+)"', path.read_text()))
+
+
+@pytest.mark.parametrize("page", pages_of(ROOT))
+def test_links_within_the_book_lead_somewhere(copy, page):
+    here = copy.html / f"{page}.html"
+    article = here.read_text().split("<article", 1)[1].split("</article>", 1)[0]
+    for address in re.findall(r'<a\b[^>]*?href="([^"]+)"', article):
+        target = urlsplit(html.unescape(address))
+        if target.scheme or target.netloc:
+            continue
+        path = here.parent / unquote(target.path) if target.path else here
+        assert path.resolve().is_file(), address
+        if target.fragment:
+            assert unquote(target.fragment) in anchors(path.resolve()), address
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages_of(ROOT) if page.startswith("notebooks/")]
+)
+def test_the_launch_buttons_open_the_notebook_of_the_repository(copy, page):
+    text = (copy.html / f"{page}.html").read_text()
+    colab = re.findall(r'href="(https://colab\.research\.google\.com[^"]+)"', text)
+    binder = re.findall(r'href="(https://mybinder\.org[^"]+)"', text)
+    assert colab
+    assert all(address.endswith(f"/blob/main/{page}.ipynb") for address in colab)
+    assert binder
+    assert all(
+        unquote(a).endswith(f"/main?urlpath=lab/tree/{page}.ipynb") for a in binder
+    )
+
+
 def test_the_executed_notebooks_ran_from_top_to_bottom(copy):
     stage = copy.root / "_build" / "smoke" / "stage" / "notebooks"
     executed = sorted(stage.glob("*.ipynb"))
@@ -34,6 +79,8 @@ def test_the_executed_notebooks_ran_from_top_to_bottom(copy):
         cells = json.loads(path.read_text())["cells"]
         counts = [c["execution_count"] for c in cells if c["cell_type"] == "code"]
         assert counts == list(range(1, len(counts) + 1))
+        tags = [c["metadata"].get("tags", []) for c in cells]
+        assert all("hide-input" in t for t in tags if "injected-parameters" in t)
 
 
 def test_the_tables_of_results_are_tables(copy):
@@ -53,6 +100,28 @@ def test_citations_lead_to_the_bibliography(copy):
 
 def test_nothing_is_made_again_when_nothing_changed(copy):
     assert copy.planned() == {}
+
+
+def test_a_time_stamp_or_a_comment_is_no_change(copy):
+    (copy.root / "notebooks" / "01_colour_space.ipynb").touch()
+    path = copy.root / "colorlib" / "training.py"
+    before = path.read_text()
+    try:
+        path.write_text(before + "\n# a remark\n")
+        assert "train" not in copy.planned()
+        assert "notebook" not in copy.planned()
+    finally:
+        path.write_text(before)
+
+
+def test_a_changed_notebook_is_executed_again_and_no_other(copy):
+    path = copy.root / "notebooks" / "01_colour_space.ipynb"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("figures.use_style()", "figures.use_style( )"))
+        assert copy.planned() == {"notebook": 1, "book": 1}
+    finally:
+        path.write_text(before)
 
 
 def test_a_change_of_figures_trains_nothing_again(copy):
@@ -87,3 +156,17 @@ def test_a_failing_notebook_says_why_and_leaves_the_last_good_book(copy):
         assert index.read_bytes() == book
     finally:
         path.write_text(before)
+
+
+def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(copy):
+    path, index = copy.root / "book" / "paper.md", copy.html / "index.html"
+    before, book = path.read_text(), index.read_bytes()
+    try:
+        path.write_text(before + "\n{ref}`a-label-that-is-nowhere`\n")
+        attempts = [copy.make_book(), copy.make_book()]
+    finally:
+        path.write_text(before)
+    for done in attempts:
+        assert done.returncode != 0
+        assert "a-label-that-is-nowhere" in done.stdout + done.stderr
+    assert index.read_bytes() == book
