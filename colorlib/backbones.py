@@ -7,28 +7,39 @@ both itself, so all are given the same gray image:
     gray (N, 1, H, H) ── prepare ──► (N, 3, S, S) ── net ──► logits (N, 1000)
 
 All speak of the same 1000 classes in the same order. Only there can networks of
-different shape be averaged: their features have 4096, 2048 and 1536 numbers.
+different shape be averaged: their features have 4096, 2048 and 1536 numbers. These
+features, and the maps they are pooled from, can be had as well, for a fusion that
+learns to bring them to one length.
 
 Reference:
     Section 4.2 of the paper.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from colorlib.backbone_specs import SPECS, BackboneSpec, spec_for, spec_of_file
+from colorlib.backbone_specs import (
+    NUM_CLASSES,
+    SPECS,
+    BackboneSpec,
+    spec_for,
+    spec_of_file,
+)
 from colorlib.color import check_image
 from colorlib.errors import UserError
 
 WeightsKind = Literal["pretrained", "random", "file"]
-ScoreKind = Literal["softmax", "logits"]
+ScoreKind = Literal["softmax", "logits", "features", "maps"]
+Content = Literal["logits", "features", "maps"]  # what a softmax is made of, or not
+
+MAP_SIDE = 8  # feature maps are brought to one grid, that of Inception-ResNet-v2
 
 RANDOM_SEED = 0  # of `random` weights: the same network every time
 HUB_FILE = "model.safetensors"
@@ -102,6 +113,39 @@ class Backbone(nn.Module):
         rgb = gray.expand(-1, 3, -1, -1)  # (N, 3, S, S)
         return (rgb - self.mean) / self.std
 
+    def maps(self, gray: Tensor) -> Tensor:
+        """What the network saw where, before it pooled: feature maps.
+
+        Args:
+            gray: (N, 1, H, H) float in [0, 1].
+
+        Returns:
+            (N, C, 8, 8), interpolated from the network's own grid.
+
+        Raises:
+            UserError: If the network has no maps, as a transformer has tokens.
+        """
+        maps: Tensor = self.net.forward_features(self.prepare(gray))  # type: ignore[operator]
+        if maps.ndim != 4:
+            raise UserError(
+                f"{self.spec.name}: found features of shape {tuple(maps.shape)}, "
+                "expected maps (N, C, h, w); take a convolutional network"
+            )
+        return F.interpolate(maps, (MAP_SIDE, MAP_SIDE), mode="bilinear")
+
+    def features(self, gray: Tensor) -> Tensor:
+        """What the network's last layer decides from: features of the whole image.
+
+        Args:
+            gray: (N, 1, H, H) float in [0, 1].
+
+        Returns:
+            (N, C).
+        """
+        maps = self.net.forward_features(self.prepare(gray))  # type: ignore[operator]
+        features: Tensor = self.net.forward_head(maps, pre_logits=True)  # type: ignore[operator]
+        return features.flatten(1)
+
     def forward(self, gray: Tensor) -> Tensor:
         """Classify gray images.
 
@@ -157,11 +201,12 @@ def scores_of_images(
     Args:
         backbones: K classifiers, on the device of the images.
         gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
-        kind: `softmax`, which can be averaged, or `logits`, whose scale differs from
-            network to network.
+        kind: `softmax`, which can be averaged; `logits`, whose scale differs from
+            network to network; `features` before the last layer; or feature `maps`.
 
     Returns:
-        Class scores, (N, K, 1000) float32.
+        Class scores, (N, K, 1000) float32; features, (N, C), or maps, (N, C, 8, 8),
+        the channels of all classifiers behind each other.
 
     Raises:
         ValueError: If the gray image is not in [0, 1].
@@ -173,18 +218,66 @@ def scores_of_images(
         >>> torch.allclose(scores.sum(dim=-1), torch.ones(2, 1))
         True
     """
+    told = [told_by(backbone, gray, content_of(kind)) for backbone in backbones]
+    if kind in ("features", "maps"):
+        return torch.cat(told, dim=1)  # K of (N, C_k, ...) -> (N, C, ...)
+    return scores_from_logits(torch.stack(told, dim=1), kind)  # (N, K, 1000)
+
+
+def told_by(backbone: Backbone, gray: Tensor, content: Content) -> Tensor:
+    """What one classifier tells of each image, float32.
+
+    Args:
+        backbone: On the device of the images.
+        gray: (N, 1, H, H) float in [0, 1].
+        content: `logits`, (N, 1000); `features`, (N, C_k); or `maps`, (N, C_k, 8, 8).
+
+    Raises:
+        ValueError: If the gray image is not in [0, 1].
+        UserError: If the classifier gives no finite numbers.
+    """
     low, high = gray.min().item(), gray.max().item()
     if not -GRAY_TOLERANCE <= low <= high <= 1 + GRAY_TOLERANCE:
         raise ValueError(f"found gray from {low:.3g} to {high:.3g}, expected 0 to 1")
+    ask: dict[Content, Callable[[Tensor], Tensor]] = {
+        "logits": backbone,
+        "features": backbone.features,
+        "maps": backbone.maps,
+    }
     with torch.no_grad():
-        logits = [backbone(gray).float() for backbone in backbones]  # K of (N, 1000)
-    for backbone, values in zip(backbones, logits, strict=True):
-        if not bool(values.isfinite().all()):
-            raise UserError(
-                f"{backbone.spec.name}: found scores that are not finite, expected "
-                "numbers; its weights are damaged, get them again"
-            )
-    return scores_from_logits(torch.stack(logits, dim=1), kind)  # (N, K, 1000)
+        told = ask[content](gray).float()
+    if not bool(told.isfinite().all()):
+        raise UserError(
+            f"{backbone.spec.name}: found scores that are not finite, expected "
+            "numbers; its weights are damaged, get them again"
+        )
+    return told
+
+
+def told_shape(backbone: Backbone, content: Content) -> tuple[int, ...]:
+    """Shape of what a classifier tells of one image, found by asking it.
+
+    Example:
+        >>> told_shape(load_backbone("test_resnet.r160_in1k", "random"), "maps")
+        (384, 8, 8)
+    """
+    if content == "logits":
+        return (NUM_CLASSES,)
+    side = backbone.spec.input_size
+    gray = torch.zeros(1, 1, side, side, device=backbone.mean.device)
+    return tuple(told_by(backbone, gray, content).shape[1:])
+
+
+def content_of(kind: ScoreKind) -> Content:
+    """What has to be asked for: the softmax is made of logits.
+
+    Raises:
+        ValueError: If there is no such kind.
+    """
+    if kind not in get_args(ScoreKind):
+        expected = ", ".join(get_args(ScoreKind))
+        raise ValueError(f"found scores {kind!r}, expected one of {expected}")
+    return "logits" if kind == "softmax" else kind
 
 
 def scores_from_logits(logits: Tensor, kind: ScoreKind) -> Tensor:

@@ -21,12 +21,13 @@ class Samples:
 
     Attributes:
         images: (M, S, S, 3) uint8 RGB, usually memory-mapped.
-        class_scores: (M, K, 1000) float32, or None for a model without backbones.
+        class_scores: (M, K, 1000) float32 or what else was asked of the backbones,
+            (M, ...); None for a model without.
         indices: (N,) which of the M images these samples are.
     """
 
     images: NDArray[np.uint8]
-    class_scores: NDArray[np.float32] | None
+    class_scores: NDArray[np.floating[Any]] | None
     indices: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -38,12 +39,13 @@ class Samples:
         images = torch.from_numpy(self.images[rows])  # (B, S, S, 3)
         if self.class_scores is None:
             return Batch(images, None)
-        return Batch(images, torch.from_numpy(self.class_scores[rows]))
+        scores = torch.from_numpy(self.class_scores[rows]).float()
+        return Batch(images, scores)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, S, S, 3) uint8 RGB, class scores (B, K, 1000) float32 or None."""
+    """Images (B, S, S, 3) uint8 RGB, class scores (B, ...) float32 or None."""
 
     images: Tensor
     class_scores: Tensor | None

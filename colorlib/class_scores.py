@@ -8,18 +8,20 @@ photographs for all classifiers that lack them, and kept:
                                       /<classifier>.json  what they were made from
 
 The names hold hashes of all that the scores depend on. Logits are what is stored;
-the softmax is taken when they are read. A file grows batch by batch as `.part` and
-gets its name when it is complete: a run that was killed goes on where it was.
+the softmax is taken when they are read. Features, (N, C) float32, and feature maps,
+(N, C, 8, 8) float16, have files of their own. A file grows batch by batch as `.part`
+and gets its name when it is complete: a run that was killed goes on where it was.
 """
 
 import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,25 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from colorlib.backbone_specs import NUM_CLASSES
-from colorlib.backbones import Backbone, ScoreKind, scores_from_logits, scores_of_images
-from colorlib.color import gray_from_L, images_to_float, normalize_lab, rgb_to_lab
+from colorlib.backbones import (
+    Backbone,
+    Content,
+    ScoreKind,
+    content_of,
+    scores_from_logits,
+    told_by,
+    told_shape,
+)
+from colorlib.color import gray_from_L, images_to_float
 from colorlib.datasets import Manifest, Source, iterate_kept
 from colorlib.errors import UserError
 from colorlib.files import only_one_process, write_whole
+from colorlib.targets import Gray, Target
 
-Scores = NDArray[np.float32]
+Scores = NDArray[np.floating[Any]]
 
-FORMAT_VERSION = 1  # raise it when the same photograph would get other scores
-ROW_BYTES = NUM_CLASSES * np.dtype(np.float32).itemsize
+FORMAT_VERSION = 2  # raise it when the same photograph would get other scores
+STORED = {"logits": "<f4", "features": "<f4", "maps": "<f2"}
 
 
 def compute_class_scores(
@@ -50,6 +60,7 @@ def compute_class_scores(
     *,
     cache_root: Path,
     kind: ScoreKind = "softmax",
+    gray: Gray = "L",
     see_size: int = 256,
     device: torch.device | str = "cpu",
     batch_size: int = 32,
@@ -62,7 +73,8 @@ def compute_class_scores(
         manifest: Which of them were packed.
         backbones: K classifiers; moved to `device` if there is work for them.
         cache_root: The folder of caches.
-        kind: `softmax` or `logits`.
+        kind: `softmax`, `logits`, `features` or `maps`, see `scores_of_images`.
+        gray: What the classifiers see of a photograph, see `colorlib.targets.Target`.
         see_size: Side of the square that the classifiers are shown, pixels,
             whatever size the photographs were packed at.
         device: Where to compute.
@@ -70,7 +82,9 @@ def compute_class_scores(
         progress: Whether to draw a progress bar; None to do so on a terminal.
 
     Returns:
-        (N, K, 1000) float32, in the order of the manifest and of `backbones`.
+        (N, K, 1000) float32, in the order of the manifest and of `backbones`; or
+        features, (N, C) float32; or maps, (N, C, 8, 8) float16, the channels of all
+        classifiers behind each other.
 
     Raises:
         UserError: If a photograph is gone, the cache cannot be written, or the scores
@@ -90,26 +104,32 @@ def compute_class_scores(
         (3, 1, 1000)
     """
     folder = cache_root / "class_scores" / _folder_name(manifest)
-    paths = [folder / _file_name(backbone, see_size) for backbone in backbones]
-    count = manifest.kept_count
-    if any(_open(path, count) is None for path in paths):
-        view = _View(source, manifest, see_size, torch.device(device), batch_size)
+    count, content = manifest.kept_count, content_of(kind)
+    files = [
+        _File(folder / _file_name(backbone, content, gray, see_size), backbone,
+              content, (count, *told_shape(backbone, content)))
+        for backbone in backbones
+    ]  # fmt: skip
+    if any(file.open() is None for file in files):
+        view = _View(source, manifest, gray, see_size, torch.device(device), batch_size)
         try:
             with only_one_process(folder / "lock"):
-                missing = {
-                    path: backbone
-                    for path, backbone in zip(paths, backbones, strict=True)
-                    if _open(path, count) is None
-                }
-                _complete(missing, view, progress)
+                _complete(
+                    [file for file in files if file.open() is None], view, progress
+                )
         except OSError as error:
             raise UserError(
                 f"{folder}: the class scores cannot be completed: {error}; "
                 "finished batches are kept, give the same command again"
             ) from error
-    scores = np.empty((count, len(paths), NUM_CLASSES), np.float32)
-    for k, path in enumerate(paths):
-        scores[:, k] = _read(path, count, kind)
+    if content == "logits":
+        return np.stack([_softmax_of(file.read(), kind) for file in files], axis=1)
+    return np.concatenate([file.read() for file in files], axis=1)
+
+
+def _softmax_of(logits: Scores, kind: ScoreKind) -> Scores:
+    """Class scores, (N, 1000), from stored logits."""
+    scores: Scores = scores_from_logits(torch.tensor(logits), kind).numpy()
     return scores
 
 
@@ -119,6 +139,7 @@ class _View:
 
     source: Source
     manifest: Manifest
+    gray: Gray
     see_size: int
     device: torch.device
     batch_size: int
@@ -138,14 +159,16 @@ class _View:
             disable=not (console.is_terminal if progress is None else progress),
         ):
             images = np.stack(list(islice(squares, self.batch_size)))  # (B, S, S, 3)
-            yield start, gray_of_photographs(torch.from_numpy(images).to(self.device))
+            moved = torch.from_numpy(images).to(self.device)
+            yield start, gray_of_photographs(moved, self.gray)
 
 
-def gray_of_photographs(images_uint8: Tensor) -> Tensor:
+def gray_of_photographs(images_uint8: Tensor, gray: Gray = "L") -> Tensor:
     """Make the one gray image that every classifier is given.
 
     Args:
         images_uint8: (N, H, W, 3) uint8 sRGB.
+        gray: The `L` of Lab, or that of the `luma` gray, see `Target`.
 
     Returns:
         L / 100, (N, 1, H, W) float32 in [0, 1]. Two photographs that differ in their
@@ -155,26 +178,23 @@ def gray_of_photographs(images_uint8: Tensor) -> Tensor:
         >>> gray_of_photographs(torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)).shape
         torch.Size([2, 1, 4, 4])
     """
-    L_unit, _ = normalize_lab(rgb_to_lab(images_to_float(images_uint8)))
+    L_unit, _ = Target(gray=gray).split(images_to_float(images_uint8))
     return gray_from_L(L_unit)  # (N, 1, H, W)
 
 
-def _complete(
-    missing: Mapping[Path, Backbone], view: _View, progress: bool | None
-) -> None:
+def _complete(missing: Sequence["_File"], view: _View, progress: bool | None) -> None:
     """Compute what is missing in one pass, and give the files their names."""
     count = view.manifest.kept_count
-    rows = {path: _begin(path, count, view.batch_size) for path in missing}
+    rows = {file: file.begin(view.batch_size) for file in missing}
     for start, gray in view.batches(min(rows.values(), default=count), progress):
-        waiting = [path for path in missing if rows[path] <= start]
-        backbones = [missing[path].to(view.device) for path in waiting]
-        logits = scores_of_images(backbones, gray, "logits")  # (B, K, 1000)
-        for path, part in zip(waiting, logits.cpu().unbind(dim=1), strict=True):
-            _append(path, part.numpy())
-    for path, backbone in missing.items():
-        text = json.dumps(_describe(backbone, view), indent=2)
-        write_whole(path.with_suffix(".json"), f"{text}\n".encode())
-        _part(path).replace(path)
+        for file in missing:
+            if rows[file] <= start:
+                told = told_by(file.backbone.to(view.device), gray, file.content)
+                file.append(told.cpu().numpy())
+    for file in missing:
+        text = json.dumps(_describe(file, view), indent=2)
+        write_whole(file.path.with_suffix(".json"), f"{text}\n".encode())
+        file.part.replace(file.path)
 
 
 # ------------------------------------------------------------------------------- files
@@ -186,13 +206,13 @@ def _folder_name(manifest: Manifest) -> str:
     return f"{manifest.source}-{_hash_of(content)}"
 
 
-def _file_name(backbone: Backbone, see_size: int) -> str:
-    """Which classifier with which weights, and what it is shown."""
+def _file_name(backbone: Backbone, content: Content, gray: Gray, see_size: int) -> str:
+    """Which classifier with which weights, what it is shown and what it is asked."""
     spec = asdict(backbone.spec)
     for remark in ("note", "hub_id", "weights_file"):
         del spec[remark]
-    content = (FORMAT_VERSION, spec, backbone.weights_hash, see_size)
-    return f"{backbone.spec.name}-{_hash_of(content)}.npy"
+    decides = (FORMAT_VERSION, spec, backbone.weights_hash, content, gray, see_size)
+    return f"{backbone.spec.name}-{_hash_of(decides)}.npy"
 
 
 def _hash_of(content: object) -> str:
@@ -201,85 +221,113 @@ def _hash_of(content: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _describe(backbone: Backbone, view: _View) -> dict[str, Any]:
+def _describe(file: "_File", view: _View) -> dict[str, Any]:
     """What a file of scores was made from, for whoever finds it."""
     return {
         "format_version": FORMAT_VERSION,
-        "content": "logits, float32, a row a photograph in the manifest's order",
-        "backbone": asdict(backbone.spec),
-        "weights_kind": backbone.weights_kind,
-        "weights_hash": backbone.weights_hash,
+        "content": f"{file.content}, a row a photograph in the manifest's order",
+        "shape": file.shape,
+        "backbone": asdict(file.backbone.spec),
+        "weights_kind": file.backbone.weights_kind,
+        "weights_hash": file.backbone.weights_hash,
         "source": view.manifest.source,
         "manifest_hash": view.manifest.manifest_hash,
         "photographs": view.manifest.kept_count,
+        "gray": view.gray,
         "see_size": view.see_size,
         "device": str(view.device),
         "versions": {name: version(name) for name in ("timm", "torch", "pillow")},
     }
 
 
-def _begin(path: Path, count: int, batch_size: int) -> int:
-    """Open a growing file, or go on with one; the rows of its whole batches."""
-    header = io.BytesIO()
-    kind = {"descr": "<f4", "fortran_order": False, "shape": (count, NUM_CLASSES)}
-    np.lib.format.write_array_header_1_0(header, kind)
-    with _part(path).open("a+b") as file:
-        rows = min((file.tell() - header.tell()) // ROW_BYTES, count)
-        file.seek(0)
-        if file.read(header.tell()) != header.getvalue():
-            file.truncate(0)
-            file.write(header.getvalue())
-            return 0
-        if rows < count:
-            rows -= rows % batch_size
-        file.truncate(header.tell() + rows * ROW_BYTES)
-        return rows
+@dataclass(frozen=True, eq=False)
+class _File:
+    """What one classifier tells of all photographs, on disk: an array that grows.
+
+    Attributes:
+        path: Its name when it is complete.
+        backbone: The classifier.
+        content: What it is asked.
+        shape: (N, 1000), (N, C) or (N, C, 8, 8).
+    """
+
+    path: Path
+    backbone: Backbone
+    content: Content
+    shape: tuple[int, ...]
+
+    @property
+    def part(self) -> Path:
+        """Its name while it grows."""
+        return self.path.with_suffix(".part")
+
+    @property
+    def header(self) -> bytes:
+        """NumPy's, of the complete array."""
+        header = io.BytesIO()
+        kind = {"descr": STORED[self.content], "fortran_order": False}
+        np.lib.format.write_array_header_1_0(header, {**kind, "shape": self.shape})
+        return header.getvalue()
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one photograph."""
+        return prod(self.shape[1:]) * np.dtype(STORED[self.content]).itemsize
+
+    def begin(self, batch_size: int) -> int:
+        """Open the growing file, or go on with it; the rows of its whole batches."""
+        count, header = self.shape[0], self.header
+        with self.part.open("a+b") as file:
+            rows = min((file.tell() - len(header)) // self.row_bytes, count)
+            file.seek(0)
+            if file.read(len(header)) != header:
+                file.truncate(0)
+                file.write(header)
+                return 0
+            if rows < count:
+                rows -= rows % batch_size
+            file.truncate(len(header) + rows * self.row_bytes)
+            return rows
+
+    def append(self, told: Scores) -> None:
+        """Put a batch of rows on the disk."""
+        with self.part.open("ab") as file:
+            file.write(told.astype(STORED[self.content]).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def open(self) -> Scores | None:
+        """Map the complete array; None if there is none or it is cut short."""
+        try:
+            told: Scores = np.load(self.path, mmap_mode="r")
+        except (OSError, EOFError, ValueError):
+            return None
+        right = told.shape == self.shape and told.dtype == STORED[self.content]
+        return told if right else None
+
+    def read(self) -> Scores:
+        """The complete array, if it can be what a working classifier tells."""
+        told = self.open()
+        if told is None:
+            raise UserError(
+                f"{self.path}: found nothing, expected the scores just computed"
+            )
+        fault = _fault(told)
+        if fault:
+            raise UserError(
+                f"{self.path}: found scores that are {fault}, expected an opinion of "
+                "each photograph; check the weights, delete this file and try again"
+            )
+        return told
 
 
-def _append(path: Path, logits: Scores) -> None:
-    """Put a batch of rows on the disk."""
-    with _part(path).open("ab") as file:
-        file.write(logits.astype("<f4").tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _part(path: Path) -> Path:
-    """The name of a file of scores while it grows."""
-    return path.with_suffix(".part")
-
-
-def _open(path: Path, count: int) -> Scores | None:
-    """Map a file of logits, (N, 1000); None if there is none or it is cut short."""
-    try:
-        logits: Scores = np.load(path, mmap_mode="r")
-    except (OSError, EOFError, ValueError):
-        return None
-    right = logits.shape == (count, NUM_CLASSES) and logits.dtype == np.float32
-    return logits if right else None
-
-
-def _read(path: Path, count: int, kind: ScoreKind) -> Scores:
-    """Class scores, (N, 1000), from a file of logits that can be right."""
-    logits = _open(path, count)
-    if logits is None:
-        raise UserError(f"{path}: found nothing, expected the scores just computed")
-    fault = _fault(logits)
-    if fault:
-        raise UserError(
-            f"{path}: found scores that are {fault}, expected an opinion of each "
-            "photograph; check the weights, delete this file and try again"
-        )
-    scores: Scores = scores_from_logits(torch.tensor(logits), kind).numpy()
-    return scores
-
-
-def _fault(logits: Scores) -> str:
-    """Why logits (N, 1000) cannot be those of a working classifier, or nothing."""
-    if not np.isfinite(logits).all():
+def _fault(told: Scores) -> str:
+    """Why what was told (N, ...) cannot be of a working classifier, or nothing."""
+    rows = told.reshape(len(told), -1)
+    if not np.isfinite(rows).all():
         return "not finite"
-    if (np.ptp(logits, axis=1) == 0).any():
+    if (np.ptp(rows, axis=1) == 0).any():
         return "the same for every class"
-    if len(logits) > 1 and (np.ptp(logits, axis=0) == 0).all():
+    if len(rows) > 1 and (np.ptp(rows, axis=0) == 0).all():
         return "the same for every photograph"
     return ""

@@ -1,4 +1,4 @@
-"""The command line: `colorlib data prepare | train | evaluate | colorize`.
+"""The command line: `colorlib data prepare | train | evaluate | colorize | study`.
 
 Everything heavy is imported inside the command that needs it, so that `--help`
 answers at once.
@@ -18,6 +18,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from colorlib.experiment import Unfinished
     from colorlib.records import Record
+    from colorlib.studies import Run
 
 app = typer.Typer(
     help="Automatic grayscale image colorization: the companion's command line.",
@@ -51,8 +52,12 @@ Count = Annotated[int | None, typer.Option(help="Photographs to use.")]
 Seed = Annotated[int | None, typer.Option(help="In place of the profile's.")]
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 
+ResultsRoot = Annotated[Path, typer.Option(help="Records of the studies' runs.")]
+
 CACHE_ROOT = Path("_build/cache")
 RUNS_ROOT = Path("_build/runs")
+STUDIES_ROOT = Path("_build/studies")
+RESULTS_ROOT = Path("results")
 
 
 @app.callback()
@@ -160,6 +165,109 @@ def train(
 
 
 @app.command()
+def study(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Studies; `all` of them.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Name every study.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would run, for how long.")
+    ] = False,
+    profile: ProfileName = "studies",
+    data: Annotated[
+        str | None, typer.Option(help="Only these data sets of the grid: lfw,imagenet")
+    ] = None,
+    cores: Annotated[int, typer.Option(help="How many runs at once.")] = 2,
+    data_root: DataRoot = None,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    runs_root: RunsRoot = STUDIES_ROOT,
+    results_root: ResultsRoot = RESULTS_ROOT,
+) -> None:
+    """Run those runs of some studies that have no record yet.
+
+    What stands behind `--` is handed to Snakemake: `-- --executor slurm --jobs 20`.
+    """
+    from colorlib.studies import load_experiments, plan
+
+    studies = load_experiments().studies
+    if show or not names:
+        for name, one in studies.items():
+            _say(f"{name:12}{one.question}")
+        return
+    from colorlib.grid import missing_runs, run_missing
+    from colorlib.preparation import Folders
+
+    first_option = next(
+        (i for i, n in enumerate(names) if n.startswith("-")), len(names)
+    )
+    names, options = names[:first_option], names[first_option:]
+    names = list(studies) if names == ["all"] else names
+    wanted = [run for name in names for run in plan(name, profile)]
+    wanted = [run for run in wanted if data is None or run.data in data.split(",")]
+    missing = missing_runs(wanted, results_root)
+    _say(f"{len({run.name for run in wanted})} runs, {len(missing)} without a record")
+    if dry_run:
+        show_estimates(missing, data_root, cores)
+    elif missing:
+        folders = Folders(data_root, weights_root, cache_root, runs_root)
+        data_sets = sorted({run.data for run in missing})
+        run_missing(names, data_sets, profile, folders, results_root, cores, options)
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="Of a run, as `study --dry-run` lists.")],
+    profile: ProfileName = "studies",
+    data_root: DataRoot = None,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    runs_root: RunsRoot = STUDIES_ROOT,
+    results_root: ResultsRoot = RESULTS_ROOT,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only what it shares with others.")
+    ] = False,
+) -> None:
+    """Train and score one run of a study, and keep its record."""
+    from colorlib import grid
+    from colorlib.preparation import Folders
+    from colorlib.studies import find_run
+
+    found = find_run(name, profile)
+    folders = Folders(data_root, weights_root, cache_root, runs_root)
+    if prepare:
+        grid.prepare(found, folders, say=_say)
+        return
+    bars = out.is_terminal
+    show_scores(grid.perform(found, folders, results_root, progress=bars, say=_say))
+
+
+@app.command()
+def rerun(
+    record: Annotated[
+        Path, typer.Argument(help="A record, such as results/NAME.json.")
+    ],
+    data_root: DataRoot = None,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    runs_root: RunsRoot = RUNS_ROOT,
+) -> None:
+    """Run again what a record tells of, and show both results."""
+    from colorlib.evaluation import MODEL
+    from colorlib.grid import repeat
+    from colorlib.preparation import Folders
+
+    folders = Folders(data_root, weights_root, cache_root, runs_root)
+    old, new = repeat(record, folders, say=_say)
+    scores = {"the record": old.scores[MODEL], "run again": new.scores[MODEL]}
+    means = {
+        name: {metric: summary.mean for metric, summary in metrics.items()}
+        for name, metrics in scores.items()
+    }
+    out.print(scores_table(means, old.name))
+
+
+@app.command()
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A model.safetensors of `train`.")],
     profile: ProfileName = "quick",
@@ -218,6 +326,24 @@ def colorize(
     if failed:
         _complain(f"{failed} of {len(jobs)} photographs were not coloured")
         raise typer.Exit(1)
+
+
+def show_estimates(runs: "list[Run]", data_root: Path | None, cores: int) -> None:
+    """Print what would run, and about how long it would take."""
+    from colorlib.grid import estimated_seconds
+
+    if not runs:
+        return
+    seconds = estimated_seconds(runs, data_root)
+    for one in runs:
+        minutes = f"{seconds[one.name] / 60:5.1f} min"
+        _say(f"{minutes}  {one.name}  {one.study}: {one.arm}, seed {one.seed}")
+    hours = sum(seconds.values()) / 3600
+    _say(
+        f"about {hours:.1f} h one after the other, estimated from operations and this "
+        f"machine's matrix rate; {cores} at once share its cores. Class scores come on "
+        "top, once"
+    )
 
 
 def show_scores(record: "Record") -> None:

@@ -38,6 +38,7 @@ from colorlib.photographs import (
     read_photograph,
     write_photograph,
 )
+from colorlib.targets import PAPER, Target
 
 Pixels = NDArray[np.uint8]
 
@@ -55,7 +56,8 @@ class Colorizer:
         backbones: In the order of the model's class scores.
         size: Shorter side of what the model sees, pixels: that of its training.
         see_size: Side of the square the backbones see, pixels.
-        scores: `softmax` or `logits`.
+        scores: What the model is told by its backbones.
+        target: The space it predicts colour in, and what it sees.
     """
 
     model: ColorizationModel
@@ -63,6 +65,7 @@ class Colorizer:
     size: int
     see_size: int
     scores: ScoreKind
+    target: Target = PAPER
 
     @classmethod
     def load(
@@ -108,6 +111,7 @@ class Colorizer:
             size=notes["size"],
             see_size=notes["see_size"],
             scores=notes["scores"],
+            target=Target(notes["target"], notes["gray"]),
         )
 
     @torch.inference_mode()
@@ -129,16 +133,18 @@ class Colorizer:
         """The chroma of a small copy, `ab_unit` (1, 2, h, w)."""
         device = next(self.model.parameters()).device
         small = _small_copy(photograph.rgb, self.size)  # (h, w, 3)
-        L_unit = _lightness(small).to(device)  # (1, 1, h, w)
+        L_unit, _ = self.target.split(_batch_of_one(small).to(device))  # (1, 1, h, w)
         class_scores = self._class_scores(photograph) if self.backbones else None
-        ab_unit: Tensor = self.model(L_unit, class_scores)
+        chroma_unit = self.model(L_unit, class_scores)  # (1, 2 or 3, h, w)
+        _, ab_unit = normalize_lab(self.target.to_lab(L_unit, chroma_unit))
         return ab_unit
 
     def _class_scores(self, photograph: Photograph) -> Tensor:
-        """What the backbones say of the gray photograph, (1, K, 1000)."""
+        """What the backbones say of the gray photograph, (1, ...)."""
         device = next(self.model.parameters()).device
         square = fit_square(photograph.rgb, self.see_size)
-        gray = gray_from_L(_lightness(square)).to(device)  # (1, 1, see, see)
+        L_unit, _ = Target(gray=self.target.gray).split(_batch_of_one(square))
+        gray = gray_from_L(L_unit).to(device)  # (1, 1, see, see)
         return scores_of_images(self.backbones, gray, self.scores)
 
 
@@ -158,7 +164,8 @@ def join_with_own_lightness(photograph: Photograph, ab_unit: Tensor) -> Pixels:
     coloured = np.empty_like(photograph.rgb)
     for start in range(0, H, STRIP_ROWS):
         rows = slice(start, min(start + STRIP_ROWS, H))
-        L_unit = _lightness(photograph.rgb[rows]).to(ab_unit.device)  # (1, 1, rows, W)
+        lab = rgb_to_lab(_batch_of_one(photograph.rgb[rows]).to(ab_unit.device))
+        L_unit, _ = normalize_lab(lab)  # (1, 1, rows, W)
         ab_strip = _enlarged_rows(ab_unit, rows, H, W)  # (1, 2, rows, W)
         rgb = lab_to_rgb(denormalize_lab(L_unit, ab_strip))  # (1, 3, rows, W)
         strip = (rgb[0] * 255).round().byte().permute(1, 2, 0)  # (rows, W, 3)
@@ -188,11 +195,9 @@ def _enlarged_rows(planes: Tensor, rows: slice, H: int, W: int) -> Tensor:
     return F.interpolate(lines, size=size, mode="bilinear", align_corners=False)
 
 
-def _lightness(rgb: Pixels) -> Tensor:
-    """(H, W, 3) uint8 RGB -> `L_unit` (1, 1, H, W)."""
-    pixels = torch.from_numpy(np.ascontiguousarray(rgb))[None]  # (1, H, W, 3)
-    L_unit, _ = normalize_lab(rgb_to_lab(images_to_float(pixels)))
-    return L_unit
+def _batch_of_one(rgb: Pixels) -> Tensor:
+    """(H, W, 3) uint8 RGB -> `rgb` (1, 3, H, W) in [0, 1]."""
+    return images_to_float(torch.from_numpy(np.ascontiguousarray(rgb))[None])
 
 
 def plan_outputs(

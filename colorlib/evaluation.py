@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from colorlib.batches import Batch
 from colorlib.color import (
-    denormalize_lab,
     images_to_float,
     lab_to_rgb,
     normalize_lab,
@@ -21,6 +20,7 @@ from colorlib.color import (
 )
 from colorlib.losses import chroma_mse
 from colorlib.metrics import score_images
+from colorlib.targets import PAPER, Target
 
 Predictor = Callable[[Tensor, Tensor | None], Tensor]
 Scores = dict[str, Tensor]  # metric -> (N,)
@@ -77,12 +77,12 @@ def baselines(mean: TrainingMean) -> dict[str, Predictor]:
     }
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
     test_batches: Iterable[Batch],
     mean: TrainingMean,
     device: torch.device | str = "cpu",
+    target: Target = PAPER,
 ) -> dict[str, Scores]:
     """Score a model and the trivial predictions on the same photographs.
 
@@ -91,6 +91,8 @@ def evaluate(
         test_batches: Photographs the model has not seen, each once.
         mean: Of the photographs the model was trained on.
         device: Where to compute.
+        target: What the model sees and predicts. The trivial predictions are of Lab,
+            and see the same gray image.
 
     Returns:
         method -> metric -> (N,) one value a photograph. Metrics are those of
@@ -98,31 +100,49 @@ def evaluate(
         itself, before it is clipped to colours a screen can show, and
         `out_of_gamut`, the fraction of pixels that are clipped.
     """
-    methods: dict[str, Predictor] = {MODEL: model.eval().to(device), **baselines(mean)}
-    parts: dict[str, list[Scores]] = {name: [] for name in methods}
-    for batch in test_batches:
-        moved = batch.to(device)
-        for name, predict in methods.items():
-            parts[name].append(_score(predict, moved))
-    return {name: _concatenated(scores) for name, scores in parts.items()}
+    trivial = evaluate_baselines(test_batches, mean, device, Target(gray=target.gray))
+    model = model.eval().to(device)
+    return {MODEL: score_predictor(model, test_batches, device, target), **trivial}
 
 
-def _score(predict: Predictor, batch: Batch) -> Scores:
+def evaluate_baselines(
+    test_batches: Iterable[Batch],
+    mean: TrainingMean,
+    device: torch.device | str = "cpu",
+    target: Target = PAPER,
+) -> dict[str, Scores]:
+    """Score the trivial predictions alone; arguments and result as of `evaluate`."""
+    return {
+        name: score_predictor(predict, test_batches, device, target)
+        for name, predict in baselines(mean).items()
+    }
+
+
+@torch.no_grad()
+def score_predictor(
+    predict: Predictor,
+    test_batches: Iterable[Batch],
+    device: torch.device | str = "cpu",
+    target: Target = PAPER,
+) -> Scores:
+    """Score one way to predict colour, photograph by photograph, as `evaluate` does."""
+    parts = [_score(predict, batch.to(device), target) for batch in test_batches]
+    return {metric: torch.cat([part[metric] for part in parts]) for metric in parts[0]}
+
+
+def _score(predict: Predictor, batch: Batch, target: Target) -> Scores:
     """Scores of one method on one batch, each (B,)."""
     true_rgb = images_to_float(batch.images)  # (B, 3, S, S)
-    L_unit, true_ab_unit = normalize_lab(rgb_to_lab(true_rgb))
-    pred_ab_unit = predict(L_unit, batch.class_scores).float()  # (B, 2, S, S)
-    pred_lab = denormalize_lab(L_unit, pred_ab_unit)  # (B, 3, S, S)
+    _, true_ab_unit = normalize_lab(rgb_to_lab(true_rgb))
+    L_unit, _ = target.split(true_rgb)
+    chroma_unit = predict(L_unit, batch.class_scores).float()  # (B, 2 or 3, S, S)
+    pred_lab = target.to_lab(L_unit, chroma_unit)  # (B, 3, S, S)
+    _, pred_ab_unit = normalize_lab(pred_lab)
     scores = score_images(lab_to_rgb(pred_lab), true_rgb)
     pairs = zip(pred_ab_unit, true_ab_unit, strict=True)
     scores["loss_eq1"] = torch.stack([chroma_mse(p[None], t[None]) for p, t in pairs])
     scores["out_of_gamut"] = out_of_gamut(pred_lab).float().mean(dim=(-2, -1))
     return {metric: values.cpu() for metric, values in scores.items()}
-
-
-def _concatenated(parts: list[Scores]) -> Scores:
-    """Join the batches' scores, metric by metric."""
-    return {metric: torch.cat([part[metric] for part in parts]) for metric in parts[0]}
 
 
 def _lab_unit(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import safetensors.torch
 import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
@@ -20,32 +21,44 @@ from torch import Tensor
 
 from colorlib.backbones import Backbone
 from colorlib.batches import OrderedBatches, ShuffledBatches
-from colorlib.color import (
-    denormalize_lab,
-    images_to_float,
-    lab_to_rgb,
-    normalize_lab,
-    rgb_to_lab,
-)
+from colorlib.class_scores import Scores
+from colorlib.color import images_to_float, lab_to_rgb
+from colorlib.dependencies import code_hash
 from colorlib.errors import UserError
-from colorlib.evaluation import MODEL, TrainingMean, evaluate
-from colorlib.files import hash_of
-from colorlib.losses import chroma_mse
-from colorlib.metrics import summarize
-from colorlib.model import ColorizationModel, build_model, load_model, save_model
+from colorlib.evaluation import (
+    GRAY,
+    MEAN_COLOUR,
+    MEAN_IMAGE,
+    MODEL,
+    TrainingMean,
+    evaluate_baselines,
+    score_predictor,
+)
+from colorlib.files import hash_of, write_whole
+from colorlib.metrics import METRICS, summarize
+from colorlib.model import (
+    ColorizationModel,
+    Vgg16Encoder,
+    build_model,
+    load_model,
+    save_model,
+)
+from colorlib.objectives import classifies, loss_for
 from colorlib.preparation import (
     SEE_SIZE,
     Data,
     Folders,
     Say,
-    Scores,
+    feature_lengths,
     load_backbones,
+    load_vgg16,
     prepare_data,
     samples_of,
     scores_of,
+    target_of,
     torch_device,
 )
-from colorlib.profiles import Profile
+from colorlib.profiles import Profile, run_name
 from colorlib.provenance import (
     Stopwatch,
     current_commit,
@@ -63,10 +76,12 @@ from colorlib.records import (
     read_record,
     write_record,
 )
-from colorlib.training import FitOptions, FitResult, KeepSamples, fit
+from colorlib.targets import Target
+from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, fit
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
+EVALUATED = 80  # photographs at a time where nothing is learned
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "colourfulness")
 
 
@@ -101,7 +116,8 @@ def run_model(
     data = prepare_data(profile, folders, say)
     clock.lap("data")
     backbones = load_backbones(profile, model_name, folders)
-    inputs = run_inputs(profile, model_name, data, backbones)
+    vgg16 = load_vgg16(profile, model_name, folders)
+    inputs = run_inputs(profile, model_name, data, backbones, vgg16)
     finished = finished_record(folder, inputs)
     if finished is not None:
         say(f"{finished.name}: already done, read from its record")
@@ -109,20 +125,22 @@ def run_model(
 
     class_scores = scores_of(profile, data, backbones, folders, progress=progress)
     clock.lap("class scores")
-    model = initial_model(profile, model_name, backbones)
+    model = initial_model(profile, model_name, backbones, vgg16)
     training_folder = folder / f"training-{training_key(inputs)}"
     _settle_unfinished(training_folder, unfinished)
     say(f"training {model_name} on {len(data.train)} photographs")
-    trained = _fit(profile, model, data, class_scores, training_folder, progress)
+    seen = OrderedBatches(samples_of(data, None, data.train), EVALUATED)
+    loss = loss_for(profile, model_name, seen)
+    trained = _fit(profile, model, loss, data, class_scores, training_folder, progress)
     clock.lap("training")
-    say(f"evaluating {model_name} on {len(data.split.test)} photographs")
-    scores = _evaluate(profile, model, data, class_scores)
+    say(f"evaluating {model_name} on {len(data.test)} photographs")
+    scores = _evaluate(profile, model, data, class_scores, folders.cache)
     clock.lap("evaluation")
 
     weights_path = folder / "model.safetensors"
     save_model(model, weights_path, how_to_feed(profile, model_name, backbones))
     record = Record(
-        name=f"{profile.dataset}-{profile.size}-{model_name}-{hash_of(inputs)[:8]}",
+        name=run_name(profile, model_name),
         inputs_hash=hash_of(inputs),
         created=now(),
         commit=commit,
@@ -145,12 +163,12 @@ class Prediction:
 
     Attributes:
         L_unit: (N, 1, S, S), what it saw.
-        ab_unit: (N, 2, S, S), what it predicts.
+        chroma_unit: (N, 2, S, S), what it predicts; `ab_unit`, if its target is Lab.
         rgb: (N, 3, S, S) in [0, 1], the coloured photographs.
     """
 
     L_unit: Tensor
-    ab_unit: Tensor
+    chroma_unit: Tensor
     rgb: Tensor
 
 
@@ -175,9 +193,11 @@ def predict_photographs(
     class_scores = scores_of(profile, data, backbones, folders, progress=False)
     samples = samples_of(data, class_scores, indices)
     batch = samples.take(np.arange(len(indices)))
-    L_unit, _ = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
-    ab_unit = model(L_unit, batch.class_scores)
-    return Prediction(L_unit, ab_unit, lab_to_rgb(denormalize_lab(L_unit, ab_unit)))
+    target = target_of(profile)
+    L_unit, _ = target.split(images_to_float(batch.images))
+    chroma_unit = model(L_unit, batch.class_scores)
+    rgb = lab_to_rgb(target.to_lab(L_unit, chroma_unit))
+    return Prediction(L_unit, chroma_unit, rgb)
 
 
 def evaluate_weights(
@@ -200,6 +220,8 @@ def evaluate_weights(
         update={
             "size": notes["size"],
             "scores": notes["scores"],
+            "target": notes["target"],
+            "gray": notes["gray"],
             "backbones": tuple(part["name"] for part in wanted),
             "weights": wanted[0]["weights"] if wanted else "random",
         }
@@ -207,7 +229,7 @@ def evaluate_weights(
     data = prepare_data(own, folders, say)
     backbones = load_backbones(own, notes["model"], folders)
     class_scores = scores_of(own, data, backbones, folders)
-    scores = _evaluate(own, model, data, class_scores)
+    scores = _evaluate(own, model, data, class_scores, folders.cache)
     return {
         method: {metric: float(values.mean()) for metric, values in metrics.items()}
         for method, metrics in scores.items()
@@ -224,13 +246,31 @@ def finished_record(folder: Path, inputs: dict[str, Any]) -> Record | None:
 
 
 def initial_model(
-    profile: Profile, model_name: str, backbones: Sequence[Backbone]
+    profile: Profile,
+    model_name: str,
+    backbones: Sequence[Backbone],
+    vgg16: Backbone | None = None,
 ) -> ColorizationModel:
-    """The untrained model; its weights depend on the seed alone."""
+    """The untrained model; its weights depend on the seed, but for a given VGG16."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(profile.seed)
-        names = [backbone.spec.name for backbone in backbones]
-        return build_model(model_name, backbones=names, width=profile.width)
+        model = build_model(
+            model_name,
+            backbones=[backbone.spec.name for backbone in backbones],
+            width=profile.width,
+            scores=profile.scores,
+            feature_lengths=feature_lengths(profile, backbones),
+            fusion=profile.fusion,
+            skips=profile.skips,
+            normalisation=profile.normalisation,
+            upsampling=profile.upsampling,
+            channels=target_of(profile).channels,
+            classes=classifies(profile, model_name),
+        )
+    if vgg16 is not None:
+        assert isinstance(model.encoder, Vgg16Encoder)
+        model.encoder.take_weights(vgg16.net)
+    return model
 
 
 def how_to_feed(
@@ -240,6 +280,8 @@ def how_to_feed(
     return {
         "model": model_name,
         "size": profile.size,
+        "target": profile.target,
+        "gray": profile.gray,
         "scores": profile.scores,
         "see_size": SEE_SIZE,
         "backbones": [part.model_dump() for part in describe_backbones(backbones)],
@@ -262,6 +304,7 @@ def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
 def _fit(
     profile: Profile,
     model: ColorizationModel,
+    loss: Loss,
     data: Data,
     class_scores: Scores | None,
     folder: Path,
@@ -275,15 +318,16 @@ def _fit(
         keep = [KeepSamples(watched.take(np.arange(min(8, len(watched)))), folder)]
     return fit(
         model,
-        chroma_mse,
+        loss,
         ShuffledBatches(train, profile.batch_size, profile.seed),
-        OrderedBatches(watched, 4 * profile.batch_size) if len(watched) else None,
+        OrderedBatches(watched, EVALUATED) if len(watched) else None,
         folder,
         FitOptions(
             max_epochs=profile.max_epochs,
             max_steps=profile.max_steps,
             max_minutes=profile.max_minutes,
             learning_rate=profile.learning_rate,
+            target=target_of(profile),
             precision=profile.precision,
             accelerator=profile.accelerator,
             devices=profile.devices,
@@ -298,14 +342,49 @@ def _evaluate(
     model: ColorizationModel,
     data: Data,
     class_scores: Scores | None,
+    cache: Path,
 ) -> dict[str, dict[str, Tensor]]:
     """Score the model and the baselines on the test photographs."""
-    batch = 4 * profile.batch_size
-    train = samples_of(data, class_scores, data.split.train)
-    test = samples_of(data, class_scores, data.split.test)
-    mean = TrainingMean.of(OrderedBatches(train, batch))
+    test = OrderedBatches(samples_of(data, class_scores, data.test), EVALUATED)
     device = torch_device(profile.accelerator)
-    return evaluate(model, OrderedBatches(test, batch), mean, device)
+    model = model.eval().to(device)
+    scores = score_predictor(model, test, device, target_of(profile))
+    return {MODEL: scores, **_baseline_scores(profile, data, cache)}
+
+
+def _baseline_scores(
+    profile: Profile, data: Data, cache: Path
+) -> dict[str, dict[str, Tensor]]:
+    """Scores of the trivial predictions; computed once for all models of a data set."""
+    decides = {
+        "code": code_hash("import colorlib.evaluation"),
+        "manifest": data.packed.manifest.manifest_hash,
+        "train": data.train.tolist(),
+        "test": data.test.tolist(),
+        "gray": profile.gray,
+    }
+    path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
+    if not path.exists():
+        train = OrderedBatches(samples_of(data, None, data.train), EVALUATED)
+        test = OrderedBatches(samples_of(data, None, data.test), EVALUATED)
+        scores = evaluate_baselines(
+            test,
+            TrainingMean.of(train),
+            torch_device(profile.accelerator),
+            Target(gray=profile.gray),
+        )
+        flat = {
+            f"{m}/{k}": v for m, metrics in scores.items() for k, v in metrics.items()
+        }
+        write_whole(path, safetensors.torch.save(flat))
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, values in safetensors.torch.load_file(path).items():
+        method, metric = key.split("/")
+        found.setdefault(method, {})[metric] = values
+    return {
+        method: {metric: found[method][metric] for metric in METRICS}
+        for method in (GRAY, MEAN_COLOUR, MEAN_IMAGE)
+    }
 
 
 def _rounded(values: Tensor) -> list[float]:

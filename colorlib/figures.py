@@ -179,8 +179,9 @@ def stage_shapes(model: ColorizationModel, size: int) -> dict[str, tuple[int, ..
     shapes: dict[str, tuple[int, ...]] = {"L_unit": (1, size, size)}
 
     def note(name: str) -> Any:
-        def hook(module: Any, inputs: Any, output: Tensor) -> None:
-            shapes[name] = tuple(output.shape[1:])
+        def hook(module: Any, inputs: Any, output: Tensor | list[Tensor]) -> None:
+            last = output[-1] if isinstance(output, list) else output
+            shapes[name] = tuple(last.shape[1:])
 
         return hook
 
@@ -190,8 +191,8 @@ def stage_shapes(model: ColorizationModel, size: int) -> dict[str, tuple[int, ..
         "decoder": model.decoder,
     }
     hooks = [stage.register_forward_hook(note(name)) for name, stage in stages.items()]
-    count = len(model.backbones)
-    class_scores = torch.zeros(1, count, NUM_CLASSES) if count else None
+    told = model.design.told_shape()
+    class_scores = torch.zeros(1, *told) if told else None
     ab_unit = model(torch.zeros(1, 1, size, size), class_scores)
     for hook in hooks:
         hook.remove()

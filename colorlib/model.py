@@ -4,19 +4,21 @@
     class scores of the backbones ───┘
 
 The paper gives no layer table. The layers are those of its baseline, Deep
-Koalarization, whose 6.57 million trainable parameters they reproduce.
+Koalarization, whose 6.57 million trainable parameters they reproduce. What the paper
+leaves open is a field of `Design`, and its default is our reading.
 
 References:
     Kiani, Hemmatpour & Rastgoo (2021), Section 4 and Figure 2.
     Baldassarre, González Morín & Rodés-Guirao (2017), arXiv:1712.03400.
-    Iizuka, Simo-Serra & Ishikawa (2016), the fusion layer.
+    Simonyan & Zisserman (2015), arXiv:1409.1556, configuration D: VGG16.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -24,23 +26,27 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from colorlib.bins import annealed_mean, bin_centres
+from colorlib.color import AB_SCALE
 from colorlib.errors import UserError
 from colorlib.files import write_whole
+from colorlib.fusion import Combine, Fusion, FusionKind, Projections
 
 NUM_CLASSES = 1000  # ImageNet-1k: the one space in which the backbones agree
-REDUCTION = 8  # three stride-2 convolutions between the image and the features
+PROJECTED = 256  # numbers a backbone's features are projected to, at width 1
+MAP_SIDE = 8  # grid of the backbones' feature maps
 
+# (channels, stride) of the 3x3 convolutions, up to a half, a quarter, an eighth.
 ENCODER = [
-    (64, 2),
-    (128, 1),
-    (128, 2),
-    (256, 1),
-    (256, 2),
-    (512, 1),
-    (512, 1),
-    (256, 1),
+    [(64, 2), (128, 1)],
+    [(128, 2), (256, 1)],
+    [(256, 2), (512, 1), (512, 1), (256, 1)],
 ]
-DECODER: list[int | str] = [128, "up", 64, 64, "up", 32]
+FUSED = 256
+
+# VGG16's 13 convolutions by the grid they work on; the fourth pooling is left out, and
+# the convolutions behind it are dilated instead, so that they see as far.
+VGG16 = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 
 # The networks each model of the paper fuses (Section 5.3).
 MODELS: dict[str, tuple[str, ...]] = {
@@ -48,172 +54,317 @@ MODELS: dict[str, tuple[str, ...]] = {
     "model1": ("inception_resnet_v2.tf_in1k",),
     "model2": ("inception_resnet_v2.tf_in1k", "vgg16.tv_in1k"),
     "model3": ("inception_resnet_v2.tf_in1k", "vgg16.tv_in1k", "resnet50.tv_in1k"),
+    "model4": (),
 }
 
 
-class Encoder(nn.Sequential):
-    """Eight 3x3 convolutions: local features on an eight times coarser grid.
+@dataclass(frozen=True)
+class Design:
+    """Every choice about the network; the defaults are our reading of the paper.
 
-    Args:
+    Attributes:
+        backbones: Names of the classifiers that are fused, in the order of what is
+            handed in; none for a model without fusion.
         width: Factor on the number of channels; 1 is the published network.
+        encoder: `strided`, the baseline's; or `vgg16`.
+        scores: What the backbones tell: `softmax` or `logits`, (N, K, 1000);
+            `features` before their last layer, (N, C); or feature `maps`,
+            (N, C, 8, 8). C counts the channels of all of them.
+        feature_lengths: Channels of each backbone, for `features` and `maps`.
+        fusion: How several opinions become one, see `colorlib.fusion.Combine`.
+        skips: Whether the decoder also sees the encoder's finer features.
+        normalisation: `none`, or `batch` behind every convolution but the last.
+        upsampling: `nearest`, the last one behind the tanh, as in the baseline's
+            code: chroma is predicted on half the image's grid; `nearest_before` the
+            last convolution; or `bilinear`, behind the tanh.
+        channels: Planes to predict: 2, or 3 for a model that predicts RGB.
+        classes: Whether each pixel is classified into ab bins, not regressed.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
-        channels = [1, *(scaled(c, width) for c, _ in ENCODER)]
-        strides = [stride for _, stride in ENCODER]
-        super().__init__(
-            *(
-                nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, padding=1), nn.ReLU())
-                for (c_in, c_out), stride in zip(
-                    pairwise(channels), strides, strict=True
+    backbones: tuple[str, ...] = ()
+    width: float = 1.0
+    encoder: Literal["strided", "vgg16"] = "strided"
+    scores: Literal["softmax", "logits", "features", "maps"] = "softmax"
+    feature_lengths: tuple[int, ...] = ()
+    fusion: FusionKind = "average"
+    skips: bool = False
+    normalisation: Literal["none", "batch"] = "none"
+    upsampling: Literal["nearest", "nearest_before", "bilinear"] = "nearest"
+    channels: int = 2
+    classes: bool = False
+
+    def scaled(self, channels: int) -> int:
+        """Number of channels at this width, at least one."""
+        return max(1, round(channels * self.width))
+
+    def told_shape(self) -> tuple[int, ...] | None:
+        """Shape of what the backbones tell of one photograph; None without them."""
+        if not self.backbones:
+            return None
+        if self.scores in ("softmax", "logits"):
+            return (len(self.backbones), NUM_CLASSES)
+        grid = (MAP_SIDE, MAP_SIDE) if self.scores == "maps" else ()
+        return (sum(self.feature_lengths), *grid)
+
+
+class Encoder(nn.Module):
+    """Eight 3x3 convolutions: local features on ever coarser grids."""
+
+    def __init__(self, design: Design) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        c_in = 1
+        self.out_channels: list[int] = []  # of each stage
+        for layers in ENCODER:
+            channels = [c_in, *(design.scaled(c) for c, _ in layers)]
+            self.stages.append(
+                nn.Sequential(
+                    *(
+                        convolution(design, c_in, c_out, stride)
+                        for (c_in, c_out), (_, stride) in zip(
+                            pairwise(channels), layers, strict=True
+                        )
+                    )
                 )
             )
-        )
+            c_in = channels[-1]
+            self.out_channels.append(c_in)
+
+    def forward(self, L_unit: Tensor) -> list[Tensor]:
+        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        pyramid, x = [], L_unit
+        for stage in self.stages:
+            x = stage(x)
+            pyramid.append(x)
+        return pyramid
 
 
-class Fusion(nn.Module):
-    """One global description of the photograph, told to every position.
+class Vgg16Encoder(nn.Module):
+    """The thirteen convolutions of VGG16, on a grid no coarser than an eighth."""
 
-    The paper averages the class scores of its backbones, repeats the average over
-    the grid, concatenates it with the encoder's features and mixes both with a 1x1
-    convolution (`concatenated`). A 1x1 convolution of something repeated is the same
-    everywhere, so the class scores act as one bias per photograph: `forward` computes
-    just that, with the same weights and the same result, and a cost that does not
-    grow with the grid.
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, design: Design) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        c_in = 3
+        for block, widths in enumerate(VGG16):
+            channels = [c_in, *(design.scaled(c) for c in widths)]
+            dilation = 2 if block == 4 else 1
+            self.blocks.append(
+                nn.Sequential(
+                    *(
+                        convolution(design, c_in, c_out, dilation=dilation)
+                        for c_in, c_out in pairwise(channels)
+                    )
+                )
+            )
+            c_in = channels[-1]
+        self.out_channels = [design.scaled(VGG16[block][-1]) for block in (1, 2, 4)]
+        for name, values in (
+            ("mean", (0.485, 0.456, 0.406)),
+            ("std", (0.229, 0.224, 0.225)),
+        ):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), False)
+        for layer in self.convolutions():  # without it thirteen layers learn nothing
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The thirteen, in order."""
+        return [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
+
+    def take_weights(self, vgg16: nn.Module) -> None:
+        """Begin with the convolutions of a trained VGG16, such as timm's."""
+        theirs = [m for m in vgg16.modules() if isinstance(m, nn.Conv2d)]
+        for mine, layer in zip(self.convolutions(), theirs, strict=False):
+            mine.load_state_dict(layer.state_dict())
+
+    def forward(self, L_unit: Tensor) -> list[Tensor]:
+        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        gray = (L_unit + 1) / 2
+        x = (gray.expand(-1, 3, -1, -1) - self.mean) / self.std
+        pyramid = []
+        for index, block in enumerate(self.blocks):
+            x = block(F.max_pool2d(x, 2) if 0 < index < 4 else x)
+            pyramid.append(x)
+        return [pyramid[1], pyramid[2], pyramid[4]]
+
+
+class Decoder(nn.Module):
+    """Convolutions and upsampling, back to the image's grid.
 
     Args:
-        channels: Channels of the encoder's features, and of the result.
-        num_classes: Length of a class-score vector; 0 fuses nothing.
+        design: Of the model.
+        skip_channels: Of the encoder's features at a half and a quarter.
     """
 
-    def __init__(self, channels: int, num_classes: int = NUM_CLASSES) -> None:
+    def __init__(self, design: Design, skip_channels: Sequence[int]) -> None:
         super().__init__()
-        self.channels = channels
-        self.num_classes = num_classes
-        self.mix = nn.Conv2d(channels + num_classes, channels, kernel_size=1)
+        self.design = design
+        half, quarter = skip_channels if design.skips else (0, 0)
+        fused, wide, middle, narrow = map(design.scaled, (FUSED, 128, 64, 32))
+        self.at_eighth = convolution(design, fused, wide)
+        self.at_quarter = nn.Sequential(
+            convolution(design, wide + quarter, middle),
+            convolution(design, middle, middle),
+        )
+        if design.classes:
+            self.last = nn.Conv2d(middle, len(bin_centres()), kernel_size=1)
+        else:
+            self.at_half = convolution(design, middle + half, narrow)
+            self.last = nn.Conv2d(narrow, design.channels, 3, padding=1)
 
-    def forward(self, features: Tensor, class_scores: Tensor | None) -> Tensor:
-        """Mix local features with the photograph's class scores.
+    def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
+        """Go back up.
 
         Args:
-            features: (N, C, h, w) from the encoder.
-            class_scores: (N, K, num_classes), one row a backbone; None if
-                `num_classes` is 0.
+            fused: (N, 256, h, w), on an eighth of the image's grid.
+            pyramid: The encoder's features at a half, a quarter and an eighth.
 
         Returns:
-            (N, C, h, w), not negative.
+            (N, 2, 8 h, 8 w) in [-1, 1]; or the logits of the bins, (N, Q, 2 h, 2 w).
         """
-        local_weight = self.mix.weight[:, : self.channels]  # (C, C, 1, 1)
-        mixed = F.conv2d(features, local_weight, self.mix.bias)  # (N, C, h, w)
-        if class_scores is not None:
-            mean_scores = class_scores.mean(dim=1)  # (N, K, 1000) -> (N, 1000)
-            global_weight = self.mix.weight[:, self.channels :, 0, 0]  # (C, 1000)
-            bias = F.linear(mean_scores, global_weight)  # (N, C)
-            mixed = mixed + bias[:, :, None, None]
-        return F.relu(mixed)
+        half, quarter, _ = pyramid
+        x = self._up(self.at_eighth(fused))  # (N, 128, 2 h, 2 w)
+        x = self.at_quarter(self._with(x, quarter))  # (N, 64, 2 h, 2 w)
+        if self.design.classes:
+            return self.last(x)  # type: ignore[no-any-return]  # (N, Q, 2 h, 2 w)
+        x = self.at_half(self._with(self._up(x), half))  # (N, 32, 4 h, 4 w)
+        if self.design.upsampling == "nearest_before":
+            return torch.tanh(self.last(self._up(x)))  # (N, 2, 8 h, 8 w)
+        return self._up(torch.tanh(self.last(x)))  # (N, 2, 8 h, 8 w)
 
-    def concatenated(self, features: Tensor, class_scores: Tensor) -> Tensor:
-        """The same as the paper words it: repeat, concatenate, convolve.
+    def _up(self, x: Tensor) -> Tensor:
+        """Twice as many rows and columns."""
+        if self.design.upsampling == "bilinear":
+            return F.interpolate(x, scale_factor=2, mode="bilinear")
+        return F.interpolate(x, scale_factor=2, mode="nearest")
 
-        Kept because it is the definition; `forward` is tested against it.
-        """
-        h, w = features.shape[-2:]
-        mean_scores = class_scores.mean(dim=1)  # (N, 1000)
-        repeated = mean_scores[:, :, None, None].expand(-1, -1, h, w)  # (N, 1000, h, w)
-        return F.relu(self.mix(torch.cat([features, repeated], dim=1)))
-
-
-class Decoder(nn.Sequential):
-    """Convolutions and nearest-neighbour upsampling, back to the image's grid.
-
-    The last upsampling comes after the tanh, as in the baseline's code, so chroma is
-    predicted on a grid of half the image's resolution.
-
-    Args:
-        width: Factor on the number of channels; 1 is the published network.
-    """
-
-    def __init__(self, width: float = 1.0) -> None:
-        layers: list[nn.Module] = []
-        c_in = scaled(ENCODER[-1][0], width)
-        for layer in DECODER:
-            if isinstance(layer, str):
-                layers.append(nn.Upsample(scale_factor=2))
-            else:
-                c_out = scaled(layer, width)
-                layers += [nn.Conv2d(c_in, c_out, 3, padding=1), nn.ReLU()]
-                c_in = c_out
-        layers += [nn.Conv2d(c_in, 2, 3, padding=1), nn.Tanh()]
-        layers += [nn.Upsample(scale_factor=2)]
-        super().__init__(*layers)
+    def _with(self, x: Tensor, finer: Tensor) -> Tensor:
+        """Beside the encoder's features of the same grid, if the design says so."""
+        if not self.design.skips:
+            return x
+        return torch.cat([x, finer], dim=1)
 
 
 class ColorizationModel(nn.Module):
-    """Encoder, fusion and decoder: a gray image in, its two chroma planes out.
+    """Encoder, fusion and decoder: a gray image in, its chroma planes out.
 
     The backbones are not part of it. They are frozen functions of the gray image, so
-    their class scores are computed once a photograph and handed in.
+    what they tell is computed once a photograph and handed in.
 
     Args:
-        backbones: Names of the classifiers whose scores are fused, in the order of
-            the scores' rows; none for a model without fusion.
-        width: Factor on the number of channels; 1 is the published network.
+        design: The choices.
 
     Departure from the paper: without backbones the 1x1 convolution stays, so that
     `plain` differs from `model3` by the class scores alone.
     """
 
-    def __init__(self, backbones: Sequence[str] = (), width: float = 1.0) -> None:
+    def __init__(self, design: Design) -> None:
         super().__init__()
-        self.backbones = tuple(backbones)
-        self.width = width
-        self.encoder = Encoder(width)
-        self.fusion = Fusion(
-            scaled(ENCODER[-1][0], width), NUM_CLASSES if self.backbones else 0
-        )
-        self.decoder = Decoder(width)
+        self.design = design
+        count = len(design.backbones)
+        vgg16 = design.encoder == "vgg16"
+        self.encoder = Vgg16Encoder(design) if vgg16 else Encoder(design)
+        self.projections, combine = None, None
+        if count and design.scores in ("softmax", "logits"):
+            combine = Combine(design.fusion, count, NUM_CLASSES)
+        elif count:
+            length = design.scaled(PROJECTED)
+            self.projections = Projections(design.feature_lengths, length)
+            combine = Combine(design.fusion, count, length)
+        *skips, channels = self.encoder.out_channels
+        self.fusion = Fusion(channels, design.scaled(FUSED), combine)
+        self.decoder = Decoder(design, skips)
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the classifiers that are fused."""
+        return self.design.backbones
 
     def forward(self, L_unit: Tensor, class_scores: Tensor | None = None) -> Tensor:
         """Predict the chroma of gray images of any size.
 
         Args:
             L_unit: (N, 1, H, W), lightness in [-1, 1].
-            class_scores: (N, K, 1000), one row for each of `backbones`; None for a
-                model without.
+            class_scores: (N, K, 1000), one row for each of the backbones, or what
+                else the design wants of them; None for a model without.
 
         Returns:
-            `ab_unit`, (N, 2, H, W) in [-1, 1].
+            `ab_unit`, (N, 2, H, W) in [-1, 1]; of another space, if the model was
+            trained for one.
 
         Raises:
             ValueError: If the class scores are not those of the model's backbones.
         """
         H, W = L_unit.shape[-2:]
+        chroma_unit = self.outputs(L_unit, class_scores)
+        if self.design.classes:
+            ab = annealed_mean(chroma_unit, bin_centres())  # (N, Q, h, w) -> (N, 2, ..)
+            chroma_unit = F.interpolate(ab / AB_SCALE, scale_factor=4, mode="bilinear")
+        return chroma_unit[:, :, :H, :W]  # (N, 2, H, W)
+
+    def outputs(self, L_unit: Tensor, class_scores: Tensor | None = None) -> Tensor:
+        """What a loss compares with the truth, of the same arguments.
+
+        Returns:
+            What `forward` returns; of a model that classifies, the logits of its bins,
+            (N, Q, 2 ceil(H / 8), 2 ceil(W / 8)).
+        """
+        H, W = L_unit.shape[-2:]
         self._check(class_scores)
-        features = self.encoder(L_unit)  # (N, 256, ceil(H/8), ceil(W/8))
-        fused = self.fusion(features, class_scores)  # (N, 256, ceil(H/8), ceil(W/8))
-        ab_unit: Tensor = self.decoder(fused)  # (N, 2, 8 ceil(H/8), 8 ceil(W/8))
-        return ab_unit[:, :, :H, :W]  # (N, 2, H, W)
+        whole = F.pad(L_unit, (0, -W % 8, 0, -H % 8), mode="replicate")
+        pyramid = self.encoder(whole)  # 3 grids, the last (N, 256, h, w), h = ceil(H/8)
+        fused = self.fusion(pyramid[-1], self._opinions(class_scores))
+        outputs: Tensor = self.decoder(fused, pyramid)
+        return outputs if self.design.classes else outputs[:, :, :H, :W]
+
+    def _opinions(self, class_scores: Tensor | None) -> Tensor | None:
+        """What the backbones tell, as (N, K, D, g, g)."""
+        if class_scores is None:
+            return None
+        if self.design.scores != "maps":
+            class_scores = class_scores[..., None, None]  # a grid of one
+        if self.projections is None:
+            return class_scores
+        projected: Tensor = self.projections(class_scores)
+        return projected
 
     def _check(self, class_scores: Tensor | None) -> None:
         """Refuse class scores that do not fit the model's backbones."""
-        expected = (len(self.backbones), NUM_CLASSES) if self.backbones else None
+        expected = self.design.told_shape()
         found = None if class_scores is None else tuple(class_scores.shape[1:])
         if found != expected:
             raise ValueError(
                 f"found class scores (N, *{found}), expected (N, *{expected}): "
-                f"one row for each of the backbones {list(self.backbones)}"
+                f"{self.design.scores} of the backbones {list(self.design.backbones)}"
             )
 
 
+def convolution(
+    design: Design, c_in: int, c_out: int, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    """A 3x3 convolution that keeps the grid but for its stride, and a ReLU."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
+    ]
+    if design.normalisation == "batch":
+        layers.append(nn.BatchNorm2d(c_out))
+    return nn.Sequential(*layers, nn.ReLU())
+
+
 def build_model(
-    name: str, *, backbones: Sequence[str] | None = None, width: float = 1.0
+    name: str, *, backbones: Sequence[str] | None = None, **options: Any
 ) -> ColorizationModel:
     """Build one of the paper's models by its name.
 
     Args:
-        name: `plain`, `model1`, `model2` or `model3`.
+        name: `plain`, `model1`, `model2`, `model3`; or `model4`, in the spirit of An,
+            Kpeyiton & Shi (2020): VGG16 and classification. Its details are ours.
         backbones: Other classifiers in place of the paper's, any number of them.
-        width: Factor on the number of channels; 1 is the published network.
+        options: Further fields of `Design`, such as `width` or `fusion`.
 
     Returns:
         The model with PyTorch's default initialisation, drawn from the global
@@ -235,15 +386,22 @@ def build_model(
     if name not in MODELS:
         raise ValueError(f"found model {name!r}, expected one of {', '.join(MODELS)}")
     chosen = MODELS[name] if backbones is None else tuple(backbones)
-    if name == "plain" and chosen:
+    if not MODELS[name] and chosen:
         raise ValueError(
-            f"found backbones {list(chosen)} for model 'plain', expected none: "
+            f"found backbones {list(chosen)} for model {name!r}, expected none: "
             "name a model that fuses"
         )
-    return ColorizationModel(chosen, width)
+    if name == "model4":
+        options = {"encoder": "vgg16", "classes": True, **options}
+    return ColorizationModel(Design(backbones=chosen, **options))
 
 
-def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> None:
+def save_model(
+    model: ColorizationModel,
+    path: Path,
+    notes: dict[str, Any],
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Write a model as safetensors: numbers and text, nothing that could be executed.
 
     Args:
@@ -251,9 +409,13 @@ def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> N
         path: The file, by custom `.safetensors`; appears whole or not at all.
         notes: What one must know to use it, such as how its class scores are made;
             anything JSON can hold.
+        dtype: Of the weights in the file; half the size by `torch.float16`.
     """
-    about = {"backbones": model.backbones, "width": model.width, "notes": notes}
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    about = {"design": asdict(model.design), "notes": notes}
+    weights = {
+        name: value.to(dtype if value.is_floating_point() else value.dtype).contiguous()
+        for name, value in model.state_dict().items()
+    }
     write_whole(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
 
 
@@ -261,7 +423,7 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
     """Read a model that `save_model` wrote.
 
     Returns:
-        The model on the CPU in evaluation mode, and its notes.
+        The model on the CPU, float32, in evaluation mode; and its notes.
 
     Raises:
         UserError: If the file is missing, is no safetensors file, or was not written
@@ -271,19 +433,15 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["colorlib"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = ColorizationModel(about["backbones"], about["width"])
+        lists = {k: tuple(v) for k, v in about["design"].items() if isinstance(v, list)}
+        model = ColorizationModel(Design(**{**about["design"], **lists}))
         model.load_state_dict(weights)
     except FileNotFoundError as error:
         raise UserError(f"found no model at {path}; train one first") from error
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{path} is no model of this package, expected a safetensors file written "
             f"by `colorlib train`: {reason}"
         ) from error
     return model.eval(), about["notes"]
-
-
-def scaled(channels: int, width: float) -> int:
-    """Number of channels at a width, at least one."""
-    return max(1, round(channels * width))

@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from colorlib.backbones import Backbone, load_backbone
+from colorlib.backbones import Backbone, content_of, load_backbone, told_shape
 from colorlib.batches import Samples
-from colorlib.class_scores import compute_class_scores
+from colorlib.class_scores import Scores, compute_class_scores
 from colorlib.datasets import PackedImages, Source, Split, open_source, pack, split
 from colorlib.errors import UserError
 from colorlib.model import MODELS
 from colorlib.profiles import Profile
+from colorlib.targets import Target
 
 Say = Callable[[str], None]
-Scores = NDArray[np.float32]
 
 BUILD = Path(__file__).parent.parent / "_build"  # generated, never committed
+VGG16 = "vgg16.tv_in1k"
 SEE_SIZE = 256  # pixels: what the backbones are shown of a photograph, at any `size`
 
 
@@ -72,8 +73,9 @@ class Data:
         source: Where the photographs come from.
         packed: The photographs at the profile's size.
         split: The training and test part, as the paper's 3/4 and 1/4.
-        train: Indices trained on: the training part less `validation`.
+        train: Indices trained on: the training part less `validation`, or fewer.
         validation: Indices watched while training.
+        test: Indices tested on: the test part, or fewer.
     """
 
     source: Source
@@ -81,6 +83,7 @@ class Data:
     split: Split
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
+    test: NDArray[np.int64]
 
 
 def prepare_data(profile: Profile, folders: Folders, say: Say = print) -> Data:
@@ -89,22 +92,29 @@ def prepare_data(profile: Profile, folders: Folders, say: Say = print) -> Data:
     The validation photographs are taken out of the training part. The paper has
     none: its test part would have to serve for every choice.
     """
-    source = open_source(profile.dataset, folders.data, profile.count, profile.seed)
+    seed = profile.data_seed
+    source = open_source(profile.dataset, folders.data, profile.count, seed)
     packed = pack(source, profile.size, folders.cache)
-    parts = split(packed, profile.split, profile.test_fraction, profile.seed)
+    parts = split(packed, profile.split, profile.test_fraction, seed)
     held_out = round(profile.validation_fraction * len(parts.train))
-    order = np.random.default_rng(profile.seed).permutation(parts.train)
+    train = np.random.default_rng(seed).permutation(parts.train)
+    test = np.random.default_rng(seed).permutation(parts.test)
     say(
         f"{packed.manifest.source}: {len(packed.images)} photographs, {profile.size} px"
     )
     return Data(
-        source, packed, parts, np.sort(order[held_out:]), np.sort(order[:held_out])
+        source=source,
+        packed=packed,
+        split=parts,
+        train=np.sort(train[held_out:][: profile.train_count]),
+        validation=np.sort(train[:held_out]),
+        test=np.sort(test[: profile.test_count]),
     )
 
 
 def backbone_names(profile: Profile, model_name: str) -> tuple[str, ...]:
     """The classifiers a model fuses: the profile's, or else the paper's."""
-    if model_name == "plain":
+    if not MODELS[model_name]:
         return ()
     return profile.backbones or MODELS[model_name]
 
@@ -114,15 +124,39 @@ def load_backbones(
 ) -> list[Backbone]:
     """Load the classifiers a model fuses, with the weights the profile asks for."""
     names = backbone_names(profile, model_name)
-    weights: str | Path | None = profile.weights
-    if names and weights == "file":
-        weights = folders.weights
-    if weights is None:
+    return [load_backbone(name, _weights(profile.weights, folders)) for name in names]
+
+
+def load_vgg16(profile: Profile, model_name: str, folders: Folders) -> Backbone | None:
+    """Load the trained VGG16 that `model4` begins with, if the profile wants one."""
+    if model_name != "model4" or profile.encoder_weights == "random":
+        return None
+    if profile.width != 1:
         raise UserError(
-            "found no folder of weights, but the profile says `weights: file`; "
+            f"found width {profile.width}, but a trained VGG16 has width 1; "
+            "give `encoder_weights: random` or `width: 1`"
+        )
+    return load_backbone(VGG16, _weights(profile.encoder_weights, folders))
+
+
+def _weights(kind: str, folders: Folders) -> str | Path:
+    """What `load_backbone` takes for what a profile says."""
+    if kind != "file":
+        return kind
+    if folders.weights is None:
+        raise UserError(
+            "found no folder of weights, but the profile says `file`; "
             "give --weights-root"
         )
-    return [load_backbone(name, weights) for name in names]
+    return folders.weights
+
+
+def feature_lengths(profile: Profile, backbones: Sequence[Backbone]) -> tuple[int, ...]:
+    """Channels of each backbone's features, if a model is to be told features."""
+    if profile.scores in ("softmax", "logits"):
+        return ()
+    content = content_of(profile.scores)
+    return tuple(told_shape(backbone, content)[0] for backbone in backbones)
 
 
 def scores_of(
@@ -133,7 +167,7 @@ def scores_of(
     *,
     progress: bool = True,
 ) -> Scores | None:
-    """Class scores of all photographs, (N, K, 1000); None without backbones."""
+    """What the backbones tell of all photographs, (N, ...); None without any."""
     if not backbones:
         return None
     return compute_class_scores(
@@ -141,6 +175,7 @@ def scores_of(
         data.packed.manifest,
         backbones,
         kind=profile.scores,
+        gray=profile.gray,
         see_size=SEE_SIZE,
         cache_root=folders.cache,
         device=torch_device(profile.accelerator),
@@ -153,6 +188,11 @@ def samples_of(
 ) -> Samples:
     """A part of the data set, with its class scores."""
     return Samples(data.packed.images, class_scores, indices)
+
+
+def target_of(profile: Profile) -> Target:
+    """What of a photograph is seen, and what is to be predicted."""
+    return Target(profile.target, profile.gray)
 
 
 def torch_device(accelerator: str) -> torch.device:

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from colorlib.errors import UserError
+from colorlib.files import hash_of
 
 PROFILES_FOLDER = Path(__file__).parent.parent / "profiles"
 
 Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
-ModelName = Literal["plain", "model1", "model2", "model3"]
+ModelName = Literal["plain", "model1", "model2", "model3", "model4"]
+Loss = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
+CLASSIFYING: tuple[Loss, ...] = ("cross_entropy", "rebalanced")
 
 
 class Profile(BaseModel):
@@ -36,15 +39,28 @@ class Profile(BaseModel):
     split: Literal["random", "group"] = "random"  # the paper's; or person-disjoint
     test_fraction: float = Field(0.25, gt=0, lt=1)  # the paper, Section 4.3
     validation_fraction: float = Field(0.05, ge=0, lt=1)  # of the training part
+    train_count: int | None = Field(None, ge=1)  # trained on, at most; None for all
+    test_count: int | None = Field(None, ge=2)  # tested on, at most; None for all
+    data_seed: int = Field(0, ge=0)  # of the draw of photographs and of their split
+
+    # what is seen and what is predicted
+    gray: Literal["L", "luma"] = "L"  # the paper does not say where its gray comes from
+    target: Literal["lab", "luv", "yuv", "rgb"] = "lab"
 
     # network
     models: tuple[ModelName, ...] = ("plain", "model3")
     backbones: tuple[str, ...] | None = None  # in place of the paper's, which is None
     weights: Literal["pretrained", "random", "file"] = "pretrained"
-    scores: Literal["softmax", "logits"] = "softmax"
+    encoder_weights: Literal["pretrained", "random", "file"] = "pretrained"  # model4's
+    scores: Literal["softmax", "logits", "features", "maps"] = "softmax"
+    fusion: Literal["average", "sum", "max", "gate", "concat"] = "average"
     width: float = Field(1.0, gt=0, le=4)  # factor on the number of channels
+    skips: bool = False  # whether the decoder sees the encoder's finer features
+    normalisation: Literal["none", "batch"] = "none"
+    upsampling: Literal["nearest", "nearest_before", "bilinear"] = "nearest"
 
     # training
+    loss: Loss | None = None  # None: Eq. 1 of the paper; `rebalanced` for model4
     batch_size: int = Field(20, ge=1)  # the paper, Section 5.2
     learning_rate: float = Field(1e-3, gt=0)  # the paper's "0.001μ", read as 0.001
     max_epochs: int = Field(1, ge=1)
@@ -53,7 +69,21 @@ class Profile(BaseModel):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int | Literal["auto"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0)  # of the first weights and of the order of batches
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Profile":
+        """Refuse what no model can be built for."""
+        if self.loss in CLASSIFYING and self.target != "lab":
+            raise ValueError(
+                f"found loss {self.loss!r} with target {self.target!r}, expected "
+                "target 'lab': the classes are bins of the ab plane"
+            )
+        return self
+
+    def loss_of(self, model_name: str) -> Loss:
+        """What a model is trained with, if the profile leaves it open."""
+        return self.loss or ("rebalanced" if model_name == "model4" else "mse")
 
 
 def load_profile(name_or_path: str, **overrides: Any) -> Profile:
@@ -85,6 +115,37 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
         return Profile(**values)
     except ValidationError as error:
         raise UserError(f"profile {path}: {_first_fault(error)}") from error
+
+
+def settings_of(profile: Profile, model_name: str) -> dict[str, Any]:
+    """What of a profile decides the result of one model, and differs from the default.
+
+    Args:
+        profile: The whole.
+        model_name: The model; what concerns backbones is left out where it has none.
+
+    Returns:
+        Keys and values, and `model`; ready for JSON. A key that is added to `Profile`
+        later does not change it.
+    """
+    settings = profile.model_dump(mode="json", exclude_defaults=True)
+    idle = {"models", "accelerator", "devices"}
+    if model_name in ("plain", "model4"):
+        idle |= {"backbones", "weights", "scores", "fusion"}
+    if model_name != "model4":
+        idle |= {"encoder_weights"}
+    return {"model": model_name} | {k: v for k, v in settings.items() if k not in idle}
+
+
+def run_name(profile: Profile, model_name: str) -> str:
+    """The name of a run, known before it is run: that of its record.
+
+    Example:
+        >>> run_name(Profile(dataset="lfw"), "plain")
+        'lfw-64-plain-67b6fdbe'
+    """
+    key = hash_of(settings_of(profile, model_name))[:8]
+    return f"{profile.dataset}-{profile.size}-{model_name}-{key}"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

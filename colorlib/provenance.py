@@ -17,7 +17,7 @@ from colorlib.dependencies import code_hash
 from colorlib.files import file_sha256, hash_of
 from colorlib.model import ColorizationModel
 from colorlib.preparation import Data
-from colorlib.profiles import Profile
+from colorlib.profiles import Profile, settings_of
 from colorlib.records import (
     BackboneRecord,
     DataRecord,
@@ -29,19 +29,20 @@ PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow")
 
 
 def run_inputs(
-    profile: Profile, model_name: str, data: Data, backbones: Sequence[Backbone]
+    profile: Profile,
+    model_name: str,
+    data: Data,
+    backbones: Sequence[Backbone],
+    vgg16: Backbone | None = None,
 ) -> dict[str, Any]:
     """Everything that decides a run's result, ready to be hashed."""
-    settings = profile.model_dump(mode="json")
-    for elsewhere in ("models", "accelerator", "devices"):
-        del settings[elsewhere]
     return {
         "code": code_hash("import colorlib.experiment"),
-        "model": model_name,
-        "profile": settings,
+        "profile": settings_of(profile, model_name),
         "manifest": data.packed.manifest.manifest_hash,
         "split": data.split.hash,
         "backbones": [[b.spec.name, b.weights_kind, b.weights_hash] for b in backbones],
+        "encoder": vgg16.weights_hash if vgg16 else None,
     }
 
 
@@ -66,7 +67,7 @@ def describe_data(data: Data) -> DataRecord:
         split_hash=data.split.hash,
         train=len(data.train),
         validation=len(data.validation),
-        test=len(data.split.test),
+        test=len(data.test),
     )
 
 
@@ -87,7 +88,7 @@ def describe_model(
     return ModelRecord(
         name=name,
         backbones=describe_backbones(backbones),
-        width=model.width,
+        width=model.design.width,
         parameters=sum(p.numel() for p in model.parameters()),
         weights_sha256=file_sha256(path),
     )

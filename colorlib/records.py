@@ -122,18 +122,18 @@ def kept_record(run: str) -> Record:
     """Read the record of a run that the repository keeps in `results/`.
 
     Args:
-        run: The name without its hash, such as `lfw-64-plain`.
+        run: Its name, see `colorlib.profiles.run_name`.
 
     Raises:
-        UserError: If there is not exactly one.
+        UserError: If there is none.
     """
-    found = sorted(RESULTS.glob(f"{run}-????????.json"))
-    if len(found) != 1:
+    path = RESULTS / f"{run}.json"
+    if not path.is_file():
         raise UserError(
-            f"found {len(found)} records {run}-*.json in {RESULTS}, expected one: "
-            "train it, and copy its record.json there under its name"
+            f"found no record {path}, expected one: train it, "
+            "and copy its record.json there under its name"
         )
-    return read_record(found[0])
+    return read_record(path)
 
 
 def read_record(path: Path) -> Record:

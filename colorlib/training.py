@@ -25,7 +25,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor, nn
 
 from colorlib.batches import Batch
-from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
+from colorlib.color import images_to_float
+from colorlib.targets import PAPER, Target
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -34,15 +35,23 @@ class ColorizationTask(pl.LightningModule):
     """What one step of training is: see the gray image, guess the chroma, compare.
 
     Args:
-        model: Called as `model(L_unit, class_scores)`, returns `ab_unit`.
-        loss: Called as `loss(pred_ab_unit, true_ab_unit)`, returns a scalar.
+        model: Its `outputs(L_unit, class_scores)` are what the loss compares.
+        loss: Called as `loss(outputs, true_chroma_unit)`, returns a scalar.
         learning_rate: Of Adam. The paper's "0.001μ" is read as 0.001.
+        target: What of a photograph is seen, and what is to be predicted.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, learning_rate: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        learning_rate: float,
+        target: Target = PAPER,
+    ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
+        self.target = target
         self.learning_rate = learning_rate
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -62,8 +71,9 @@ class ColorizationTask(pl.LightningModule):
     def _loss(self, batch: Batch) -> Tensor:
         """Photographs in, the loss of the predicted chroma out."""
         rgb = images_to_float(batch.images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
-        L_unit, ab_unit = normalize_lab(rgb_to_lab(rgb))  # (B, 1, S, S), (B, 2, S, S)
-        return self.loss(self.model(L_unit, batch.class_scores), ab_unit)
+        L_unit, ab_unit = self.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
+        pred = self.model.outputs(L_unit, batch.class_scores)  # type: ignore[operator]
+        return self.loss(pred, ab_unit)
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,7 @@ class FitOptions:
         max_steps: Updates of the weights; None for no bound.
         max_minutes: Wall time in minutes; None for no bound.
         learning_rate: Of Adam.
+        target: What of a photograph is seen, and what is to be predicted.
         precision: As Lightning names it: `32-true`, `bf16-mixed`, ...
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: How many, or `auto`.
@@ -86,6 +97,7 @@ class FitOptions:
     max_steps: int | None = None
     max_minutes: float | None = None
     learning_rate: float = 1e-3
+    target: Target = PAPER
     precision: str = "32-true"
     accelerator: str = "auto"
     devices: int | str = "auto"
@@ -222,7 +234,7 @@ class KeepSamples(Callback):
     def _keep(self, task: pl.LightningModule, epoch: int) -> None:
         """Predict the photographs and write the result."""
         batch = self.batch.to(task.device)
-        L_unit, _ = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
+        L_unit, _ = task.target.split(images_to_float(batch.images))  # type: ignore[operator]
         ab_unit = task.model(L_unit, batch.class_scores)  # type: ignore[operator]
         path = self.folder / f"epoch_{epoch:03d}.npy"
         np.save(path, ab_unit.half().cpu().numpy())
@@ -251,8 +263,8 @@ def fit(
     """Train `model` in place, going on from the folder's checkpoint if it has one.
 
     Args:
-        model: Called as `model(L_unit, class_scores)`.
-        loss: Called as `loss(pred_ab_unit, true_ab_unit)`.
+        model: Such as `build_model` makes: see `ColorizationTask`.
+        loss: Called as `loss(outputs, true_chroma_unit)`.
         train_batches: Batches of one epoch, such as `ShuffledBatches`.
         val_batches: Batches to watch, or None.
         folder: Where `last.ckpt`, a CSV log a session and the TensorBoard log go.
@@ -268,7 +280,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     history = History()
     trainer = _trainer(folder, options, [history, *callbacks])
-    task = ColorizationTask(model, loss, options.learning_rate)
+    task = ColorizationTask(model, loss, options.learning_rate, options.target)
     last = folder / "last.ckpt"
     with warnings.catch_warnings():
         _ignore_known_warnings()

@@ -8,7 +8,8 @@ from support import assert_close
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.losses import chroma_mse
+from colorlib.bins import bin_centres, soft_encode
+from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
 
 CHROMA = arrays(np.float64, (2, 2, 3, 2), elements=st.floats(-1, 1))
 
@@ -95,12 +96,66 @@ def test_nan_is_not_hidden():
         ((2, 4, 4), (2, 2, 4, 4)),
         ((2, 4, 4), (2, 4, 4)),
         ((4, 2, 4), (4, 2, 4)),
-        ((2, 3, 4, 4), (2, 3, 4, 4)),  # Lab in place of ab
     ],
 )
-def test_other_shapes_are_refused(pred, true):
-    with pytest.raises(ValueError, match=r"expected both \(N, 2, H, W\)") as caught:
-        chroma_mse(torch.zeros(pred), torch.zeros(true))
+@pytest.mark.parametrize("loss", [chroma_mse, chroma_l1, chroma_huber])
+def test_other_shapes_are_refused(loss, pred, true):
+    with pytest.raises(ValueError, match=r"expected both \(N, C, H, W\)") as caught:
+        loss(torch.zeros(pred), torch.zeros(true))
     assert str(pred) in str(caught.value)
     assert str(true) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_absolute_and_huber_agree_with_torch(dtype):
+    pred = random_chroma(4, 2, 8, 8, seed=1).to(dtype)
+    true = random_chroma(4, 2, 8, 8, seed=2)
+    assert_close(chroma_l1(pred, true), F.l1_loss(pred.double(), true))
+    expected = F.smooth_l1_loss(pred.double(), true, beta=0.1) * 0.1
+    assert_close(chroma_huber(pred, true), expected)
+
+
+@given(CHROMA, CHROMA)
+def test_huber_lies_below_both_that_it_joins(pred, true):
+    pred, true = torch.from_numpy(pred), torch.from_numpy(true)
+    huber = chroma_huber(pred, true).item()
+    assert huber <= chroma_mse(pred, true).item() / 2 + 1e-12
+    assert huber <= 0.1 * chroma_l1(pred, true).item() + 1e-12
+
+
+def test_cross_entropy_is_the_formula_of_zhang():
+    logits = torch.randn(2, 261, 2, 2, generator=torch.Generator().manual_seed(0))
+    true = random_chroma(2, 2, 2, 2, dtype=torch.float32) / 2
+    shares = soft_encode(true * 128, bin_centres())
+    weights = torch.linspace(0.5, 2, 261)
+    total = 0.0
+    for n, i, j in np.ndindex(2, 2, 2):
+        log_p = logits[n, :, i, j].double().log_softmax(dim=0)
+        nats = -(shares[n, :, i, j].double() * log_p).sum()
+        total += weights[shares[n, :, i, j].argmax()].item() * nats.item()
+    assert BinCrossEntropy(weights)(logits, true).item() == pytest.approx(total / 8)
+
+
+def test_the_best_logits_are_the_true_shares():
+    true = random_chroma(1, 2, 8, 8, dtype=torch.float32) / 4
+    pooled = F.avg_pool2d(true, 4) * 128
+    shares = soft_encode(pooled, bin_centres()).clamp(min=1e-9)
+    best = BinCrossEntropy()(shares.log(), true)
+    entropy = -(shares * shares.log()).sum(dim=1).mean()
+    assert_close(best, entropy.item())
+    for seed in range(3):
+        noise = torch.randn(shares.shape, generator=torch.Generator().manual_seed(seed))
+        assert BinCrossEntropy()(shares.log() + 0.1 * noise, true) > best
+
+
+def test_rare_colours_count_as_often_as_they_are_told_to():
+    gray = torch.zeros(1, 2, 4, 4)
+    logits = torch.zeros(1, 261, 1, 1)
+    weights = torch.ones(261)
+    weights[(bin_centres() == 0).all(dim=1)] = 3.0
+    plain, tripled = (
+        BinCrossEntropy()(logits, gray),
+        BinCrossEntropy(weights)(logits, gray),
+    )
+    assert_close(tripled / plain, 3.0)

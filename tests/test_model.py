@@ -2,16 +2,15 @@ import hashlib
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from colorlib.errors import UserError
 from colorlib.model import (
     MODELS,
     NUM_CLASSES,
+    ColorizationModel,
+    Design,
     Encoder,
-    Fusion,
     build_model,
     load_model,
     save_model,
@@ -58,39 +57,9 @@ def test_output_has_the_size_of_the_input(H, W):
 
 
 def test_encoder_reduces_eight_times():
-    features = Encoder()(torch.zeros(1, 1, 256, 256))
-    assert features.shape == (1, 256, 32, 32)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    N=st.integers(1, 3),
-    K=st.integers(1, 4),
-    h=st.integers(1, 6),
-    w=st.integers(1, 6),
-    seed=st.integers(0, 2**31),
-)
-def test_fusion_as_a_bias_equals_the_paper_s_concatenation(N, K, h, w, seed):
-    torch.manual_seed(seed)
-    fusion = Fusion(channels=8).double()
-    features = torch.randn(N, 8, h, w, dtype=torch.float64)
-    class_scores = torch.randn(N, K, NUM_CLASSES, dtype=torch.float64)
-    torch.testing.assert_close(
-        fusion(features, class_scores), fusion.concatenated(features, class_scores)
-    )
-
-
-def test_fusion_learns_the_same_either_way():
-    torch.manual_seed(0)
-    fusion = Fusion(channels=8).double()
-    features = torch.randn(2, 8, 3, 3, dtype=torch.float64)
-    class_scores = torch.randn(2, 3, NUM_CLASSES, dtype=torch.float64)
-    gradients = []
-    for form in (fusion, fusion.concatenated):
-        fusion.zero_grad()
-        form(features, class_scores).square().sum().backward()
-        gradients.append(fusion.mix.weight.grad.clone())
-    torch.testing.assert_close(*gradients)
+    pyramid = Encoder(Design())(torch.zeros(1, 1, 256, 256))
+    shapes = [tuple(features.shape[1:]) for features in pyramid]
+    assert shapes == [(128, 128, 128), (256, 64, 64), (256, 32, 32)]
 
 
 def test_class_scores_are_averaged_over_the_networks():
@@ -109,12 +78,139 @@ def test_class_scores_change_the_colours():
     assert not torch.equal(model(L_unit, one), model(L_unit, other))
 
 
-def test_every_weight_learns():
+OPTIONS = [
+    {"skips": True},
+    {"normalisation": "batch"},
+    {"upsampling": "bilinear"},
+    {"upsampling": "nearest_before"},
+    {"channels": 3},
+    {"classes": True},
+    {"classes": True, "skips": True, "encoder": "vgg16"},
+    {"fusion": "gate"},
+    {"fusion": "concat"},
+    {"fusion": "max"},
+    {"scores": "features", "feature_lengths": (5, 7)},
+    {"scores": "maps", "feature_lengths": (5, 7), "fusion": "gate"},
+]
+
+
+def told_to(model, N):
+    return torch.rand(N, *model.design.told_shape())
+
+
+@pytest.mark.parametrize("options", [{}, *OPTIONS])
+def test_every_weight_learns(options):
     torch.manual_seed(0)
-    model = build_model("model2")
-    model(torch.rand(2, 1, 16, 16), random_scores(2, 2)).square().sum().backward()
-    assert all(w.grad.isfinite().all() for w in model.parameters())
-    assert all(w.grad.any() for w in model.parameters())
+    model = build_model("model2", **options | NARROW)
+    outputs = model.outputs(torch.rand(2, 1, 16, 16), told_to(model, 2))
+    (outputs * torch.randn_like(outputs)).sum().backward()
+    for name, weights in model.named_parameters():
+        assert weights.grad.isfinite().all(), name
+        assert weights.grad.any(), name
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_options_keep_the_size_of_any_photograph(options):
+    model = build_model("model2", **options | NARROW).eval()
+    chroma_unit = model(torch.rand(2, 1, 17, 41), told_to(model, 2))
+    assert chroma_unit.shape == (2, options.get("channels", 2), 17, 41)
+    assert chroma_unit.abs().max() <= 1
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_options_survive_saving(options, tmp_path):
+    torch.manual_seed(0)
+    model = build_model("model2", **options | NARROW).eval()
+    save_model(model, tmp_path / "model.safetensors", {})
+    loaded, _ = load_model(tmp_path / "model.safetensors")
+    L_unit, told = torch.rand(1, 1, 16, 16), told_to(model, 1)
+    assert loaded.design == model.design
+    assert torch.equal(model(L_unit, told), loaded(L_unit, told))
+
+
+def test_half_precision_halves_the_file(tmp_path):
+    model = build_model("plain", **NARROW).eval()
+    save_model(model, tmp_path / "whole", {})
+    save_model(model, tmp_path / "half", {}, torch.float16)
+    sizes = [(tmp_path / name).stat().st_size for name in ("whole", "half")]
+    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.02)
+    loaded, _ = load_model(tmp_path / "half")
+    L_unit = torch.rand(1, 1, 16, 16)
+    assert next(loaded.parameters()).dtype == torch.float32
+    torch.testing.assert_close(loaded(L_unit), model(L_unit), atol=2e-3, rtol=0)
+
+
+def test_nearest_upsampling_halves_the_resolution_of_chroma():
+    torch.manual_seed(0)
+    L_unit = torch.rand(1, 1, 32, 32)
+    for upsampling, blocky in [("nearest", True), ("nearest_before", False)]:
+        ab_unit = build_model("plain", upsampling=upsampling, **NARROW)(L_unit)
+        same = torch.equal(ab_unit[..., ::2, ::2], ab_unit[..., 1::2, 1::2])
+        assert same is blocky
+
+
+def test_maps_tell_each_place_its_own():
+    torch.manual_seed(0)
+    options = {"scores": "maps", "feature_lengths": (3,)}
+    model = build_model("model1", **options | NARROW)
+    maps = torch.zeros(1, 3, 8, 8)
+    maps[..., 0, 0] = 5  # something seen in the upper left
+    L_unit = torch.zeros(1, 1, 64, 64)
+    change = (model(L_unit, maps) - model(L_unit, maps * 0)).abs().sum(dim=1)[0]
+    assert change[:8, :8].max() > 0
+    assert change[40:, 40:].max() == 0
+
+
+def test_a_model_that_classifies_answers_with_the_colour_it_is_sure_of():
+    from colorlib.bins import bin_centres
+
+    model = build_model("plain", classes=True, **NARROW)
+    torch.nn.init.zeros_(model.decoder.last.weight)
+    torch.nn.init.zeros_(model.decoder.last.bias)
+    model.decoder.last.bias.data[100] = 40.0
+    ab_unit = model(torch.rand(1, 1, 16, 16))
+    expected = (bin_centres()[100] / 128).view(1, 2, 1, 1).expand(1, 2, 16, 16)
+    torch.testing.assert_close(ab_unit, expected)
+
+
+def test_model4_is_vgg16():
+    # arXiv:1409.1556: configuration D has 14,714,688 weights in its convolutions
+    model = build_model("model4")
+    assert model.design.classes
+    assert number_of_weights(model.encoder) == 14_714_688
+
+
+def test_model4_begins_with_a_trained_vgg16():
+    import timm
+
+    trained = timm.create_model("vgg16", pretrained=False)
+    encoder = build_model("model4").encoder
+    encoder.take_weights(trained)
+    image = torch.rand(1, 1, 32, 32) * 2 - 1
+    theirs = ((image + 1) / 2).expand(-1, 3, -1, -1)
+    theirs = (theirs - encoder.mean) / encoder.std
+    expected = trained.features[:23](theirs)  # up to the fourth pooling
+    x = (image + 1) / 2
+    x = (x.expand(-1, 3, -1, -1) - encoder.mean) / encoder.std
+    for index, block in enumerate(encoder.blocks[:4]):
+        x = block(torch.nn.functional.max_pool2d(x, 2) if index else x)
+    torch.testing.assert_close(x, expected)
+
+
+def test_norms_do_not_mix_photographs_once_trained():
+    model = build_model("plain", normalisation="batch", **NARROW).eval()
+    L_unit = torch.rand(3, 1, 16, 16)
+    torch.testing.assert_close(model(L_unit)[:1], model(L_unit[:1]))
+
+
+def test_designs_count_what_they_are_told():
+    assert Design().told_shape() is None
+    two = {"backbones": ("a", "b")}
+    assert Design(**two).told_shape() == (2, 1000)
+    lengths = {"feature_lengths": (3, 4)}
+    assert Design(**two, **lengths, scores="features").told_shape() == (7,)
+    assert Design(**two, **lengths, scores="maps").told_shape() == (7, 8, 8)
+    assert ColorizationModel(Design(**two, width=0.1)).backbones == ("a", "b")
 
 
 def test_overfits_one_batch():

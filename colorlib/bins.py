@@ -1,0 +1,150 @@
+"""Chroma as classes: the ab plane cut into bins, for models that classify.
+
+A regression that is unsure between red and green answers brown, the mean of both. A
+classification says `red: 0.5, green: 0.5` and leaves the choice to the decoding.
+
+    ab ── soft_encode ──► probabilities over Q bins ── annealed_mean ──► ab
+
+The bins are derived here, not copied: every cell of a grid of 10 that some 8-bit sRGB
+colour falls into. Zhang's list has 313 bins, which no simple derivation gives; ours
+has 261.
+
+Reference:
+    Zhang, Isola & Efros (2016), arXiv:1603.08511, Sections 2.1 to 2.3.
+"""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from colorlib.color import images_to_float, rgb_to_lab
+
+BIN_WIDTH = 10.0  # Lab units
+NEIGHBOURS = 5  # bins that share a colour; the paper's number, the release has 10
+SIGMA = 5.0  # Lab units: of the Gaussian that shares it
+TEMPERATURE = 0.38  # of the annealed mean: between the mean (1) and the mode (0)
+
+
+@cache
+def bin_centres() -> Tensor:
+    """The centres of all bins that hold a colour a screen can show.
+
+    Every ab that some colour has is on the surface of the RGB cube, too: going up and
+    down in lightness at that ab, one must leave the cube somewhere. So the six faces
+    of the cube, at 8 bits, decide.
+
+    Returns:
+        (Q, 2) float32 in Lab units, multiples of 10, ascending; Q = 261.
+
+    Example:
+        >>> bin_centres().shape
+        torch.Size([261, 2])
+    """
+    side = torch.arange(256, dtype=torch.uint8)
+    u, v = torch.meshgrid(side, side, indexing="ij")  # (256, 256)
+    faces = []
+    for channel in range(3):
+        for end in (0, 255):
+            planes = [u, v]
+            planes.insert(channel, torch.full_like(u, end))
+            faces.append(torch.stack(planes, dim=-1))  # (256, 256, 3)
+    lab = rgb_to_lab(images_to_float(torch.stack(faces)))  # (6, 3, 256, 256)
+    ab = lab[:, 1:].movedim(1, -1).reshape(-1, 2)  # (6 * 65536, 2)
+    cells: Tensor = torch.unique((ab / BIN_WIDTH).round(), dim=0)
+    return cells * BIN_WIDTH
+
+
+def soft_encode(
+    ab: Tensor, centres: Tensor, neighbours: int = NEIGHBOURS, sigma: float = SIGMA
+) -> Tensor:
+    """Share each colour among its nearest bins.
+
+    Args:
+        ab: (..., 2, H, W) float, Lab units.
+        centres: (Q, 2), Lab units.
+        neighbours: How many bins share a colour.
+        sigma: Of the Gaussian weights, Lab units.
+
+    Returns:
+        (..., Q, H, W), probabilities: not negative, sum 1 over the bins.
+
+    Reference:
+        Zhang et al. (2016), Section 2.1: 5 neighbours, sigma 5.
+
+    Example:
+        >>> ab = torch.tensor([20.0, -30.0]).view(2, 1, 1)
+        >>> share = soft_encode(ab, bin_centres())
+        >>> bin_centres()[share.argmax()]
+        tensor([ 20., -30.])
+    """
+    centres = centres.to(ab)
+    points = ab.movedim(-3, -1)  # (..., H, W, 2)
+    squared = (points[..., None, :] - centres).square().sum(-1)  # (..., H, W, Q)
+    nearest, index = squared.topk(neighbours, dim=-1, largest=False)
+    weights = (-nearest / (2 * sigma**2)).softmax(dim=-1)  # (..., H, W, neighbours)
+    shares = torch.zeros_like(squared).scatter_(-1, index, weights)
+    return shares.movedim(-1, -3)  # (..., Q, H, W)
+
+
+def annealed_mean(
+    logits: Tensor, centres: Tensor, temperature: float = TEMPERATURE
+) -> Tensor:
+    """Turn what a model thinks of each bin into one colour a pixel.
+
+    Args:
+        logits: (..., Q, H, W), one number a bin.
+        centres: (Q, 2), Lab units.
+        temperature: 1 gives the mean of the distribution, towards 0 its mode: the one
+            is dull, the other patchy.
+
+    Returns:
+        `ab`, (..., 2, H, W) in Lab units.
+
+    Reference:
+        Zhang et al. (2016), Section 2.3, Eq. 5.
+
+    Example:
+        >>> centres = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
+        >>> annealed_mean(torch.zeros(2, 1, 1), centres).flatten()
+        tensor([5., 0.])
+    """
+    shares = (logits / temperature).softmax(dim=-3)  # (..., Q, H, W)
+    return torch.einsum("...qhw,qc->...chw", shares, centres.to(shares))
+
+
+def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Tensor:
+    """Weights that let rare colours count as much as the grays that are everywhere.
+
+    Args:
+        prior: (Q,) how often each bin occurs in the training photographs, sum 1; in
+            the order of `bin_centres`.
+        uniform: How far the prior is mixed with equal shares; 1 rebalances nothing.
+        sigma: Lab units: of the Gaussian that smooths the prior over the ab plane.
+
+    Returns:
+        (Q,) weights whose mean over the training photographs is 1.
+
+    Raises:
+        ValueError: If the prior is no distribution over the bins.
+
+    Reference:
+        Zhang et al. (2016), Section 2.2, Eq. 4. Equal shares go to all our bins: each
+        of them holds a colour that exists.
+
+    Example:
+        >>> weights = rebalancing(torch.full((261,), 1 / 261))
+        >>> bool((weights - 1).abs().max() < 0.3)
+        True
+    """
+    centres = bin_centres().to(prior)
+    fits = prior.shape == centres.shape[:1]
+    if not fits or abs(prior.sum().item() - 1) > 1e-4:
+        raise ValueError(
+            f"found a prior of shape {tuple(prior.shape)} and sum {prior.sum():.4g}, "
+            f"expected ({len(centres)},) and 1: the share of each bin"
+        )
+    squared = torch.cdist(centres, centres).square()  # (Q, Q)
+    smooth = (-squared / (2 * sigma**2)).softmax(dim=0) @ prior  # (Q,), sum 1
+    weights = 1 / ((1 - uniform) * smooth + uniform / len(prior))
+    return weights / (prior * weights).sum()

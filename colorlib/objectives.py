@@ -1,0 +1,69 @@
+"""From a profile to what its training minimises."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from colorlib.batches import Batch
+from colorlib.bins import bin_centres, rebalancing, soft_encode
+from colorlib.color import AB_SCALE, images_to_float
+from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.profiles import CLASSIFYING, Profile
+from colorlib.targets import PAPER
+from colorlib.training import Loss
+
+POOLED = 4  # colours are counted on the grid that a model classifies on
+
+REGRESSIONS: dict[str, Loss] = {
+    "mse": chroma_mse,
+    "huber": chroma_huber,
+    "l1": chroma_l1,
+}
+
+
+def classifies(profile: Profile, model_name: str) -> bool:
+    """Whether a model predicts classes of colour, by what it is trained with."""
+    return profile.loss_of(model_name) in CLASSIFYING
+
+
+def loss_for(profile: Profile, model_name: str, train: Iterable[Batch]) -> Loss:
+    """Choose the loss of a model.
+
+    Args:
+        profile: Names the loss, or leaves it to the model.
+        model_name: One of `colorlib.model.MODELS`.
+        train: The training photographs, which tell how rare each colour is.
+
+    Returns:
+        Called as `loss(outputs, true_chroma_unit)`.
+    """
+    kind = profile.loss_of(model_name)
+    if kind == "cross_entropy":
+        return BinCrossEntropy()
+    if kind == "rebalanced":
+        return BinCrossEntropy(rebalancing(bin_prior(train)))
+    return REGRESSIONS[kind]
+
+
+@torch.no_grad()
+def bin_prior(batches: Iterable[Batch]) -> Tensor:
+    """How often each bin of the ab plane occurs in some photographs.
+
+    Args:
+        batches: The photographs, each once.
+
+    Returns:
+        (Q,) float64, sum 1, in the order of `bin_centres`.
+
+    Reference:
+        Zhang, Isola & Efros (2016), Section 2.2.
+    """
+    centres = bin_centres()
+    total = torch.zeros(len(centres), dtype=torch.float64)
+    for batch in batches:
+        _, ab_unit = PAPER.split(images_to_float(batch.images))  # (B, 2, S, S)
+        ab = F.avg_pool2d(ab_unit, POOLED) * AB_SCALE  # (B, 2, S/4, S/4)
+        total += soft_encode(ab, centres).double().sum(dim=(0, 2, 3))  # (Q,)
+    return total / total.sum()

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.color import rgb2lab
+
+from colorlib.bins import (
+    annealed_mean,
+    bin_centres,
+    rebalancing,
+    soft_encode,
+)
+
+
+def image_of(ab):
+    """Colours (M, 2) as an image one pixel high, (2, 1, M)."""
+    return torch.tensor(np.array(ab), dtype=torch.float32).T[:, None]
+
+
+def test_bins_are_the_cells_that_colours_fall_into():
+    # scikit-image over the whole cube, every fifth level: no cell of it is missing
+    level = np.arange(0, 256, 5, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1)
+    ab = rgb2lab(cube.reshape(1, -1, 3))[0, :, 1:]
+    hit = {tuple(cell) for cell in np.round(ab / 10).astype(int) * 10}
+    ours = {tuple(map(int, centre)) for centre in bin_centres().tolist()}
+    assert hit <= ours
+    assert len(ours) == len(bin_centres()) == 261
+    assert len(ours - hit) <= 3  # cells that only a corner between the levels reaches
+
+
+def test_gray_has_a_bin():
+    assert (bin_centres() == 0).all(dim=1).any()
+
+
+@given(st.lists(st.tuples(*[st.floats(-80, 80)] * 2), min_size=1, max_size=20))
+def test_shares_are_probabilities_of_the_nearest_bins(colours):
+    shares = soft_encode(image_of(colours), bin_centres())
+    torch.testing.assert_close(shares.sum(dim=0), torch.ones(1, len(colours)))
+    assert (shares >= 0).all()
+    assert ((shares > 0).sum(dim=0) <= 5).all()
+
+
+def test_shares_follow_the_gaussian_of_zhang():
+    ab = np.array([12.0, -3.0])
+    shares = soft_encode(image_of([ab]), bin_centres())[:, 0, 0].numpy()
+    squared = ((bin_centres().numpy() - ab) ** 2).sum(axis=1)
+    nearest = np.argsort(squared)[:5]
+    expected = np.zeros(261)
+    expected[nearest] = np.exp(-squared[nearest] / (2 * 5.0**2))
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=1e-6)
+
+
+@given(st.floats(-30, 30), st.floats(-30, 30))
+def test_decoding_the_shares_returns_the_colour(a, b):
+    # the nearest bins surround the colour, so their mean is near
+    shares = soft_encode(image_of([[a, b]]), bin_centres())
+    ab = annealed_mean(shares.clamp(min=1e-12).log(), bin_centres(), temperature=1)
+    assert (ab.flatten() - torch.tensor([a, b])).norm() < 4
+
+
+def test_temperature_leads_from_the_mean_to_the_mode():
+    centres = torch.tensor([[0.0, 0.0], [50.0, 0.0]])
+    logits = torch.log(torch.tensor([0.4, 0.6])).view(2, 1, 1)
+    a = [annealed_mean(logits, centres, t)[0].item() for t in (1, 0.38, 0.01)]
+    assert a[0] == pytest.approx(30)
+    expected = 50 * 0.6 ** (1 / 0.38) / (0.4 ** (1 / 0.38) + 0.6 ** (1 / 0.38))
+    assert a[1] == pytest.approx(expected, rel=1e-5)
+    assert a[2] == pytest.approx(50)
+
+
+def test_rebalancing_weighs_rare_colours_more_and_averages_to_one():
+    torch.manual_seed(0)
+    prior = torch.rand(261, dtype=torch.float64) ** 8
+    prior /= prior.sum()
+    weights = rebalancing(prior)
+    assert (prior * weights).sum().item() == pytest.approx(1)
+    assert weights[prior.argmin()] > weights[prior.argmax()]
+    assert weights.max() / weights.min() <= 2 * 261
+
+
+def test_all_uniform_rebalances_nothing():
+    prior = torch.rand(261, dtype=torch.float64)
+    weights = rebalancing(prior / prior.sum(), uniform=1)
+    torch.testing.assert_close(weights, torch.ones_like(weights))
+
+
+@pytest.mark.parametrize("prior", [torch.ones(261), torch.full((313,), 1 / 313)])
+def test_refuses_what_is_no_distribution(prior):
+    with pytest.raises(ValueError, match=r"expected \(261,\) and 1"):
+        rebalancing(prior)
