@@ -142,7 +142,7 @@ def run_name(profile: Profile, model_name: str) -> str:
 
     Example:
         >>> run_name(Profile(dataset="lfw"), "plain")
-        'lfw-64-plain-67b6fdbe'
+        'lfw-64-plain-7e8ab479'
     """
     key = hash_of(settings_of(profile, model_name))[:8]
     return f"{profile.dataset}-{profile.size}-{model_name}-{key}"

@@ -5,6 +5,7 @@ import pytest
 from colorlib.metrics import METRICS
 from colorlib.records import RESULTS, kept_record, read_record
 
+LATER = {"mse_alpha_beta", "rmse_alpha_beta"}  # measured since there are studies
 KEPT = sorted(RESULTS.glob("*.json"))
 
 
@@ -18,7 +19,7 @@ def test_a_record_is_complete(path):
     assert record.name == path.stem
     assert set(record.scores) >= {"model", "no colour", "pixel-wise training mean"}
     for scores in record.scores.values():
-        assert set(scores) == set(METRICS)
+        assert set(METRICS) - LATER <= set(scores) <= set(METRICS)
         assert {summary.n for summary in scores.values()} == {record.data.test}
     assert {len(values) for values in record.per_image.values()} == {record.data.test}
 
