@@ -41,9 +41,10 @@ def records_for(wildcards):
     code = cells(wildcards.name)
     trained = [BUILD / "runs" / model / "record.json" for model in SETTINGS.models]
     kept = sorted(Path("results").glob("*.json"))
+    reads_kept = "kept_record" in code or "study_records" in code
     return [
         str(path)
-        for path in trained * ("runs_root:" in code) + kept * ("kept_record" in code)
+        for path in trained * ("runs_root:" in code) + kept * reads_kept
     ]
 
 

@@ -48,7 +48,7 @@ class Comparison:
         over_seeds: The same mean, and Student's interval over the seeds.
         effect: The mean difference in standard deviations of the photographs'
             differences: Cohen's d for pairs.
-        share: The mean difference as a share of the reference's mean.
+        reference_mean: What the reference scores.
         verdict: `better`, `worse` or `no difference shown`.
     """
 
@@ -56,8 +56,20 @@ class Comparison:
     over_photographs: Interval
     over_seeds: Interval
     effect: float
-    share: float
+    reference_mean: float
     verdict: str
+
+    @property
+    def share(self) -> float:
+        """The mean difference as a share of what the reference scores."""
+        return self.over_photographs.mean / self.reference_mean
+
+    def in_percent(self, interval: Interval) -> tuple[float, float]:
+        """One of the two intervals, in percent of what the reference scores."""
+        return (
+            100 * interval.low / self.reference_mean,
+            100 * interval.high / self.reference_mean,
+        )
 
 
 def study_records(
@@ -158,7 +170,7 @@ def compare(
         over_photographs=photographs,
         over_seeds=seeds,
         effect=float(mean / spread) if spread else 0.0,
-        share=float(mean / _per_image(reference, metric).mean()),
+        reference_mean=float(_per_image(reference, metric).mean()),
         verdict=_verdict(metric, photographs, seeds),
     )
 

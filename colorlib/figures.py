@@ -225,6 +225,39 @@ def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
     )
 
 
+def forest(
+    differences: Mapping[str, tuple[float, tuple[float, float], tuple[float, float]]],
+    label: str,
+) -> Figure:
+    """Differences from a reference, each with the two intervals it has.
+
+    Args:
+        differences: arm -> mean difference, its interval over photographs, its
+            interval over seeds.
+        label: What differs, with its unit and the direction that is better.
+
+    Returns:
+        The figure: a dot an arm, a thick bar for photographs, a thin one for seeds.
+        Bars wider than four times the largest difference are cut at the edge.
+    """
+    figure, axis = plt.subplots(
+        figsize=(6, 0.8 + 0.4 * len(differences)), layout="constrained"
+    )
+    for place, (mean, photographs, seeds) in enumerate(differences.values()):
+        axis.plot(seeds, (place, place), color=OKABE_ITO[0], linewidth=1)
+        axis.plot(photographs, (place, place), color=OKABE_ITO[0], linewidth=4)
+        axis.plot(mean, place, "o", color=INK, markersize=4)
+    reach = 4 * max(abs(mean) for mean, _, _ in differences.values()) or 1.0
+    low, high = axis.get_xlim()
+    axis.set_xlim(max(low, -reach), min(high, reach))
+    axis.axvline(0, color=INK, linewidth=0.8)
+    axis.set_yticks(range(len(differences)), list(differences))
+    axis.invert_yaxis()
+    axis.set_xlabel(label)
+    axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def score_bars(
     means: Mapping[str, float],
     intervals: Mapping[str, tuple[float, float]],

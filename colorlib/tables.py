@@ -5,6 +5,14 @@ Every mean stands with its interval, every metric with its unit and its directio
 
 from collections.abc import Mapping, Sequence
 
+from colorlib.comparisons import (
+    Comparison,
+    Interval,
+    compare,
+    same_photographs,
+    scores_over_seeds,
+)
+from colorlib.evaluation import MODEL
 from colorlib.metrics import METRICS, Metric, Summary
 from colorlib.records import Record
 
@@ -67,6 +75,65 @@ def score_table(
         for method, scores in methods.items()
     ]
     return markdown_table(headings, rows)
+
+
+def study_table(
+    arms: Mapping[str, Sequence[Record]],
+    reference: str,
+    metrics: Sequence[str] = ("rmse_ab_unit", "psnr_rgb", "ciede2000", "colourfulness"),
+    compared: str = "loss_eq1",
+) -> str:
+    """A study on one data set: the trivial predictions, then an arm a row.
+
+    Args:
+        arms: arm -> records, one a seed, see `colorlib.comparisons.study_records`.
+        reference: The arm that the others are compared with.
+        metrics: Names of `METRICS`, the columns: pooled over photographs, their mean
+            over seeds, and half of Student's 95 % interval.
+        compared: The metric of the last two columns, as a share of the reference's.
+
+    Returns:
+        A Markdown table. An arm tested on other photographs is not compared.
+    """
+    names = [heading(METRICS[name]) for name in metrics]
+    headings = ["", *names, f"{METRICS[compared].label}, change", "verdict"]
+    first = arms[reference]
+    trivial = [name for name in first[0].scores if name != MODEL]
+    rows = [
+        [name, *(_trivial(first, metric, name) for metric in metrics), "", ""]
+        for name in trivial
+    ]
+    for arm, records in arms.items():
+        scores = [_plus_minus(scores_over_seeds(records, m)) for m in metrics]
+        rows.append([arm, *scores, *_against(records, arms[reference], compared)])
+    return markdown_table(headings, rows)
+
+
+def _against(
+    arm: Sequence[Record], reference: Sequence[Record], metric: str
+) -> tuple[str, str]:
+    """Two cells: by how much an arm differs from the reference, and the verdict."""
+    if arm is reference:
+        return "", "reference"
+    if not same_photographs(arm, reference):
+        return "", "other photographs"
+    comparison = compare(arm, reference, metric)
+    return change(comparison), comparison.verdict
+
+
+def change(comparison: Comparison) -> str:
+    """A difference as a share of the reference, and as an effect size."""
+    return f"{100 * comparison.share:+.1f} % (d = {comparison.effect:+.2f})"
+
+
+def _trivial(records: Sequence[Record], metric: str, method: str) -> str:
+    """One metric of a trivial prediction, which no seed changes."""
+    return f"{scores_over_seeds(records, metric, method).mean:.4g}"
+
+
+def _plus_minus(interval: Interval) -> str:
+    """A mean over seeds with half its interval, in the mean's last digits."""
+    return f"{interval.mean:.4g} ± {interval.high - interval.mean:.2g}"
 
 
 def mean_with_interval(summary: Summary) -> str:

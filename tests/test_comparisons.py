@@ -36,13 +36,13 @@ def record(losses, seed, **data):
     )
 
 
-def arms(shift, noise=0.0, seeds=3, count=200):
-    """Two arms whose losses differ by `shift`, and by `noise` from seed to seed."""
+def arms(shift, luck=(0.0, 0.0, 0.0), seeds=3, count=200):
+    """Two arms whose losses differ by `shift`, and by a seed's own `luck`."""
     rng = np.random.default_rng(0)
     hard = rng.uniform(1, 9, count)  # what makes a photograph hard is in both
     reference = [record(hard + rng.normal(0, 0.1, count), s) for s in range(seeds)]
     arm = [
-        record(hard + shift + noise * rng.normal() + rng.normal(0, 0.1, count), s)
+        record(hard + shift + luck[s] + rng.normal(0, 0.1, count), s)
         for s in range(seeds)
     ]
     return arm, reference
@@ -69,12 +69,14 @@ def test_a_difference_in_all_seeds_is_shown(shift, verdict):
     assert comparison.over_photographs.mean == pytest.approx(shift, abs=0.02)
     assert comparison.over_seeds.mean == pytest.approx(comparison.over_photographs.mean)
     assert comparison.share == pytest.approx(shift / 5, abs=0.01)
+    low, high = comparison.in_percent(comparison.over_seeds)
+    assert low < 100 * comparison.share < high
     assert np.sign(comparison.effect) == np.sign(shift)
 
 
 def test_a_difference_of_one_lucky_seed_is_not_shown():
     # over photographs it is far from zero, over seeds it is not
-    comparison = compare(*arms(shift=0.05, noise=1.0), "loss_eq1")
+    comparison = compare(*arms(shift=0.05, luck=(1, -0.9, 0)), "loss_eq1")
     assert not comparison.over_photographs.holds_zero
     assert comparison.over_seeds.holds_zero
     assert comparison.verdict == NO_DIFFERENCE

@@ -83,3 +83,19 @@ def test_bars_end_where_the_interval_does():
     figure = figures.score_bars({"gray": 0.2}, {"gray": (0.1, 0.4)}, "RMSE")
     segments = figure.axes[0].collections[0].get_segments()
     np.testing.assert_allclose(segments[0][:, 0], [0.1, 0.4])
+
+
+def test_a_forest_shows_both_intervals_and_the_line_of_no_difference():
+    figure = figures.forest(
+        {"one": (-1.0, (-1.5, -0.5), (-2.0, 0.1)), "two": (0.2, (0.1, 0.3), (-50, 50))},
+        "change of the loss (%)",
+    )
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
+    assert axis.get_xlabel() == "change of the loss (%)"
+    widths = {line.get_linewidth() for line in axis.lines}
+    assert {1, 4} <= widths
+    low, high = axis.get_xlim()
+    assert -4.5 < low < -1.5  # the widest bar does not set the reach
+    assert 0.3 < high < 4.5
+    plt.close(figure)

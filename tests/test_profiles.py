@@ -12,8 +12,8 @@ from colorlib.profiles import PROFILES_FOLDER, ModelName, Profile, load_profile
 NAMES = sorted(path.stem for path in PROFILES_FOLDER.glob("*.yaml"))
 
 
-def test_the_five_profiles_are_there():
-    assert NAMES == ["gpu", "laptop", "paper", "quick", "smoke"]
+def test_the_profiles_are_there():
+    assert NAMES == ["gpu", "laptop", "paper", "quick", "smoke", "studies"]
 
 
 def test_the_models_are_those_there_are():

@@ -2,7 +2,7 @@ import pytest
 
 from colorlib.metrics import METRICS, Summary
 from colorlib.records import RESULTS, read_record
-from colorlib.tables import beside_the_baselines, heading, score_table
+from colorlib.tables import beside_the_baselines, heading, score_table, study_table
 
 SCORE = Summary(mean=0.5, median=0.5, pooled=0.5, ci_low=0.25, ci_high=0.75, n=3)
 
@@ -41,3 +41,49 @@ def test_records_of_other_photographs_are_not_compared(record):
     )
     with pytest.raises(ValueError, match="expected one"):
         beside_the_baselines({"one": record, "two": other})
+
+
+def shifted(record, seed, shift):
+    """The record of another seed, a little worse on every photograph."""
+    losses = [value + shift for value in record.per_image["loss_eq1"]]
+    return record.model_copy(
+        update={
+            "profile": {**record.profile, "seed": seed},
+            "per_image": {**record.per_image, "loss_eq1": losses},
+        }
+    )
+
+
+@pytest.fixture
+def arms(record):
+    return {
+        "ours": [shifted(record, seed, 1e-6 * seed) for seed in range(3)],
+        "worse": [shifted(record, seed, 1e-3 + 1e-6 * seed**2) for seed in range(3)],
+    }
+
+
+def cells(table):
+    return [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()]
+
+
+def test_a_study_s_table_has_baselines_arms_and_verdicts(arms):
+    head, _, *rows = cells(study_table(arms, "ours"))
+    assert head[1].startswith("RMSE ab/128")
+    by_name = {row[0]: row for row in rows}
+    assert list(by_name) == [
+        "no colour", "training mean", "pixel-wise training mean", "ours", "worse",
+    ]  # fmt: skip
+    assert by_name["no colour"][-2:] == ["", ""]
+    assert by_name["ours"][-2:] == ["", "reference"]
+    assert by_name["worse"][-1] == "worse"
+    assert by_name["worse"][-2].startswith("+")
+    assert "±" in by_name["ours"][1]
+
+
+def test_arms_of_other_photographs_get_no_verdict(arms):
+    elsewhere = [
+        r.model_copy(update={"data": r.data.model_copy(update={"split_hash": "other"})})
+        for r in arms["worse"]
+    ]
+    table = study_table({"ours": arms["ours"], "elsewhere": elsewhere}, "ours")
+    assert cells(table)[-1][-2:] == ["", "other photographs"]
