@@ -64,7 +64,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/nbstripout --verify --keep-metadata-keys metadata.kernelspec notebooks/*.ipynb
+	$(BIN)/nbstripout --verify --keep-id --keep-metadata-keys metadata.kernelspec notebooks/*.ipynb
 
 format: setup
 	$(BIN)/ruff check --fix .
