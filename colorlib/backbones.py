@@ -2,7 +2,7 @@
 
 The paper fuses the opinions of networks that learned from colour photographs and are
 shown the gray image three times over. Each wants its own size and scaling and sees to
-both itself, so all are given the same gray image:
+both itself, so all are given the same gray image::
 
     gray (N, 1, H, H) ── prepare ──► (N, 3, S, S) ── net ──► logits (N, 1000)
 

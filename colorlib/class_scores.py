@@ -2,7 +2,7 @@
 
 A training looks at every photograph many times, and three classifiers cost more than
 the network that is trained. So their scores are computed once, in one pass over the
-photographs for all classifiers that lack them, and kept:
+photographs for all classifiers that lack them, and kept::
 
     <cache>/class_scores/<photographs>/<classifier>.npy   logits, (N, 1000) float32
                                       /<classifier>.json  what they were made from

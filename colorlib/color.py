@@ -1,6 +1,6 @@
 """RGB to CIE Lab, CIE Luv, YUV and HSV and back, and the network's scaling of Lab.
 
-The way to Lab is a chain that the names spell out:
+The way to Lab is a chain that the names spell out::
 
     rgb ─ srgb_to_linear ─► linear ─ linear_to_xyz ─► xyz ─ xyz_to_lab ─► lab
         ◄ linear_to_srgb ─         ◄ xyz_to_linear ─      ◄ lab_to_xyz ─

@@ -1,5 +1,7 @@
 """The paper's network, from gray image to chroma, in the order of its Figure 2.
 
+::
+
     L_unit ─► encoder ─────────────► fusion ─► decoder ─► ab_unit
     class scores of the backbones ───┘
 
