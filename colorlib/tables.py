@@ -141,9 +141,9 @@ def mean_with_interval(summary: Summary) -> str:
 
     Example:
         >>> mean_with_interval(Summary(0.09551, 0.09, 0.1, 0.0943, 0.0968, 3298))
-        '0.09551 (0.0943–0.0968)'
+        '0.09551 (0.09430–0.09680)'
     """
-    return f"{summary.mean:.4g} ({summary.ci_low:.4g}–{summary.ci_high:.4g})"
+    return f"{summary.mean:#.4g} ({summary.ci_low:#.4g}–{summary.ci_high:#.4g})"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

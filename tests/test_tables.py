@@ -13,7 +13,7 @@ def test_a_table_has_a_row_a_method_and_a_column_a_metric():
     assert lines == [
         "|  | PSNR RGB (dB) ↑ | CIEDE2000 ↓ |",
         "|---|---|---|",
-        "| gray | 0.5 (0.25–0.75) | 0.5 (0.25–0.75) |",
+        "| gray | 0.5000 (0.2500–0.7500) | 0.5000 (0.2500–0.7500) |",
     ]
 
 
