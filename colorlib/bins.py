@@ -41,7 +41,7 @@ def bin_centres() -> Tensor:
         >>> bin_centres().shape
         torch.Size([261, 2])
     """
-    side = torch.arange(256, dtype=torch.uint8)
+    side = torch.arange(256, dtype=torch.uint8, device="cpu")
     u, v = torch.meshgrid(side, side, indexing="ij")  # (256, 256)
     faces = []
     for channel in range(3):

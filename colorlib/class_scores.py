@@ -114,9 +114,8 @@ def compute_class_scores(
         view = _View(source, manifest, gray, see_size, torch.device(device), batch_size)
         try:
             with only_one_process(folder / "lock"):
-                _complete(
-                    [file for file in files if file.open() is None], view, progress
-                )
+                missing = {f.path: f for f in files if f.open() is None}  # each once
+                _complete(list(missing.values()), view, progress)
         except OSError as error:
             raise UserError(
                 f"{folder}: the class scores cannot be completed: {error}; "

@@ -18,6 +18,7 @@ from colorlib.backbones import (
     hash_of_weights,
     load_backbone,
     scores_of_images,
+    told_shape,
 )
 from colorlib.class_scores import gray_of_photographs
 from colorlib.color import (
@@ -186,8 +187,37 @@ def test_refuses_gray_of_another_scale(tiny, gray, wrong):
 
 
 def test_refuses_scores_that_do_not_exist(tiny, gray):
-    with pytest.raises(ValueError, match="expected 'softmax' or 'logits'"):
+    with pytest.raises(ValueError, match="expected one of softmax, logits"):
         scores_of_images([tiny], gray, "probability")
+
+
+def test_features_are_what_the_last_layer_decides_from(tiny, gray):
+    features = scores_of_images([tiny], gray, "features")
+    logits = tiny.net.get_classifier()(features)
+    torch.testing.assert_close(logits, scores_of_images([tiny], gray, "logits")[:, 0])
+
+
+def test_features_are_the_mean_of_the_maps(tiny, gray):
+    # of a network that pools by averaging, on its own grid
+    maps = tiny.net.forward_features(tiny.prepare(gray))
+    features = scores_of_images([tiny], gray, "features")
+    torch.testing.assert_close(features, maps.mean(dim=(2, 3)))
+    ours = scores_of_images([tiny], gray, "maps")
+    expected = torch.nn.functional.interpolate(maps, (8, 8), mode="bilinear")
+    torch.testing.assert_close(ours, expected)
+
+
+def test_channels_of_several_networks_lie_behind_each_other(tiny, gray):
+    one = scores_of_images([tiny], gray, "maps")
+    two = scores_of_images([tiny, tiny], gray, "maps")
+    assert told_shape(tiny, "maps") == tuple(one.shape[1:])
+    torch.testing.assert_close(two, torch.cat([one, one], dim=1))
+
+
+def test_a_network_without_maps_is_refused(gray):
+    transformer = load_backbone("test_vit.r160_in1k", "random")
+    with pytest.raises(UserError, match="take a convolutional network"):
+        scores_of_images([transformer], gray, "maps")
 
 
 def test_damaged_weights_are_named(gray):

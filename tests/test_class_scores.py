@@ -10,7 +10,12 @@ import torch
 from torch import nn
 
 from colorlib.backbone_specs import SPECS
-from colorlib.backbones import Backbone, hash_of_weights
+from colorlib.backbones import (
+    Backbone,
+    hash_of_weights,
+    load_backbone,
+    scores_of_images,
+)
 from colorlib.class_scores import compute_class_scores, gray_of_photographs
 from colorlib.datasets import open_source, pack, render_scenes
 from colorlib.errors import UserError
@@ -131,6 +136,43 @@ def test_a_file_says_what_it_was_made_from(tmp_path, source, compute, manifest):
     assert description["manifest_hash"] == manifest.manifest_hash
     assert description["photographs"] == COUNT
     assert description["versions"]["torch"] in torch.__version__
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "dtype"),
+    [("features", (384,), np.float32), ("maps", (384, 8, 8), np.float16)],
+)
+def test_features_and_maps_are_kept_too(source, compute, kind, shape, dtype):
+    backbone = load_backbone("test_resnet.r160_in1k", "random")
+    told = compute(source, [backbone, backbone], kind=kind)
+    assert told.shape == (COUNT, 2 * shape[0], *shape[1:])
+    assert told.dtype == dtype
+    gray = gray_of_photographs(torch.from_numpy(render_scenes(COUNT, SEE_SIZE, seed=3)))
+    expected = scores_of_images([backbone, backbone], gray, kind).numpy()
+    np.testing.assert_allclose(told, expected, rtol=2e-3, atol=2e-3)
+    compute(source, [backbone], kind=kind)
+    assert source.passes == 1  # found, not computed again
+
+
+def test_maps_go_on_where_they_were_broken_off(tmp_path, source, compute):
+    backbones = [load_backbone("test_resnet.r160_in1k", "random")]
+    with pytest.raises(KeyboardInterrupt):
+        compute(CountingScenes(break_off_after=7), backbones, kind="maps")
+    resumed = compute(source, backbones, kind="maps")
+    whole = compute(source, backbones, kind="maps", cache_root=tmp_path / "elsewhere")
+    assert source.read_ids[0] == "3/000004"  # a whole batch was kept
+    np.testing.assert_array_equal(resumed, whole)
+
+
+def test_another_gray_image_gives_other_scores(tmp_path, source, compute):
+    backbones = [classifier(0)]
+    L, luma = (compute(source, backbones, gray=gray) for gray in ("L", "luma"))
+    assert len(files(tmp_path, ".npy")) == 2
+    assert np.abs(L - luma).max() > 0
+    images = torch.from_numpy(render_scenes(COUNT, SEE_SIZE, seed=3))
+    with torch.no_grad():
+        expected = backbones[0](gray_of_photographs(images, "luma")).softmax(-1)
+    np.testing.assert_allclose(luma[:, 0], expected.numpy(), rtol=1e-3)
 
 
 # ------------------------------------------------------------------------------- faults

@@ -40,6 +40,7 @@ def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     notes = {"size": 32, "scores": "softmax", "see_size": 64, "backbones": []}
+    notes |= {"target": "lab", "gray": "L"}
     save_model(build_model("plain", width=0.1), path, {**notes, "model": "plain"})
     return path
 

@@ -24,6 +24,7 @@ def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     notes = {"size": 32, "scores": "softmax", "see_size": 64, "backbones": []}
+    notes |= {"target": "lab", "gray": "L"}
     save_model(build_model("plain", width=0.1), path, notes)
     return path
 
@@ -171,6 +172,7 @@ def test_a_model_with_backbones_asks_them(tmp_path):
     torch.manual_seed(0)
     model = build_model("model1", backbones=[name], width=0.1)
     notes = {"size": 32, "scores": "softmax", "see_size": 64}
+    notes |= {"target": "lab", "gray": "L"}
     right = load_backbone(name, "random").weights_hash
     for weights_hash in (right, "0" * 64):
         path = tmp_path / f"{weights_hash[:4]}.safetensors"
