@@ -259,7 +259,7 @@ def told_shape(backbone: Backbone, content: Content) -> tuple[int, ...]:
 
     Example:
         >>> told_shape(load_backbone("test_resnet.r160_in1k", "random"), "maps")
-        (192, 8, 8)
+        (96, 8, 8)
     """
     if content == "logits":
         return (NUM_CLASSES,)

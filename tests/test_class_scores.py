@@ -140,7 +140,7 @@ def test_a_file_says_what_it_was_made_from(tmp_path, source, compute, manifest):
 
 @pytest.mark.parametrize(
     ("kind", "shape", "dtype"),
-    [("features", (192,), np.float32), ("maps", (192, 8, 8), np.float16)],
+    [("features", (96,), np.float32), ("maps", (96, 8, 8), np.float16)],
 )
 def test_features_and_maps_are_kept_too(source, compute, kind, shape, dtype):
     backbone = load_backbone("test_resnet.r160_in1k", "random")
