@@ -26,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Photographs: pack them.", no_args_is_help=True)
+data_app = typer.Typer(help="Photographs: fetch and pack them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 out = Console()
@@ -79,12 +79,18 @@ def prepare(
     dataset: Dataset = None,
     count: Count = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch LFW or Imagenette if not there.")
+    ] = False,
 ) -> None:
     """Decode a profile's photographs once into a packed cache, and count them."""
+    from colorlib.datasets import fetch_missing
     from colorlib.preparation import Folders, prepare_data
     from colorlib.profiles import load_profile
 
     chosen = load_profile(profile, dataset=dataset, count=count, size=size)
+    if download:
+        fetch_missing(chosen.dataset, data_root or Path())
     folders = Folders(data_root, None, cache_root, RUNS_ROOT)
     data = prepare_data(chosen, folders, out.print)
     manifest = data.packed.manifest

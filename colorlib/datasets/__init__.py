@@ -1,7 +1,6 @@
 """Photographs from somewhere, packed once, divided into training and test."""
 
-from colorlib.datasets.downloads import download_imagenette, download_lfw
-from colorlib.datasets.finding import Dataset, find_lfw, open_source
+from colorlib.datasets.finding import Dataset, fetch_missing, find_lfw, open_source
 from colorlib.datasets.manifest import Manifest
 from colorlib.datasets.packed import PackedImages, iterate_kept, pack
 from colorlib.datasets.scenes import (
@@ -22,8 +21,7 @@ __all__ = [
     "Source",
     "Split",
     "SplitKind",
-    "download_imagenette",
-    "download_lfw",
+    "fetch_missing",
     "find_lfw",
     "iterate_kept",
     "object_colours",

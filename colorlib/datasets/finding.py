@@ -9,6 +9,8 @@ from colorlib.datasets.downloads import (
     IMAGENETTE_FILE,
     IMAGENETTE_MIRRORS,
     LFW_MIRRORS,
+    download_imagenette,
+    download_lfw,
 )
 from colorlib.datasets.sources import (
     FolderSource,
@@ -85,6 +87,32 @@ def open_source(
         return FolderSource(open_tree(data_root), count, seed)
     expected = ", ".join(get_args(Dataset))
     raise UserError(f"found data set {dataset!r}, expected one of {expected}")
+
+
+def fetch_missing(dataset: Dataset, data_root: Path | str) -> None:
+    """Download a data set, unless a copy of it is there.
+
+    Args:
+        dataset: `lfw` or `imagenette`; the others have no free address.
+        data_root: The folder it belongs in; made if need be.
+
+    Raises:
+        UserError: If it has no address, or no mirror gave the right file.
+    """
+    addresses = {
+        "lfw": (find_lfw, download_lfw),
+        "imagenette": (find_imagenette, download_imagenette),
+    }
+    if dataset not in addresses:
+        raise UserError(
+            f"found no address of {dataset}, expected one of {', '.join(addresses)}; "
+            "place its files in the data folder by hand"
+        )
+    find, download = addresses[dataset]
+    try:
+        find(Path(data_root))
+    except UserError:
+        download(Path(data_root))
 
 
 def find_lfw(data_root: Path) -> Path:

@@ -11,7 +11,13 @@ import pytest
 from photo_files import as_archive, as_folder, jpeg, people
 from PIL import Image
 
-from colorlib.datasets import downloads, open_source, trees
+from colorlib.datasets import (
+    downloads,
+    fetch_missing,
+    finding,
+    open_source,
+    trees,
+)
 from colorlib.datasets.finding import find_lfw
 from colorlib.datasets.trees import open_tree
 from colorlib.errors import UserError
@@ -343,6 +349,20 @@ def test_download_of_imagenette(tmp_path, server, monkeypatch):
 
 
 @pytest.mark.usefixtures("mirrors")
+def test_only_what_is_missing_is_fetched(tmp_path, monkeypatch):
+    fetched = []
+    for name in ("download_lfw", "download_imagenette"):
+        monkeypatch.setattr(finding, name, lambda root, name=name: fetched.append(name))
+    (tmp_path / "lfw.tgz").touch()
+    fetch_missing("lfw", tmp_path)
+    assert fetched == []
+    fetch_missing("imagenette", tmp_path)
+    fetch_missing("lfw", tmp_path / "elsewhere")
+    assert fetched == ["download_imagenette", "download_lfw"]
+    with pytest.raises(UserError, match="no address of imagenet"):
+        fetch_missing("imagenet", tmp_path)
+
+
 def test_download_of_something_else_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "LFW_SHA256", "0" * 64)
     with pytest.raises(UserError, match=r"place it in .* by hand") as caught:
