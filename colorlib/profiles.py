@@ -16,7 +16,7 @@ from colorlib.files import hash_of
 
 PROFILES_FOLDER = Path(__file__).parent.parent / "profiles"
 
-Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
+Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder", "mixed"]
 ModelName = Literal["plain", "model1", "model2", "model3", "model4"]
 Loss = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
 CLASSIFYING: tuple[Loss, ...] = ("cross_entropy", "rebalanced")

@@ -17,13 +17,14 @@ from colorlib.datasets.sources import (
     ImageFolderSource,
     ImagenetteSource,
     LfwSource,
+    MixedSource,
     ScenesSource,
     Source,
 )
 from colorlib.datasets.trees import open_tree
 from colorlib.errors import UserError
 
-Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
+Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder", "mixed"]
 
 SCENES_COUNT = 2000
 LFW_NAMES = (
@@ -57,9 +58,11 @@ def open_source(
 
     Args:
         dataset: `scenes` needs nothing; `lfw`, `imagenet` and `imagenette` are looked
-            for in `data_root`; `folder` is `data_root` itself.
+            for in `data_root`; `folder` is `data_root` itself; `mixed` is LFW, ImageNet
+            and scenes together.
         data_root: A folder of data sets, or the file or folder of the one meant.
-        count: How many photographs to take, drawn at random; None for all of them.
+        count: How many photographs to take, drawn at random; None for all of them. Of
+            `mixed`, so many of each part.
         seed: Of that draw; of the scenes themselves.
 
     Returns:
@@ -83,6 +86,11 @@ def open_source(
         return ImageFolderSource(open_tree(find_imagenet(data_root)), count, seed)
     if dataset == "imagenette":
         return ImagenetteSource(open_tree(find_imagenette(data_root)), count, seed)
+    if dataset == "mixed":
+        parts: tuple[Dataset, ...] = ("lfw", "imagenet", "scenes")
+        return MixedSource(
+            [open_source(part, data_root, count, seed) for part in parts]
+        )
     if dataset == "folder":
         return FolderSource(open_tree(data_root), count, seed)
     expected = ", ".join(get_args(Dataset))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import ClassVar, Protocol
@@ -197,6 +197,48 @@ class FolderSource(FileSource):
     def group_of(self, name: str) -> str:
         """The path of the folder an item lies in."""
         return PurePosixPath(name).parent.as_posix()
+
+
+class MixedSource:
+    """Several sources behind each other, as one.
+
+    Args:
+        sources: Each with a name of its own; it becomes the beginning of the ids and
+            the groups.
+    """
+
+    name = "mixed"
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = tuple(sources)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Those of its parts."""
+        return "+".join(source.fingerprint for source in self.sources)
+
+    @cached_property
+    def items(self) -> list[Item]:
+        """The photographs of all, part by part."""
+        return [
+            self._renamed(source, item)
+            for source in self.sources
+            for item in source.items
+        ]
+
+    def read(self, size: int, ids: Collection[str] | None = None) -> Iterator[Reading]:
+        """Read part by part."""
+        for source in self.sources:
+            before = f"{source.name}:"
+            own = None
+            if ids is not None:
+                own = {i.removeprefix(before) for i in ids if i.startswith(before)}
+            for reading in source.read(size, own):
+                yield replace(reading, item=self._renamed(source, reading.item))
+
+    def _renamed(self, source: Source, item: Item) -> Item:
+        """An item that says which part it is of."""
+        return Item(f"{source.name}:{item.id}", f"{source.name}:{item.group}")
 
 
 def _reading(item: Item, content: bytes | PhotographError, size: int) -> Reading:

@@ -19,6 +19,7 @@ from colorlib.datasets import (
     trees,
 )
 from colorlib.datasets.finding import find_lfw
+from colorlib.datasets.sources import MixedSource, ScenesSource
 from colorlib.datasets.trees import open_tree
 from colorlib.errors import UserError
 
@@ -349,6 +350,26 @@ def test_download_of_imagenette(tmp_path, server, monkeypatch):
 
 
 @pytest.mark.usefixtures("mirrors")
+def test_mixed_sources_are_read_behind_each_other():
+    parts = [ScenesSource(3, seed=0), ScenesSource(2, seed=1)]
+    parts[1].name = "others"
+    mixed = MixedSource(parts)
+    assert [item.id for item in mixed.items] == [
+        "scenes:0/000000", "scenes:0/000001", "scenes:0/000002",
+        "others:1/000000", "others:1/000001",
+    ]  # fmt: skip
+    assert mixed.items[3].group == "others:0"
+    whole = list(mixed.read(16))
+    assert [reading.item for reading in whole] == mixed.items
+    single = [reading for part in parts for reading in part.read(16)]
+    for ours, theirs in zip(whole, single, strict=True):
+        assert (ours.rgb == theirs.rgb).all()
+        assert ours.sha256 == theirs.sha256
+    some = [reading.item.id for reading in mixed.read(16, {"others:1/000001"})]
+    assert some == ["others:1/000001"]
+    assert mixed.fingerprint != MixedSource(parts[::-1]).fingerprint
+
+
 def test_only_what_is_missing_is_fetched(tmp_path, monkeypatch):
     fetched = []
     for name in ("download_lfw", "download_imagenette"):
