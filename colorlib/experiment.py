@@ -13,37 +13,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import safetensors.torch
 import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import Tensor
 
+from colorlib.assembly import loss_for, model_for, target_of
 from colorlib.backbones import Backbone
 from colorlib.batches import OrderedBatches, ShuffledBatches
 from colorlib.class_scores import Scores
 from colorlib.color import images_to_float, lab_to_rgb
-from colorlib.dependencies import code_hash
 from colorlib.errors import UserError
-from colorlib.evaluation import (
-    GRAY,
-    MEAN_COLOUR,
-    MEAN_IMAGE,
-    MODEL,
-    TrainingMean,
-    evaluate_baselines,
-    score_predictor,
-)
-from colorlib.files import hash_of, write_whole
-from colorlib.metrics import METRICS, summarize
+from colorlib.evaluation import MODEL
+from colorlib.files import hash_of
+from colorlib.metrics import summarize
 from colorlib.model import (
     ColorizationModel,
     Vgg16Encoder,
-    build_model,
     load_model,
     save_model,
 )
-from colorlib.objectives import classifies, loss_for
 from colorlib.preparation import (
     SEE_SIZE,
     Data,
@@ -55,8 +44,6 @@ from colorlib.preparation import (
     prepare_data,
     samples_of,
     scores_of,
-    target_of,
-    torch_device,
 )
 from colorlib.profiles import Profile, run_name
 from colorlib.provenance import (
@@ -76,12 +63,11 @@ from colorlib.records import (
     read_record,
     write_record,
 )
-from colorlib.targets import Target
+from colorlib.scoring import EVALUATED, score_model
 from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, fit
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
-EVALUATED = 80  # photographs at a time where nothing is learned
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "colourfulness")
 
 
@@ -98,7 +84,7 @@ def run_model(
 
     Args:
         profile: What to run.
-        model_name: `plain`, `model1`, `model2` or `model3`.
+        model_name: One of `colorlib.model.MODELS`.
         folders: Where things are; the run's own folder is `runs/<model_name>`.
         unfinished: What to do with a training that was interrupted.
         progress: Whether to draw progress bars.
@@ -134,7 +120,7 @@ def run_model(
     trained = _fit(profile, model, loss, data, class_scores, training_folder, progress)
     clock.lap("training")
     say(f"evaluating {model_name} on {len(data.test)} photographs")
-    scores = _evaluate(profile, model, data, class_scores, folders.cache)
+    scores = score_model(profile, model, data, class_scores, folders.cache)
     clock.lap("evaluation")
 
     weights_path = folder / "model.safetensors"
@@ -229,7 +215,7 @@ def evaluate_weights(
     data = prepare_data(own, folders, say)
     backbones = load_backbones(own, notes["model"], folders)
     class_scores = scores_of(own, data, backbones, folders)
-    scores = _evaluate(own, model, data, class_scores, folders.cache)
+    scores = score_model(own, model, data, class_scores, folders.cache)
     return {
         method: {metric: float(values.mean()) for metric, values in metrics.items()}
         for method, metrics in scores.items()
@@ -254,19 +240,9 @@ def initial_model(
     """The untrained model; its weights depend on the seed, but for a given VGG16."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(profile.seed)
-        model = build_model(
-            model_name,
-            backbones=[backbone.spec.name for backbone in backbones],
-            width=profile.width,
-            scores=profile.scores,
-            feature_lengths=feature_lengths(profile, backbones),
-            fusion=profile.fusion,
-            skips=profile.skips,
-            normalisation=profile.normalisation,
-            upsampling=profile.upsampling,
-            channels=target_of(profile).channels,
-            classes=classifies(profile, model_name),
-        )
+        names = [backbone.spec.name for backbone in backbones]
+        lengths = feature_lengths(profile, backbones)
+        model = model_for(profile, model_name, names, lengths)
     if vgg16 is not None:
         assert isinstance(model.encoder, Vgg16Encoder)
         model.encoder.take_weights(vgg16.net)
@@ -335,56 +311,6 @@ def _fit(
         ),
         keep,
     )
-
-
-def _evaluate(
-    profile: Profile,
-    model: ColorizationModel,
-    data: Data,
-    class_scores: Scores | None,
-    cache: Path,
-) -> dict[str, dict[str, Tensor]]:
-    """Score the model and the baselines on the test photographs."""
-    test = OrderedBatches(samples_of(data, class_scores, data.test), EVALUATED)
-    device = torch_device(profile.accelerator)
-    model = model.eval().to(device)
-    scores = score_predictor(model, test, device, target_of(profile))
-    return {MODEL: scores, **_baseline_scores(profile, data, cache)}
-
-
-def _baseline_scores(
-    profile: Profile, data: Data, cache: Path
-) -> dict[str, dict[str, Tensor]]:
-    """Scores of the trivial predictions; computed once for all models of a data set."""
-    decides = {
-        "code": code_hash("import colorlib.evaluation"),
-        "manifest": data.packed.manifest.manifest_hash,
-        "train": data.train.tolist(),
-        "test": data.test.tolist(),
-        "gray": profile.gray,
-    }
-    path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
-    if not path.exists():
-        train = OrderedBatches(samples_of(data, None, data.train), EVALUATED)
-        test = OrderedBatches(samples_of(data, None, data.test), EVALUATED)
-        scores = evaluate_baselines(
-            test,
-            TrainingMean.of(train),
-            torch_device(profile.accelerator),
-            Target(gray=profile.gray),
-        )
-        flat = {
-            f"{m}/{k}": v for m, metrics in scores.items() for k, v in metrics.items()
-        }
-        write_whole(path, safetensors.torch.save(flat))
-    found: dict[str, dict[str, Tensor]] = {}
-    for key, values in safetensors.torch.load_file(path).items():
-        method, metric = key.split("/")
-        found.setdefault(method, {})[metric] = values
-    return {
-        method: {metric: found[method][metric] for metric in METRICS}
-        for method in (GRAY, MEAN_COLOUR, MEAN_IMAGE)
-    }
 
 
 def _rounded(values: Tensor) -> list[float]:

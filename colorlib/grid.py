@@ -13,19 +13,19 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
+from colorlib.assembly import model_for
 from colorlib.costs import matrix_rate, training_seconds
 from colorlib.datasets import open_source
 from colorlib.errors import UserError
 from colorlib.experiment import run_model
-from colorlib.model import MODELS, ColorizationModel, build_model
-from colorlib.objectives import classifies
+from colorlib.model import ColorizationModel
 from colorlib.preparation import (
     Folders,
     Say,
+    backbone_names,
     load_backbones,
     prepare_data,
     scores_of,
-    target_of,
 )
 from colorlib.profiles import Profile
 from colorlib.records import Record, read_record, write_record
@@ -33,6 +33,7 @@ from colorlib.studies import Run
 
 SNAKEFILE = Path(__file__).parent.parent / "studies.smk"
 START_SECONDS = 15.0  # of every run: imports, evaluation
+TYPICAL_FEATURES = 1280  # channels of a backbone's last maps, for the estimate
 
 
 def perform(
@@ -189,20 +190,8 @@ def _photographs(profile: Profile, data_root: Path | None) -> int:
 
 def _without_weights(run: Run) -> ColorizationModel:
     """The model of a run on a device without numbers, to count its operations."""
-    backbones = run.profile.backbones or MODELS["model3"]
-    backbones = backbones if MODELS[run.model] else ()
-    told_features = run.profile.scores in ("features", "maps")
+    backbones = backbone_names(run.profile, run.model)
+    features = run.profile.scores in ("features", "maps")
+    lengths = (TYPICAL_FEATURES,) * len(backbones) if features else ()
     with torch.device("meta"):
-        return build_model(
-            run.model,
-            backbones=backbones,
-            width=run.profile.width,
-            scores=run.profile.scores,
-            feature_lengths=(1280,) * len(backbones) if told_features else (),
-            fusion=run.profile.fusion,
-            skips=run.profile.skips,
-            normalisation=run.profile.normalisation,
-            upsampling=run.profile.upsampling,
-            channels=target_of(run.profile).channels,
-            classes=classifies(run.profile, run.model),
-        )
+        return model_for(run.profile, run.model, backbones, lengths)

@@ -18,7 +18,6 @@ from colorlib.datasets import PackedImages, Source, Split, open_source, pack, sp
 from colorlib.errors import UserError
 from colorlib.model import MODELS
 from colorlib.profiles import Profile
-from colorlib.targets import Target
 
 Say = Callable[[str], None]
 
@@ -188,11 +187,6 @@ def samples_of(
 ) -> Samples:
     """A part of the data set, with its class scores."""
     return Samples(data.packed.images, class_scores, indices)
-
-
-def target_of(profile: Profile) -> Target:
-    """What of a photograph is seen, and what is to be predicted."""
-    return Target(profile.target, profile.gray)
 
 
 def torch_device(accelerator: str) -> torch.device:

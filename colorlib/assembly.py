@@ -1,6 +1,6 @@
-"""From a profile to what its training minimises."""
+"""From a profile to a network, and to what its training minimises."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,8 +10,9 @@ from colorlib.batches import Batch
 from colorlib.bins import bin_centres, rebalancing, soft_encode
 from colorlib.color import AB_SCALE, images_to_float
 from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.model import ColorizationModel, build_model
 from colorlib.profiles import CLASSIFYING, Profile
-from colorlib.targets import PAPER
+from colorlib.targets import PAPER, Target
 from colorlib.training import Loss
 
 POOLED = 4  # colours are counted on the grid that a model classifies on
@@ -23,9 +24,42 @@ REGRESSIONS: dict[str, Loss] = {
 }
 
 
-def classifies(profile: Profile, model_name: str) -> bool:
-    """Whether a model predicts classes of colour, by what it is trained with."""
-    return profile.loss_of(model_name) in CLASSIFYING
+def target_of(profile: Profile) -> Target:
+    """What of a photograph is seen, and what is to be predicted."""
+    return Target(profile.target, profile.gray)
+
+
+def model_for(
+    profile: Profile,
+    model_name: str,
+    backbones: Sequence[str],
+    feature_lengths: tuple[int, ...] = (),
+) -> ColorizationModel:
+    """Build a model as a profile wants it.
+
+    Args:
+        profile: Names every choice.
+        model_name: One of `colorlib.model.MODELS`.
+        backbones: Names of the classifiers that are fused.
+        feature_lengths: Channels of each, if it is their features that are fused.
+
+    Returns:
+        The untrained model, drawn from the global random state. It classifies colours
+        if that is what its loss asks for.
+    """
+    return build_model(
+        model_name,
+        backbones=backbones,
+        width=profile.width,
+        scores=profile.scores,
+        feature_lengths=feature_lengths,
+        fusion=profile.fusion,
+        skips=profile.skips,
+        normalisation=profile.normalisation,
+        upsampling=profile.upsampling,
+        channels=target_of(profile).channels,
+        classes=profile.loss_of(model_name) in CLASSIFYING,
+    )
 
 
 def loss_for(profile: Profile, model_name: str, train: Iterable[Batch]) -> Loss:

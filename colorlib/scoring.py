@@ -1,0 +1,98 @@
+"""Scores on a profile's test part: of a trained model, and of the trivial predictions.
+
+The latter are the same for every model that is trained and tested on the same
+photographs, so they are computed once and kept in the cache.
+"""
+
+from pathlib import Path
+
+import safetensors.torch
+from torch import Tensor
+
+from colorlib.assembly import target_of
+from colorlib.batches import OrderedBatches
+from colorlib.class_scores import Scores
+from colorlib.dependencies import code_hash
+from colorlib.evaluation import (
+    GRAY,
+    MEAN_COLOUR,
+    MEAN_IMAGE,
+    MODEL,
+    TrainingMean,
+    evaluate_baselines,
+    score_predictor,
+)
+from colorlib.files import hash_of, write_whole
+from colorlib.metrics import METRICS
+from colorlib.model import ColorizationModel
+from colorlib.preparation import Data, samples_of, torch_device
+from colorlib.profiles import Profile
+from colorlib.targets import Target
+
+EVALUATED = 80  # photographs at a time where nothing is learned
+
+
+def score_model(
+    profile: Profile,
+    model: ColorizationModel,
+    data: Data,
+    class_scores: Scores | None,
+    cache: Path,
+) -> dict[str, dict[str, Tensor]]:
+    """Score a model and the trivial predictions on the test photographs.
+
+    Args:
+        profile: Of the model's run.
+        model: Trained.
+        data: The profile's.
+        class_scores: What the backbones tell of all photographs, or None.
+        cache: The folder of caches.
+
+    Returns:
+        method -> metric -> (N,), one value a test photograph.
+    """
+    test = OrderedBatches(samples_of(data, class_scores, data.test), EVALUATED)
+    device = torch_device(profile.accelerator)
+    model = model.eval().to(device)
+    scores = score_predictor(model, test, device, target_of(profile))
+    return {MODEL: scores, **baseline_scores(profile, data, cache)}
+
+
+def baseline_scores(
+    profile: Profile, data: Data, cache: Path
+) -> dict[str, dict[str, Tensor]]:
+    """Scores of the trivial predictions, computed or found in the cache."""
+    decides = {
+        "code": code_hash("import colorlib.evaluation"),
+        "manifest": data.packed.manifest.manifest_hash,
+        "train": data.train.tolist(),
+        "test": data.test.tolist(),
+        "gray": profile.gray,
+    }
+    path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
+    if not path.exists():
+        _write(path, _computed(profile, data))
+    flat = safetensors.torch.load_file(path)
+    return {
+        method: {metric: flat[f"{method}/{metric}"] for metric in METRICS}
+        for method in (GRAY, MEAN_COLOUR, MEAN_IMAGE)
+    }
+
+
+def _computed(profile: Profile, data: Data) -> dict[str, dict[str, Tensor]]:
+    """Scores of the trivial predictions."""
+    train = OrderedBatches(samples_of(data, None, data.train), EVALUATED)
+    test = OrderedBatches(samples_of(data, None, data.test), EVALUATED)
+    device = torch_device(profile.accelerator)
+    target = Target(gray=profile.gray)
+    return evaluate_baselines(test, TrainingMean.of(train), device, target)
+
+
+def _write(path: Path, scores: dict[str, dict[str, Tensor]]) -> None:
+    """Keep scores as one file, `method/metric` -> values."""
+    flat = {
+        f"{method}/{metric}": values
+        for method, metrics in scores.items()
+        for metric, values in metrics.items()
+    }
+    write_whole(path, safetensors.torch.save(flat))

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+
+from colorlib.assembly import bin_prior, loss_for, model_for, target_of
+from colorlib.batches import OrderedBatches, Samples
+from colorlib.bins import bin_centres
+from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.profiles import Profile
+
+
+def batches_of(*colours, count=4, size=16):
+    """Photographs of one colour each."""
+    images = np.zeros((count * len(colours), size, size, 3), np.uint8)
+    for place, colour in enumerate(colours):
+        images[place * count : (place + 1) * count] = colour
+    return OrderedBatches(Samples(images, None, np.arange(len(images))), 3)
+
+
+def test_the_prior_is_the_share_of_each_colour():
+    prior = bin_prior(batches_of((128, 128, 128), (255, 0, 0)))
+    assert prior.sum().item() == pytest.approx(1)
+    gray = (bin_centres() == 0).all(dim=1)
+    red = ((bin_centres() - torch.tensor([80.0, 70.0])).norm(dim=1)) < 12
+    assert prior[gray].item() == pytest.approx(
+        0.5 * share_of_the_nearest(0.0, 0.0), 0.01
+    )
+    assert prior[red].sum() > 0.4
+
+
+def share_of_the_nearest(a, b):
+    """How much of a colour its nearest bin gets."""
+    squared = (bin_centres() - torch.tensor([a, b])).square().sum(dim=1)
+    nearest = squared.sort().values[:5]
+    return (-nearest / 50).softmax(dim=0)[0].item()
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"), [("mse", chroma_mse), ("l1", chroma_l1), ("huber", chroma_huber)]
+)
+def test_losses_have_names(kind, loss):
+    assert loss_for(Profile(loss=kind), "plain", batches_of((9, 9, 9))) is loss
+
+
+def test_the_paper_s_loss_is_the_default_but_for_model4():
+    train = batches_of((128, 128, 128), (200, 30, 30))
+    assert loss_for(Profile(), "model3", train) is chroma_mse
+    rebalanced = loss_for(Profile(), "model4", train)
+    assert isinstance(rebalanced, BinCrossEntropy)
+    weights = rebalanced.weights
+    assert (bin_prior(train) * weights).sum().item() == pytest.approx(1)
+    plain = loss_for(Profile(loss="cross_entropy"), "plain", train)
+    assert plain.weights is None
+
+
+def test_a_model_is_what_its_profile_says():
+    profile = Profile(
+        width=0.1, fusion="max", skips=True, normalisation="batch",
+        upsampling="bilinear", target="rgb",
+    )  # fmt: skip
+    design = model_for(profile, "model3", ["a", "b"]).design
+    assert (design.backbones, design.width) == (("a", "b"), 0.1)
+    assert (design.fusion, design.skips, design.normalisation) == ("max", True, "batch")
+    assert (design.upsampling, design.channels) == ("bilinear", 3)
+    assert not design.classes
+    assert target_of(profile).space == "rgb"
+
+
+def test_a_model_classifies_if_its_loss_does():
+    for loss, model, classes in [
+        (None, "plain", False), (None, "model4", True),
+        ("rebalanced", "plain", True), ("mse", "model4", False),
+    ]:  # fmt: skip
+        profile = Profile(width=0.1, loss=loss)
+        assert model_for(profile, model, []).design.classes is classes
+
+
+def test_classes_are_of_lab():
+    with pytest.raises(ValueError, match="target 'lab'"):
+        Profile(loss="cross_entropy", target="yuv")

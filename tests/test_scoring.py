@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from colorlib import scoring
+from colorlib.assembly import target_of
+from colorlib.batches import OrderedBatches
+from colorlib.evaluation import MODEL, TrainingMean, evaluate
+from colorlib.model import build_model
+from colorlib.preparation import Folders, prepare_data, samples_of
+from colorlib.profiles import load_profile
+
+
+@pytest.fixture
+def smoke(tmp_path):
+    profile = load_profile("smoke", size=16)
+    folders = Folders(None, None, tmp_path, tmp_path / "runs")
+    return profile, prepare_data(profile, folders, say=lambda line: None)
+
+
+def batches(data, indices):
+    return OrderedBatches(samples_of(data, None, indices), 7)
+
+
+def test_scores_are_those_of_evaluate(smoke, tmp_path):
+    profile, data = smoke
+    torch.manual_seed(0)
+    model = build_model("plain", width=0.1)
+    scores = scoring.score_model(profile, model, data, None, tmp_path)
+    mean = TrainingMean.of(batches(data, data.train))
+    expected = evaluate(
+        model, batches(data, data.test), mean, target=target_of(profile)
+    )
+    assert list(scores) == list(expected)
+    for method, metrics in expected.items():
+        assert list(scores[method]) == list(metrics)
+        for metric, values in metrics.items():
+            torch.testing.assert_close(scores[method][metric], values)
+
+
+def test_baselines_are_computed_once_for_the_same_photographs(
+    smoke, tmp_path, monkeypatch
+):
+    profile, data = smoke
+    first = scoring.baseline_scores(profile, data, tmp_path)
+    monkeypatch.setattr(scoring, "_computed", None)  # would fail if it were called
+    again = scoring.baseline_scores(profile, data, tmp_path)
+    assert MODEL not in again
+    for method, metrics in first.items():
+        for metric, values in metrics.items():
+            assert torch.equal(again[method][metric], values)
+    fewer = replace(data, train=data.train[:-1])
+    with pytest.raises(TypeError):  # other training photographs, another mean
+        scoring.baseline_scores(profile, fewer, tmp_path)
