@@ -37,12 +37,16 @@ def cells(name):
 
 
 def records_for(wildcards):
-    """The records a notebook reads: those of this build's models, those in `results/`."""
+    """The records a notebook reads: those of this build's models, those in `results/`.
+
+    The ledger comes with them: what it asks of the studies decides what it shows.
+    """
     code = cells(wildcards.name)
     trained = [BUILD / "runs" / model / "record.json" for model in SETTINGS.models]
     kept = sorted(Path("results").glob("*.json"))
     reads_kept = "kept_record" in code or "study_records" in code
-    return [
+    ledger = ["book/ambiguities.yaml", "experiments.yaml"] * ("load_ledger" in code)
+    return ledger + [
         str(path)
         for path in trained * ("runs_root:" in code) + kept * reads_kept
     ]
