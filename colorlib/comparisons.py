@@ -64,12 +64,14 @@ class Comparison:
         """The mean difference as a share of what the reference scores."""
         return self.over_photographs.mean / self.reference_mean
 
-    def in_percent(self, interval: Interval) -> tuple[float, float]:
-        """One of the two intervals, in percent of what the reference scores."""
-        return (
-            100 * interval.low / self.reference_mean,
-            100 * interval.high / self.reference_mean,
+    def percent(self) -> tuple[float, tuple[float, float], tuple[float, float]]:
+        """In percent of what the reference scores: the mean, and both intervals."""
+        scale = 100 / self.reference_mean
+        photographs, seeds = (
+            (scale * interval.low, scale * interval.high)
+            for interval in (self.over_photographs, self.over_seeds)
         )
+        return scale * self.over_photographs.mean, photographs, seeds
 
 
 def study_records(

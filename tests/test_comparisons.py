@@ -69,8 +69,10 @@ def test_a_difference_in_all_seeds_is_shown(shift, verdict):
     assert comparison.over_photographs.mean == pytest.approx(shift, abs=0.02)
     assert comparison.over_seeds.mean == pytest.approx(comparison.over_photographs.mean)
     assert comparison.share == pytest.approx(shift / 5, abs=0.01)
-    low, high = comparison.in_percent(comparison.over_seeds)
-    assert low < 100 * comparison.share < high
+    mean, photographs, seeds = comparison.percent()
+    assert mean == pytest.approx(100 * comparison.share)
+    assert photographs[0] < mean < photographs[1]
+    assert seeds[0] < mean < seeds[1]
     assert np.sign(comparison.effect) == np.sign(shift)
 
 
