@@ -123,17 +123,17 @@ def _against(
 
 def change(comparison: Comparison) -> str:
     """A difference as a share of the reference, and as an effect size."""
-    return f"{100 * comparison.share:+.1f} % (d = {comparison.effect:+.2f})"
+    return f"{100 * comparison.share:+.1f} %, d = {comparison.effect:+.2f}"
 
 
 def _trivial(records: Sequence[Record], metric: str, method: str) -> str:
     """One metric of a trivial prediction, which no seed changes."""
-    return f"{scores_over_seeds(records, metric, method).mean:.4g}"
+    return f"{scores_over_seeds(records, metric, method).mean:#.4g}"
 
 
 def _plus_minus(interval: Interval) -> str:
     """A mean over seeds with half its interval, in the mean's last digits."""
-    return f"{interval.mean:.4g} ± {interval.high - interval.mean:.2g}"
+    return f"{interval.mean:#.4g} ± {interval.high - interval.mean:.2g}"
 
 
 def mean_with_interval(summary: Summary) -> str:
