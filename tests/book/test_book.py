@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from copies import ROOT, pages_of
 
+from colorlib.profiles import load_profile
+
 LOADED = re.compile(
     r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=\"(https?:[^\"]+)\"[^>]*>"
 )
@@ -139,7 +141,7 @@ def test_a_change_of_the_model_trains_again(copy):
     before = path.read_text()
     try:
         path.write_text(before + "\nCHANGED = True\n")
-        assert copy.planned()["train"] == 2
+        assert copy.planned()["train"] == len(load_profile("smoke").models)
     finally:
         path.write_text(before)
 
