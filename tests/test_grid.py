@@ -121,10 +121,11 @@ def test_a_record_of_another_profile_is_refused_in_one_line(folders, results, tm
 
 
 def test_operations_are_those_of_the_layers():
-    # facts of the baseline: 9.8 G multiply-adds at 256 px
-    assert forward_flops(build_model("plain"), 256) == pytest.approx(
-        2 * 9.8e9, rel=0.02
-    )
+    # known of the baseline: 9.8 G multiply-adds at 256 px, with the 1000 repeated
+    # planes that our fusion does without
+    planes = 1000 * 256 * 32 * 32
+    flops = forward_flops(build_model("plain"), 256)
+    assert flops == pytest.approx(2 * (9.8e9 - planes), rel=0.01)
 
 
 def test_fusing_networks_costs_next_to_nothing():
