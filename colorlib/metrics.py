@@ -215,7 +215,7 @@ def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
         true_lab: The true colours, alike.
 
     Returns:
-        (..., H, W), 0 for equal colours. Not meant for training: the formula jumps
+        (..., H, W), 0 for equal colours. Not meant for training, as the formula jumps
         where two hues are opposite.
 
     Raises:
