@@ -57,6 +57,12 @@ class Batch:
             scores = scores.to(device, non_blocking=non_blocking)
         return Batch(self.images.to(device, non_blocking=non_blocking), scores)
 
+    def mirrored(self, which: NDArray[np.bool_]) -> "Batch":
+        """Left and right exchanged in some of the images, (B,); class scores stay."""
+        chosen = torch.from_numpy(which)[:, None, None, None]  # (B, 1, 1, 1)
+        images = torch.where(chosen, self.images.flip(2), self.images)
+        return Batch(images, self.class_scores)
+
 
 class EpochOrder:
     """The order of `count` samples in each epoch, shuffled by (seed, epoch).
@@ -81,6 +87,12 @@ class EpochOrder:
         """The permutation of the current epoch, (count,)."""
         return np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
 
+    def coins(self) -> NDArray[np.bool_]:
+        """One toss of a coin for each sample in the current epoch, (count,)."""
+        return (
+            np.random.default_rng((self.seed, self.epoch, 1)).random(self.count) < 0.5
+        )
+
 
 class ShuffledBatches:
     """Training batches; Lightning saves and restores the place within the epoch.
@@ -91,11 +103,15 @@ class ShuffledBatches:
         samples: What to draw from.
         batch_size: Samples a batch.
         seed: Of the shuffling.
+        mirror: Whether to show half of the images, drawn anew each epoch, mirrored.
     """
 
-    def __init__(self, samples: Samples, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, samples: Samples, batch_size: int, seed: int, mirror: bool = False
+    ) -> None:
         self.samples = samples
         self.batch_size = batch_size
+        self.mirror = mirror
         self.sampler = EpochOrder(len(samples), seed)
         self.batches_done = 0
 
@@ -103,12 +119,14 @@ class ShuffledBatches:
         return -(-len(self.samples) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        positions = self.sampler.positions()
+        positions, coins = self.sampler.positions(), self.sampler.coins()
         first, self.batches_done = self.batches_done, 0
         for index in range(first, len(self)):
             start = index * self.batch_size
             self.batches_done = (index + 1) % len(self)
-            yield self.samples.take(positions[start : start + self.batch_size])
+            chosen = positions[start : start + self.batch_size]
+            batch = self.samples.take(chosen)
+            yield batch.mirrored(coins[chosen]) if self.mirror else batch
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of the current epoch were handed out."""

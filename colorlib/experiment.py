@@ -7,7 +7,7 @@ on, and a run that is done is only read.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +63,7 @@ from colorlib.records import (
     read_record,
     write_record,
 )
-from colorlib.scoring import EVALUATED, score_model
+from colorlib.scoring import EVALUATED, score_model, score_parts
 from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, fit
 
 Unfinished = Literal["resume", "restart", "refuse"]
@@ -121,6 +121,7 @@ def run_model(
     clock.lap("training")
     say(f"evaluating {model_name} on {len(data.test)} photographs")
     scores = score_model(profile, model, data, class_scores, folders.cache)
+    parts = score_parts(profile, data, scores[MODEL], folders.cache)
     clock.lap("evaluation")
 
     weights_path = folder / "model.safetensors"
@@ -134,7 +135,8 @@ def run_model(
         data=describe_data(data),
         model=describe_model(model_name, model, backbones, weights_path),
         training=TrainingRecord(**asdict(trained), folder=training_folder.name),
-        scores={method: summarize(values) for method, values in scores.items()},
+        scores=_summaries(scores),
+        parts={name: _summaries(own) for name, own in parts.items()},
         per_image={name: _rounded(scores[MODEL][name]) for name in KEPT_PER_IMAGE},
         seconds=clock.seconds,
         hardware=this_hardware(profile.accelerator),
@@ -295,7 +297,7 @@ def _fit(
     return fit(
         model,
         loss,
-        ShuffledBatches(train, profile.batch_size, profile.seed),
+        ShuffledBatches(train, profile.batch_size, profile.seed, profile.mirror),
         OrderedBatches(watched, EVALUATED) if len(watched) else None,
         folder,
         FitOptions(
@@ -304,6 +306,7 @@ def _fit(
             max_minutes=profile.max_minutes,
             learning_rate=profile.learning_rate,
             target=target_of(profile),
+            schedule=profile.schedule,
             precision=profile.precision,
             accelerator=profile.accelerator,
             devices=profile.devices,
@@ -311,6 +314,11 @@ def _fit(
         ),
         keep,
     )
+
+
+def _summaries(scores: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
+    """What records keep: method -> metric -> summary."""
+    return {method: summarize(values) for method, values in scores.items()}
 
 
 def _rounded(values: Tensor) -> list[float]:

@@ -4,7 +4,7 @@ Every step finds what an earlier call has finished.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +109,31 @@ def prepare_data(profile: Profile, folders: Folders, say: Say = print) -> Data:
         validation=np.sort(train[:held_out]),
         test=np.sort(test[: profile.test_count]),
     )
+
+
+def parts_of(data: Data) -> dict[str, Data]:
+    """The parts of a mixed data set, each as one of its own; of any other, nothing.
+
+    Returns:
+        name of the part, such as `lfw` -> its photographs, split as they are in `data`.
+    """
+    if data.source.name != "mixed":
+        return {}
+    names = np.array([group.partition(":")[0] for group in data.packed.groups])  # (N,)
+
+    def only(name: str, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        chosen: NDArray[np.int64] = indices[names[indices] == name]
+        return chosen
+
+    return {
+        name: replace(
+            data,
+            train=only(name, data.train),
+            validation=only(name, data.validation),
+            test=only(name, data.test),
+        )
+        for name in dict.fromkeys(names.tolist())
+    }
 
 
 def backbone_names(profile: Profile, model_name: str) -> tuple[str, ...]:

@@ -62,7 +62,9 @@ class Profile(BaseModel):
     # training
     loss: Loss | None = None  # None: Eq. 1 of the paper; `rebalanced` for model4
     batch_size: int = Field(20, ge=1)  # the paper, Section 5.2
+    mirror: bool = False  # whether half of the photographs are shown mirrored
     learning_rate: float = Field(1e-3, gt=0)  # the paper's "0.001μ", read as 0.001
+    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate
     max_epochs: int = Field(1, ge=1)
     max_steps: int | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)  # wall time of one model
@@ -78,6 +80,11 @@ class Profile(BaseModel):
             raise ValueError(
                 f"found loss {self.loss!r} with target {self.target!r}, expected "
                 "target 'lab': the classes are bins of the ab plane"
+            )
+        if self.mirror and self.scores == "maps":
+            raise ValueError(
+                "found mirror with scores 'maps', expected one of the two: the maps "
+                "are those of the photograph as it is"
             )
         return self
 

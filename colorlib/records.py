@@ -94,6 +94,8 @@ class Record(Part):
         name: `<dataset>-<size>-<model>-<start of inputs_hash>`, the file's name.
         inputs_hash: Of everything that decides the result: profile, data, weights.
         scores: method -> metric -> summary; the model and the trivial baselines.
+        parts: Of a mixed data set, part -> method -> metric -> summary; the baselines
+            are of the part's own training photographs.
         per_image: metric -> one value a test photograph, of the model.
     """
 
@@ -107,6 +109,7 @@ class Record(Part):
     model: ModelRecord
     training: TrainingRecord
     scores: dict[str, dict[str, Summary]]
+    parts: dict[str, dict[str, dict[str, Summary]]] = Field(default_factory=dict)
     per_image: dict[str, list[float]]
     seconds: dict[str, float] = Field(default_factory=dict)  # stage -> wall time, s
     hardware: Hardware

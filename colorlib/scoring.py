@@ -4,9 +4,12 @@ The latter are the same for every model that is trained and tested on the same
 photographs, so they are computed once and kept in the cache.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from colorlib.assembly import target_of
@@ -25,7 +28,7 @@ from colorlib.evaluation import (
 from colorlib.files import hash_of, write_whole
 from colorlib.metrics import METRICS
 from colorlib.model import ColorizationModel
-from colorlib.preparation import Data, samples_of, torch_device
+from colorlib.preparation import Data, parts_of, samples_of, torch_device
 from colorlib.profiles import Profile
 from colorlib.targets import Target
 
@@ -56,6 +59,31 @@ def score_model(
     model = model.eval().to(device)
     scores = score_predictor(model, test, device, target_of(profile))
     return {MODEL: scores, **baseline_scores(profile, data, cache)}
+
+
+def score_parts(
+    profile: Profile, data: Data, scores: Mapping[str, Tensor], cache: Path
+) -> dict[str, dict[str, dict[str, Tensor]]]:
+    """Take a model's scores on a mixed data set apart.
+
+    A mean over faces and landscapes is easily beaten on either. So each part has the
+    baselines of its own training photographs.
+
+    Args:
+        profile: Of the model's run.
+        data: The profile's.
+        scores: Of the model: metric -> (N,), one value a test photograph.
+        cache: The folder of caches.
+
+    Returns:
+        part -> method -> metric -> (M,); empty if the data set is not mixed.
+    """
+    taken_apart = {}
+    for name, part in parts_of(data).items():
+        of_part = torch.from_numpy(np.isin(data.test, part.test))  # (N,)
+        own = {metric: values[of_part] for metric, values in scores.items()}
+        taken_apart[name] = {MODEL: own, **baseline_scores(profile, part, cache)}
+    return taken_apart
 
 
 def baseline_scores(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -29,6 +29,7 @@ from colorlib.color import images_to_float
 from colorlib.targets import PAPER, Target
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Schedule = Literal["constant", "cosine"]
 
 
 class ColorizationTask(pl.LightningModule):
@@ -39,6 +40,8 @@ class ColorizationTask(pl.LightningModule):
         loss: Called as `loss(outputs, true_chroma_unit)`, returns a scalar.
         learning_rate: Of Adam. The paper's "0.001μ" is read as 0.001.
         target: What of a photograph is seen, and what is to be predicted.
+        schedule: `constant`, as the paper; or `cosine`: falling to 0 along half a wave
+            of the cosine, so that the last steps settle (Loshchilov & Hutter, 2017).
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class ColorizationTask(pl.LightningModule):
         loss: Loss,
         learning_rate: float,
         target: Target = PAPER,
+        schedule: Schedule = "constant",
     ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
         self.target = target
         self.learning_rate = learning_rate
+        self.schedule = schedule
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch forward; Lightning does the backward pass and the update."""
@@ -64,9 +69,14 @@ class ColorizationTask(pl.LightningModule):
         """The same loss on photographs that are not trained on."""
         self.log("val_loss", self._loss(batch), batch_size=len(batch.images))
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> Any:
         """Adam, as the paper."""
-        return torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+        adam = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+        if self.schedule == "constant":
+            return adam
+        steps = int(self.trainer.estimated_stepping_batches)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+        return [adam], [{"scheduler": falling, "interval": "step"}]
 
     def _loss(self, batch: Batch) -> Tensor:
         """Photographs in, the loss of the predicted chroma out."""
@@ -86,6 +96,7 @@ class FitOptions:
         max_minutes: Wall time in minutes; None for no bound.
         learning_rate: Of Adam.
         target: What of a photograph is seen, and what is to be predicted.
+        schedule: Of the learning rate: `constant` or `cosine`.
         precision: As Lightning names it: `32-true`, `bf16-mixed`, ...
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: How many, or `auto`.
@@ -98,6 +109,7 @@ class FitOptions:
     max_minutes: float | None = None
     learning_rate: float = 1e-3
     target: Target = PAPER
+    schedule: Schedule = "constant"
     precision: str = "32-true"
     accelerator: str = "auto"
     devices: int | str = "auto"
@@ -281,7 +293,9 @@ def fit(
     history = History()
     trainer = _trainer(folder, options, [history, *callbacks])
     model.to(memory_format=torch.channels_last)  # a third faster on a processor
-    task = ColorizationTask(model, loss, options.learning_rate, options.target)
+    task = ColorizationTask(
+        model, loss, options.learning_rate, options.target, options.schedule
+    )
     last = folder / "last.ckpt"
     with warnings.catch_warnings():
         _ignore_known_warnings()

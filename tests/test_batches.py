@@ -86,3 +86,38 @@ def test_a_batch_moves_with_its_scores(scores):
     batch = next(iter(OrderedBatches(numbered(3, scores), 3))).to("meta")
     assert batch.images.is_meta
     assert (batch.class_scores is None) == (scores is None)
+
+
+def sided(count):
+    """Samples whose left column is 0 and whose right column is the number."""
+    samples = numbered(count)
+    samples.images[:, :, 0] = 0
+    return samples
+
+
+def test_mirrored_images_are_exchanged_left_to_right_and_about_half_of_them():
+    batches = ShuffledBatches(sided(200), 16, seed=3, mirror=True)
+    images = np.concatenate([batch.images.numpy() for batch in batches])
+    swapped = images[:, 0, 1, 0] == 0
+    assert 70 < swapped[images.any((1, 2, 3))].sum() < 130
+    plain = ShuffledBatches(sided(200), 16, seed=3)
+    expected = np.concatenate([batch.images.numpy() for batch in plain])
+    expected[swapped] = expected[swapped][:, :, ::-1]
+    np.testing.assert_array_equal(images, expected)
+
+
+def test_each_epoch_mirrors_others():
+    order = EpochOrder(100, seed=0)
+    first = order.coins()
+    assert (order.coins() == first).all()
+    order.set_epoch(1)
+    assert (order.coins() != first).any()
+
+
+@given(done=st.integers(0, 6))
+def test_a_killed_epoch_goes_on_with_the_same_images_mirrored(done):
+    whole = [b.images for b in ShuffledBatches(sided(20), 3, 1, mirror=True)]
+    again = ShuffledBatches(sided(20), 3, 1, mirror=True)
+    again.load_state_dict({"batches_done": done})
+    rest = [b.images for b in again]
+    assert all((a == b).all() for a, b in zip(whole[done:], rest, strict=True))

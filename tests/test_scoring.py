@@ -6,7 +6,8 @@ import torch
 from colorlib import scoring
 from colorlib.assembly import target_of
 from colorlib.batches import OrderedBatches
-from colorlib.evaluation import MODEL, TrainingMean, evaluate
+from colorlib.datasets.sources import MixedSource
+from colorlib.evaluation import MODEL, TrainingMean, evaluate, evaluate_baselines
 from colorlib.model import build_model
 from colorlib.preparation import Folders, prepare_data, samples_of
 from colorlib.profiles import load_profile
@@ -53,3 +54,35 @@ def test_baselines_are_computed_once_for_the_same_photographs(
     fewer = replace(data, train=data.train[:-1])
     with pytest.raises(TypeError):  # other training photographs, another mean
         scoring.baseline_scores(profile, fewer, tmp_path)
+
+
+def test_parts_of_a_mixed_data_set_have_means_of_their_own(smoke, tmp_path):
+    profile, data = smoke
+    count = len(data.packed.images)
+    groups = [f"{'odd' if i % 2 else 'even'}:scene" for i in range(count)]
+    manifest = replace(data.packed.manifest, groups=groups)
+    mixed = replace(
+        data,
+        source=MixedSource([data.source]),
+        packed=replace(data.packed, manifest=manifest),
+    )
+    model = build_model("plain", width=0.1)
+    whole = scoring.score_model(profile, model, mixed, None, tmp_path)
+    parts = scoring.score_parts(profile, mixed, whole[MODEL], tmp_path)
+    assert set(parts) == {"odd", "even"}
+    for name, remainder in (("odd", 1), ("even", 0)):
+        of_part = data.test % 2 == remainder
+        values = parts[name][MODEL]["psnr_rgb"]
+        assert torch.equal(values, whole[MODEL]["psnr_rgb"][torch.from_numpy(of_part)])
+        train, test = (x[x % 2 == remainder] for x in (data.train, data.test))
+        own = TrainingMean.of(batches(data, train))
+        expected = evaluate_baselines(batches(data, test), own)
+        for method, metrics in expected.items():
+            torch.testing.assert_close(
+                parts[name][method]["loss_eq1"], metrics["loss_eq1"]
+            )
+
+
+def test_other_data_sets_have_no_parts(smoke, tmp_path):
+    profile, data = smoke
+    assert scoring.score_parts(profile, data, {}, tmp_path) == {}
