@@ -17,7 +17,7 @@ from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
 from colorlib.metrics import METRICS, bootstrap_interval
 from colorlib.records import RESULTS, Record, read_record
-from colorlib.studies import plan
+from colorlib.studies import load_experiments, plan
 
 CONFIDENCE = 0.95
 NO_DIFFERENCE = "no difference shown"
@@ -175,6 +175,37 @@ def compare(
         reference_mean=float(_per_image(reference, metric).mean()),
         verdict=_verdict(metric, photographs, seeds),
     )
+
+
+def study_differences(
+    study: str,
+    data: str,
+    metric: str,
+    profile_name: str = "studies",
+    results: Path = RESULTS,
+) -> dict[str, Comparison]:
+    """Compare the arms of a study with its reference on one data set.
+
+    Args:
+        study: Its name.
+        data: Name of the data set in the profile's grid.
+        metric: One that records keep for each photograph.
+        profile_name: The profile it was run under.
+        results: The folder of records.
+
+    Returns:
+        arm -> comparison; arms that were tested on other photographs are left out.
+
+    Raises:
+        UserError: If a record is missing; the message says which study to run.
+    """
+    arms = study_records(study, data, profile_name, results)
+    reference = arms.pop(load_experiments().studies[study].reference)
+    return {
+        arm: compare(records, reference, metric)
+        for arm, records in arms.items()
+        if same_photographs(records, reference)
+    }
 
 
 def _verdict(metric: str, photographs: Interval, seeds: Interval) -> str:

@@ -63,7 +63,7 @@ from colorlib.records import (
     read_record,
     write_record,
 )
-from colorlib.scoring import EVALUATED, score_model, score_parts
+from colorlib.scoring import EVALUATED, error_breakdown, score_model, score_parts
 from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, fit
 
 Unfinished = Literal["resume", "restart", "refuse"]
@@ -122,6 +122,8 @@ def run_model(
     say(f"evaluating {model_name} on {len(data.test)} photographs")
     scores = score_model(profile, model, data, class_scores, folders.cache)
     parts = score_parts(profile, data, scores[MODEL], folders.cache)
+    losses = scores[MODEL]["loss_eq1"]
+    breakdown = error_breakdown(profile, model, data, class_scores, losses)
     clock.lap("evaluation")
 
     weights_path = folder / "model.safetensors"
@@ -138,6 +140,7 @@ def run_model(
         scores=_summaries(scores),
         parts={name: _summaries(own) for name, own in parts.items()},
         per_image={name: _rounded(scores[MODEL][name]) for name in KEPT_PER_IMAGE},
+        breakdown=breakdown,
         seconds=clock.seconds,
         hardware=this_hardware(profile.accelerator),
     )

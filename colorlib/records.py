@@ -76,6 +76,32 @@ class TrainingRecord(Part):
     folder: str
 
 
+class ClassError(Part):
+    """One class of a data set: how many test photographs, and their mean loss."""
+
+    photographs: int
+    loss_eq1: float
+
+
+class BreakdownRecord(Part):
+    """Where the model's errors are, see `colorlib.breakdown.Breakdown`.
+
+    Attributes:
+        place_mse: Rows of 8 numbers.
+        pixels: Of each class of true chroma, 10 Lab units wide.
+        predicted: Mean predicted chroma of each, Lab units; None if it has no pixel.
+        mse: Of ab/128, alike.
+        classes: The WordNet id of a class of ImageNet -> its error; of no other data
+            set, as the groups of LFW are people's names.
+    """
+
+    place_mse: list[list[float]]
+    pixels: list[int]
+    predicted: list[float | None]
+    mse: list[float | None]
+    classes: dict[str, ClassError]
+
+
 class Hardware(Part):
     """Where it ran, and with which versions."""
 
@@ -97,6 +123,7 @@ class Record(Part):
         parts: Of a mixed data set, part -> method -> metric -> summary; the baselines
             are of the part's own training photographs.
         per_image: metric -> one value a test photograph, of the model.
+        breakdown: Where the errors are; None in records from before there was one.
     """
 
     schema_version: Literal[1] = 1
@@ -111,6 +138,7 @@ class Record(Part):
     scores: dict[str, dict[str, Summary]]
     parts: dict[str, dict[str, dict[str, Summary]]] = Field(default_factory=dict)
     per_image: dict[str, list[float]]
+    breakdown: BreakdownRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)  # stage -> wall time, s
     hardware: Hardware
     note: str = ""

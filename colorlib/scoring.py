@@ -6,6 +6,7 @@ photographs, so they are computed once and kept in the cache.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from colorlib.assembly import target_of
 from colorlib.batches import OrderedBatches
+from colorlib.breakdown import break_down
 from colorlib.class_scores import Scores
 from colorlib.dependencies import code_hash
 from colorlib.evaluation import (
@@ -30,6 +32,7 @@ from colorlib.metrics import METRICS
 from colorlib.model import ColorizationModel
 from colorlib.preparation import Data, parts_of, samples_of, torch_device
 from colorlib.profiles import Profile
+from colorlib.records import BreakdownRecord, ClassError
 from colorlib.targets import Target
 
 EVALUATED = 80  # photographs at a time where nothing is learned
@@ -84,6 +87,55 @@ def score_parts(
         own = {metric: values[of_part] for metric, values in scores.items()}
         taken_apart[name] = {MODEL: own, **baseline_scores(profile, part, cache)}
     return taken_apart
+
+
+def error_breakdown(
+    profile: Profile,
+    model: ColorizationModel,
+    data: Data,
+    class_scores: Scores | None,
+    loss_eq1: Tensor,
+) -> BreakdownRecord:
+    """Take a model's errors on the test photographs apart.
+
+    Args:
+        profile: Of the model's run.
+        model: Trained.
+        data: The profile's.
+        class_scores: What the backbones tell of all photographs, or None.
+        loss_eq1: (N,), the loss of each test photograph.
+    """
+    test = OrderedBatches(samples_of(data, class_scores, data.test), EVALUATED)
+    device = torch_device(profile.accelerator)
+    found = break_down(model.eval().to(device), test, device, target_of(profile))
+    return BreakdownRecord(
+        place_mse=[_digits(row) for row in found.place_mse],
+        pixels=found.pixels.tolist(),
+        predicted=_digits(found.predicted),
+        mse=_digits(found.mse),
+        classes=_class_errors(data, loss_eq1),
+    )
+
+
+def _class_errors(data: Data, loss_eq1: Tensor) -> dict[str, ClassError]:
+    """The mean loss of each class of ImageNet; nothing of other data sets."""
+    if data.source.name != "imagenet":
+        return {}
+    losses: dict[str, list[float]] = {}
+    for index, loss in zip(data.test.tolist(), loss_eq1.tolist(), strict=True):
+        losses.setdefault(data.packed.groups[index], []).append(loss)
+    return {
+        name: ClassError(
+            photographs=len(of_class),
+            loss_eq1=float(f"{sum(of_class) / len(of_class):.5g}"),
+        )
+        for name, of_class in sorted(losses.items())
+    }
+
+
+def _digits(values: Tensor) -> list[Any]:
+    """Five significant digits; None where there is no number."""
+    return [None if v != v else float(f"{v:.5g}") for v in values.tolist()]
 
 
 def baseline_scores(

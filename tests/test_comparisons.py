@@ -9,6 +9,7 @@ from colorlib.comparisons import (
     over_seeds,
     same_photographs,
     scores_over_seeds,
+    study_differences,
     study_records,
 )
 from colorlib.errors import UserError
@@ -131,3 +132,21 @@ def test_a_missing_record_names_the_study(tmp_path):
         study_records("gray", "scenes", "smoke", tmp_path)
     with pytest.raises(UserError, match="no runs of study gray on 'mars'"):
         study_records("gray", "mars", "smoke", tmp_path)
+
+
+def test_the_arms_of_a_study_are_compared_with_its_reference(tmp_path):
+    arm, reference = arms(shift=0.5, seeds=1)
+    for run in plan("gray", "smoke"):
+        (made,) = arm if run.arm == "luma" else reference
+        write_record(made, tmp_path / f"{run.name}.json")
+    found = study_differences("gray", "scenes", "loss_eq1", "smoke", tmp_path)
+    assert list(found) == ["luma"]
+    expected = compare(arm, reference, "loss_eq1").over_photographs.mean
+    assert found["luma"].over_photographs.mean == pytest.approx(expected)
+
+
+def test_arms_on_other_photographs_are_left_out(tmp_path):
+    for run in plan("gray", "smoke"):
+        other = record([1.0, 2.0, 3.0], 0, split_hash=run.arm)
+        write_record(other, tmp_path / f"{run.name}.json")
+    assert study_differences("gray", "scenes", "loss_eq1", "smoke", tmp_path) == {}
