@@ -11,7 +11,7 @@
 # PROFILE       a file in profiles/, or the path of one: smoke, quick, laptop, gpu, paper
 # DATA_ROOT     the folder of photographs and archives
 # WEIGHTS_ROOT  the folder of pretrained networks; `weights` beside DATA_ROOT if not given
-# CORES         how many the build may use
+# CORES         how many the build and the tests may use
 # PYTHON        the Python 3.11 or newer that makes .venv
 
 PYTHON ?= python3
@@ -56,7 +56,7 @@ book: setup
 	@echo "the book: _build/html/index.html"
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(CORES)
 
 lint: setup
 	$(BIN)/ruff check .
