@@ -101,3 +101,24 @@ def bin_prior(batches: Iterable[Batch]) -> Tensor:
         ab = F.avg_pool2d(ab_unit, POOLED) * AB_SCALE  # (B, 2, S/4, S/4)
         total += soft_encode(ab, centres).double().sum(dim=(0, 2, 3))  # (Q,)
     return total / total.sum()
+
+
+@torch.no_grad()
+def turn_to_rare(model: ColorizationModel, prior: Tensor, strength: float) -> None:
+    """Have a trained classifier answer as if rare colours had been more frequent.
+
+    What it says of a bin is multiplied by the bin's rebalancing weight to the power of
+    `strength`, and normalised: by Bayes' rule its answer under another prior. It is one
+    number a bin, added to the last layer; nothing is trained again.
+
+    Args:
+        model: A model that classifies; changed in place.
+        prior: (Q,), how often each bin occurs in the training photographs.
+        strength: 0 changes nothing; 1 is as training with rebalancing would have it.
+
+    Reference:
+        Menon et al. (2021), Long-tail Learning via Logit Adjustment, Section 4.
+    """
+    bias = model.decoder.last.bias
+    assert bias is not None
+    bias += strength * rebalancing(prior).log().to(bias)

@@ -18,7 +18,13 @@ from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.assembly import loss_for, model_for, target_of
+from colorlib.assembly import (
+    bin_prior,
+    loss_for,
+    model_for,
+    target_of,
+    turn_to_rare,
+)
 from colorlib.backbones import Backbone
 from colorlib.batches import OrderedBatches, ShuffledBatches
 from colorlib.class_scores import Scores
@@ -118,6 +124,8 @@ def run_model(
     seen = OrderedBatches(samples_of(data, None, data.train), EVALUATED)
     loss = loss_for(profile, model_name, seen)
     trained = _fit(profile, model, loss, data, class_scores, training_folder, progress)
+    if profile.prefer_rare:
+        turn_to_rare(model, bin_prior(seen), profile.prefer_rare)
     clock.lap("training")
     say(f"evaluating {model_name} on {len(data.test)} photographs")
     scores = score_model(profile, model, data, class_scores, folders.cache)

@@ -61,6 +61,9 @@ class Profile(BaseModel):
 
     # training
     loss: Loss | None = None  # None: Eq. 1 of the paper; `rebalanced` for model4
+    prefer_rare: float = Field(
+        0, ge=0, le=1
+    )  # a trained classifier's turn to rare colours
     batch_size: int = Field(20, ge=1)  # the paper, Section 5.2
     mirror: bool = False  # whether half of the photographs are shown mirrored
     learning_rate: float = Field(1e-3, gt=0)  # the paper's "0.001μ", read as 0.001
@@ -80,6 +83,11 @@ class Profile(BaseModel):
             raise ValueError(
                 f"found loss {self.loss!r} with target {self.target!r}, expected "
                 "target 'lab': the classes are bins of the ab plane"
+            )
+        if self.prefer_rare and self.loss not in CLASSIFYING:
+            raise ValueError(
+                f"found prefer_rare with loss {self.loss!r}, expected one of "
+                f"{', '.join(CLASSIFYING)}: only classes can be rare"
             )
         if self.mirror and self.scores == "maps":
             raise ValueError(

@@ -47,8 +47,8 @@ def run_inputs(
 
 
 def training_key(inputs: dict[str, Any]) -> str:
-    """Names a training whatever its length, so that it can be continued."""
-    bounds = {"max_epochs", "max_steps", "max_minutes"}
+    """Names a training whatever its length and what is done to it afterwards."""
+    bounds = {"max_epochs", "max_steps", "max_minutes", "prefer_rare"}
     settings = {k: v for k, v in inputs["profile"].items() if k not in bounds}
     return hash_of({**inputs, "profile": settings})[:8]
 

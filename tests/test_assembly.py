@@ -2,10 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from colorlib.assembly import bin_prior, loss_for, model_for, target_of
+from colorlib.assembly import (
+    bin_prior,
+    loss_for,
+    model_for,
+    target_of,
+    turn_to_rare,
+)
 from colorlib.batches import OrderedBatches, Samples
-from colorlib.bins import bin_centres
+from colorlib.bins import bin_centres, rebalancing
 from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.model import build_model
 from colorlib.profiles import Profile
 
 
@@ -78,3 +85,18 @@ def test_a_model_classifies_if_its_loss_does():
 def test_classes_are_of_lab():
     with pytest.raises(ValueError, match="target 'lab'"):
         Profile(loss="cross_entropy", target="yuv")
+
+
+def test_turning_to_rare_colours_multiplies_the_answer_by_their_weights():
+    torch.manual_seed(0)
+    model = build_model("plain", width=0.1, classes=True).eval()
+    L_unit = torch.rand(2, 1, 16, 16)
+    prior = torch.rand(261, dtype=torch.float64)
+    prior /= prior.sum()
+    with torch.no_grad():
+        before = model.outputs(L_unit).softmax(dim=1)
+        turn_to_rare(model, prior, 0.5)
+        after = model.outputs(L_unit).softmax(dim=1)
+    weighed = before * rebalancing(prior).sqrt().float().view(1, -1, 1, 1)
+    expected = weighed / weighed.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(after, expected)

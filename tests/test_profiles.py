@@ -13,7 +13,7 @@ NAMES = sorted(path.stem for path in PROFILES_FOLDER.glob("*.yaml"))
 
 
 def test_the_profiles_are_there():
-    assert NAMES == ["gpu", "laptop", "paper", "quick", "smoke", "studies"]
+    assert NAMES == ["gpu", "laptop", "paper", "quick", "shipped", "smoke", "studies"]
 
 
 def test_the_models_are_those_there_are():
@@ -105,3 +105,15 @@ def test_any_values_are_taken_or_refused_in_one_line(tmp_path_factory, values):
         load_profile(str(path))
     except UserError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"prefer_rare": 0.5}, "only classes can be rare"),
+        ({"mirror": True, "scores": "maps"}, "maps"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(settings, said):
+    with pytest.raises(UserError, match=said):
+        load_profile("smoke", **settings)
