@@ -11,6 +11,7 @@
 # PROFILE       a file in profiles/, or the path of one: smoke, quick, laptop, gpu, paper
 # DATA_ROOT     the folder of photographs and archives
 # WEIGHTS_ROOT  the folder of pretrained networks; `weights` beside DATA_ROOT if not given
+# SOLUTIONS     hide: a book without answers, and students' notebooks, in _build/student
 # CORES         how many the build and the tests may use
 # PYTHON        the Python 3.11 or newer that makes .venv
 
@@ -18,6 +19,7 @@ PYTHON ?= python3
 PROFILE ?= quick
 DATA_ROOT ?=
 WEIGHTS_ROOT ?=
+SOLUTIONS ?= show
 CORES ?= 2
 UV := 0.13.9
 BIN := .venv/bin
@@ -52,8 +54,9 @@ setup: .venv/.complete
 # meant. What a killed run left half done is made again.
 book: setup
 	@$(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --quiet host rules \
-	  --config profile='$(PROFILE)' data_root='$(DATA_ROOT)' weights_root='$(WEIGHTS_ROOT)'
-	@echo "the book: _build/html/index.html"
+	  --config profile='$(PROFILE)' data_root='$(DATA_ROOT)' weights_root='$(WEIGHTS_ROOT)' \
+  solutions='$(SOLUTIONS)'
+	@echo "the book: _build/$(if $(filter hide,$(SOLUTIONS)),student/)html/index.html"
 
 test: setup
 	$(BIN)/python -m pytest -n $(CORES)

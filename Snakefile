@@ -18,6 +18,10 @@ from colorlib.profiles import load_profile
 
 PROFILE = config.get("profile") or "quick"
 SETTINGS = load_profile(PROFILE)
+SOLUTIONS = config.get("solutions") or "show"  # or hide, for students
+if SOLUTIONS not in ("show", "hide"):
+    sys.exit(f"found SOLUTIONS={SOLUTIONS}, expected show or hide")
+HTML = "_build/student/html" if SOLUTIONS == "hide" else "_build/html"
 BUILD = Path("_build") / Path(PROFILE).stem
 STAGE = BUILD / "stage"  # what the book is made of, at the paths it has in the repository
 CHAPTERS = [
@@ -39,14 +43,16 @@ def cells(name):
 def records_for(wildcards):
     """The records a notebook reads: those of this build's models, those in `results/`.
 
-    The ledger comes with them: what it asks of the studies decides what it shows.
+    The ledger comes with them: what it asks of the studies decides what it shows. So
+    does the model of the package, where a notebook colours with it.
     """
     code = cells(wildcards.name)
     trained = [BUILD / "runs" / model / "record.json" for model in SETTINGS.models]
     kept = sorted(Path("results").glob("*.json"))
     reads_kept = "kept_record" in code or "study_records" in code
     ledger = ["book/ambiguities.yaml", "experiments.yaml"] * ("load_ledger" in code)
-    return ledger + [
+    shipped = ["colorlib/shipped/model.safetensors"] * ("SHIPPED" in code)
+    return ledger + shipped + [
         str(path)
         for path in trained * ("runs_root:" in code) + kept * reads_kept
     ]
@@ -82,7 +88,7 @@ PYTHON = shlex.quote(sys.executable)
 
 rule all:
     input:
-        "_build/html/.complete",
+        f"{HTML}/.complete",
 
 
 rule train:
@@ -121,9 +127,11 @@ rule book:
         package=[str(p) for p in sorted(Path("colorlib").rglob("*.py"))],  # its API
         tool="tools/build_book.py",
     output:
-        touch("_build/html/.complete"),
+        touch(f"{HTML}/.complete"),
     params:
         stage=STAGE,
+        html=HTML,
+        solutions=SOLUTIONS,
     threads: workflow.cores
     shell:
-        "{PYTHON} {input.tool} {params.stage} _build/html"
+        "{PYTHON} {input.tool} {params.stage} {params.html} {params.solutions}"

@@ -301,7 +301,10 @@ def evaluate(
 @app.command()
 def colorize(
     photographs: Annotated[list[Path], typer.Argument(help="Files and folders.")],
-    weights: Annotated[Path, typer.Option("--weights", "-w", help="A trained model.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", "-w", help="Of `train`, in place of the shipped."),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write to.")
     ] = None,
@@ -311,15 +314,18 @@ def colorize(
 ) -> None:
     """Colour photographs of any size; a folder is searched for pictures.
 
+    Without --weights by the small model that comes with the package.
+
     The results are written beside the photographs, as NAME.coloured.SUFFIX, or to the
     folder given with --out. What cannot be coloured is named and does not stop the
     rest.
     """
-    from colorlib.colorize import Colorizer, colorize_file, plan_outputs
+    from colorlib.colorize import SHIPPED, Colorizer, colorize_file, plan_outputs
     from colorlib.preparation import torch_device
 
     jobs = plan_outputs(photographs, to)
-    colorizer = Colorizer.load(weights, weights_root, torch_device(accelerator))
+    device = torch_device(accelerator)
+    colorizer = Colorizer.load(weights or SHIPPED, weights_root, device)
     failed = 0
     quiet = len(jobs) < 3 or not out.is_terminal
     for source, target in track(jobs, "colouring", console=out, disable=quiet):

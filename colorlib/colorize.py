@@ -42,6 +42,7 @@ from colorlib.targets import PAPER, Target
 
 Pixels = NDArray[np.uint8]
 
+SHIPPED = Path(__file__).parent / "shipped" / "model.safetensors"  # see its README.md
 WRITTEN = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 MARK = ".coloured"  # in the name of a result, so that it is not coloured again
 STRIP_ROWS = 256  # rows joined at a time: memory stays bounded whatever the photograph
@@ -70,14 +71,14 @@ class Colorizer:
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path = SHIPPED,
         weights_root: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> "Colorizer":
-        """Load a model that `colorlib train` wrote.
+        """Load the model that comes with the package, or one `colorlib train` wrote.
 
         Args:
-            path: Its `model.safetensors`.
+            path: A `model.safetensors`.
             weights_root: Folder of the backbones' files, for a model trained with
                 `weights: file`.
             device: Where to compute.

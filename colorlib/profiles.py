@@ -61,9 +61,7 @@ class Profile(BaseModel):
 
     # training
     loss: Loss | None = None  # None: Eq. 1 of the paper; `rebalanced` for model4
-    prefer_rare: float = Field(
-        0, ge=0, le=1
-    )  # a trained classifier's turn to rare colours
+    prefer_rare: float = Field(0, ge=0, le=1)  # turns classifiers to rare colours
     batch_size: int = Field(20, ge=1)  # the paper, Section 5.2
     mirror: bool = False  # whether half of the photographs are shown mirrored
     learning_rate: float = Field(1e-3, gt=0)  # the paper's "0.001μ", read as 0.001

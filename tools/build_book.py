@@ -11,7 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import yaml
+
+from colorlib.provenance import current_commit, now, this_hardware
+from colorlib.records import read_record
+from colorlib.tables import markdown_table
 
 
 def fill_stage(stage: Path) -> None:
@@ -25,6 +30,65 @@ def fill_stage(stage: Path) -> None:
             staged.unlink()
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(name, stage / name)
+
+
+def without_solutions(stage: Path) -> Path:
+    """A copy of the stage in which the exercises have no answers.
+
+    Students' own copies, not executed, go beside it: the notebooks as they are kept in
+    the repository, with the answers taken out.
+    """
+    students = stage.with_name("student_stage")
+    shutil.rmtree(students, ignore_errors=True)
+    shutil.copytree(stage, students)
+    for path in (students / "notebooks").glob("*.ipynb"):
+        take_out_solutions(path, path)
+        own_copy = Path("_build/student/notebooks") / path.name
+        own_copy.parent.mkdir(parents=True, exist_ok=True)
+        take_out_solutions(Path("notebooks") / path.name, own_copy)
+    return students
+
+
+def take_out_solutions(source: Path, target: Path) -> None:
+    """Copy a notebook without the cells that are tagged `solution`."""
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if "solution" not in cell.metadata.get("tags", [])
+    ]
+    nbformat.write(notebook, target)
+
+
+def write_status(stage: Path) -> None:
+    """Complete the page that says where, when and with what this book was made."""
+    hardware = this_hardware()
+    facts = {
+        "made": now(),
+        "commit": current_commit(),
+        "profile": stage.parent.name,
+        "processor": f"{hardware.cpu}, {hardware.threads} threads",
+        "GPU": hardware.gpu or "none",
+        "system": f"{hardware.system}, Python {hardware.python}",
+        "packages": ", ".join(f"{k} {v}" for k, v in hardware.packages.items()),
+    }
+    lessons = []
+    for path in sorted((stage / "notebooks").glob("*.ipynb")):
+        run = nbformat.read(path, as_version=4).metadata.papermill
+        link = f"[{path.stem}](../notebooks/{path.stem})"
+        lessons.append([link, f"{run.duration:.0f} s", run.start_time[:16]])
+    trainings = [
+        [r.model.name, r.name, f"{sum(r.seconds.values()):.0f} s", r.created]
+        for r in map(read_record, sorted(stage.parent.glob("runs/*/record.json")))
+    ]
+    tables = {
+        "Where and with what": (["", ""], list(map(list, facts.items()))),
+        "The lessons": (["lesson", "time", "executed, UTC"], lessons),
+        "The models": (["model", "record", "time", "finished, UTC"], trainings),
+    }
+    parts = [f"## {name}\n\n{markdown_table(*t)}" for name, t in tables.items()]
+    with (stage / "book" / "status.md").open("a") as page:
+        page.write("\n" + "\n\n".join(parts) + "\n")
 
 
 def pages_of(toc: Path) -> list[str]:
@@ -65,6 +129,7 @@ def put_in_place(html: Path, target: Path) -> None:
     """Exchange the book that is there for the new one."""
     old = target.with_name("html.old")
     shutil.rmtree(old, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         target.rename(old)
     html.rename(target)
@@ -72,10 +137,12 @@ def put_in_place(html: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Read the command line: the stage, and where the book goes."""
-    stage, target = map(Path, sys.argv[1:])
+    """Read the command line: the stage, where the book goes, and `hide` or `show`."""
+    stage, target = map(Path, sys.argv[1:3])
     fill_stage(stage)
-    put_in_place(build(stage), target)
+    write_status(stage)
+    hide = sys.argv[3:] == ["hide"]
+    put_in_place(build(without_solutions(stage) if hide else stage), target)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 import yaml
 from copies import ROOT, pages_of
 
 from colorlib.profiles import load_profile
+from colorlib.studies import plan
 
 LOADED = re.compile(
     r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=\"(https?:[^\"]+)\"[^>]*>"
@@ -150,21 +152,24 @@ def test_a_change_of_the_model_trains_again(copy):
         path.write_text(before)
 
 
-def test_a_failing_notebook_says_why_and_leaves_the_last_good_book(copy):
-    path = copy.root / "notebooks" / "01_colour_space.ipynb"
-    index = copy.html / "index.html"
-    before, book = path.read_text(), index.read_bytes()
+def test_a_missing_record_says_which_study_to_run_and_leaves_the_last_good_book(copy):
+    run = plan("table1", "studies")[-1]
+    path, index = copy.root / "results" / f"{run.name}.json", copy.html / "index.html"
+    before, book = path.read_bytes(), index.read_bytes()
     try:
-        path.write_text(before.replace("figures.use_style()", "figures.no_style()", 1))
+        path.unlink()
         done = copy.make_book()
         assert done.returncode != 0
-        assert "has no attribute 'no_style'" in done.stdout + done.stderr
+        assert "`colorlib study " in done.stdout + done.stderr
+        assert run.name in done.stdout + done.stderr
         assert index.read_bytes() == book
     finally:
-        path.write_text(before)
+        path.write_bytes(before)
 
 
-def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(tmp_path):
+@pytest.fixture
+def small_book(tmp_path):
+    """A book of two pages; called with the text of one, it says how building went."""
     for name in ("tools", "colorlib", "_config.yml"):
         (tmp_path / name).symlink_to(ROOT / name)
     pages = shutil.ignore_patterns("*.md")
@@ -172,22 +177,60 @@ def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(tmp_path):
     parts = [{"caption": "All", "chapters": [{"file": "book/page"}]}]
     contents = {"format": "jb-book", "root": "book/index", "parts": parts}
     (tmp_path / "book/index.md").write_text("# A book\n")
-    (tmp_path / "_toc.yml").write_text(yaml.safe_dump(contents))
-    (tmp_path / "stage").mkdir()
-    page, command = tmp_path / "book/page.md", ["tools/build_book.py", "stage", "html"]
+    (tmp_path / "book/status.md").write_text("# Status\n")
+    stage = tmp_path / "_build/smoke/stage"
+    stage.mkdir(parents=True)
 
-    def build(text):
-        page.write_text(f"# A page\n\n{text}\n")
-        told = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True
-        )
+    def build(text, *options, chapters=()):
+        parts[0]["chapters"][1:] = [{"file": chapter} for chapter in chapters]
+        (tmp_path / "_toc.yml").write_text(yaml.safe_dump(contents))
+        (tmp_path / "book/page.md").write_text(f"# A page\n\n{text}\n")
+        command = [sys.executable, "tools/build_book.py", str(stage), "html", *options]
+        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         return told.returncode, told.stdout + told.stderr
 
-    code, told = build("Nothing is wrong.")
+    build.folder, build.stage = tmp_path, stage
+    return build
+
+
+def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(small_book):
+    code, told = small_book("Nothing is wrong.")
     assert code == 0, told
-    good = (tmp_path / "html/book/page.html").read_bytes()
+    page = small_book.folder / "html/book/page.html"
+    good = page.read_bytes()
     for _ in range(2):
-        code, told = build("{ref}`a-label-that-is-nowhere`")
+        code, told = small_book("{ref}`a-label-that-is-nowhere`")
         assert code != 0
         assert "a-label-that-is-nowhere" in told
-    assert (tmp_path / "html/book/page.html").read_bytes() == good
+    assert page.read_bytes() == good
+
+
+def test_students_get_no_answers(small_book):
+    lesson = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# A lesson\n\nHow much is 6 times 7?"),
+            nbformat.v4.new_code_cell("# Your code here"),
+            nbformat.v4.new_code_cell(
+                "assert 6 * 7 == 42", metadata={"tags": ["solution", "hide-cell"]}
+            ),
+        ],
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "", "language": "python"},
+            "papermill": {"duration": 1.0, "start_time": "2026-01-01T00:00"},
+        },
+    )
+    for folder in (small_book.folder, small_book.stage):
+        (folder / "notebooks").mkdir()
+        nbformat.write(lesson, folder / "notebooks/lesson.ipynb")
+    code, told = small_book("Text.", "hide", chapters=["notebooks/lesson"])
+    assert code == 0, told
+    page = (small_book.folder / "html/notebooks/lesson.html").read_text()
+    assert "6 times 7" in page
+    assert "Your code here" in page
+    assert "42" not in page.split("<article", 1)[1].split("</article>", 1)[0]
+    own = small_book.folder / "_build/student/notebooks/lesson.ipynb"
+    assert [c.source for c in nbformat.read(own, 4).cells] == [
+        c.source for c in lesson.cells[:2]
+    ]
+    kept = nbformat.read(small_book.stage / "notebooks/lesson.ipynb", 4)
+    assert len(kept.cells) == 3  # the book with answers is not touched

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from copies import ROOT, pages_of
 from playwright.sync_api import sync_playwright
+from scipy.stats import binomtest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -98,3 +99,74 @@ def test_the_search_finds_a_word_of_the_book(opened):
     tab.wait_for_selector("#search-results li")
     assert "fusion" in tab.locator("#search-results").inner_text().lower()
     assert faults == []
+
+
+def test_a_slider_is_moved_by_mouse_and_by_keyboard(opened):
+    tab, faults = opened("notebooks/12_your_photographs")
+    box = tab.locator(".before-after").first
+    slider, first = box.locator("input"), box.locator("figure").first
+
+    def seen():
+        return first.evaluate("figure => getComputedStyle(figure).clipPath")
+
+    assert "50%" in seen()
+    slider.focus()
+    for _ in range(10):
+        tab.keyboard.press("ArrowRight")
+    assert "40%" in seen()
+    slider.scroll_into_view_if_needed()
+    place = slider.bounding_box()
+    tab.mouse.click(place["x"] + 2, place["y"] + place["height"] / 2)
+    assert slider.input_value() == "0"
+    assert "100%" in seen()
+    assert slider.get_attribute("aria-label")
+    assert faults == []
+
+
+def test_without_javascript_and_in_print_pictures_stand_side_by_side(browser, copy):
+    for options, media in (({"java_script_enabled": False}, None), ({}, "print")):
+        context = browser.new_context(offline=True, **options)
+        tab = context.new_page()
+        tab.goto((copy.html / "notebooks/12_your_photographs.html").as_uri())
+        if media:
+            tab.emulate_media(media=media)
+        figures = tab.locator(".before-after").first.locator("figure")
+        left, right = (figures.nth(i).bounding_box() for i in (0, 1))
+        apart = left["x"] + left["width"] <= right["x"] + 1
+        below = left["y"] + left["height"] <= right["y"] + 1
+        assert apart or below
+        context.close()
+
+
+def test_the_human_test_is_taken_by_keyboard_and_scored(opened):
+    tab, faults = opened("notebooks/14_real_or_coloured")
+    box = tab.locator(".real-or-coloured")
+    questions = box.locator("section")
+    told, count, right = box.locator(".told"), questions.count(), 0
+    for number in range(count):
+        assert f"Pair {number + 1} of {count}" in told.inner_text()
+        shown = questions.nth(number)
+        assert shown.is_visible()
+        assert box.locator("section:visible").count() == 1
+        button = shown.locator("button").first
+        button.focus()
+        tab.keyboard.press("Enter")
+        is_right = shown.get_attribute("data-right") == "first"
+        right += is_right
+        assert told.inner_text().startswith("Right." if is_right else "No.")
+        tab.keyboard.press("Enter")  # the next pair has the focus
+    assert f"{right} of {count} right" in told.inner_text()
+    low, high = binomtest(right, count).proportion_ci(method="wilson")
+    assert f"{round(100 * low)} to {round(100 * high)} %" in told.inner_text()
+    assert faults == []
+
+
+def test_the_human_test_can_be_read_without_javascript(browser, copy):
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((copy.html / "notebooks/14_real_or_coloured.html").as_uri())
+    sections = tab.locator(".real-or-coloured section")
+    assert sections.count() == tab.locator(".real-or-coloured section:visible").count()
+    sections.first.locator("summary").click()
+    assert "is the photograph" in sections.first.locator("details p").inner_text()
+    context.close()
