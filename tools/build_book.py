@@ -75,7 +75,7 @@ def write_status(stage: Path) -> None:
     lessons = []
     for path in sorted((stage / "notebooks").glob("*.ipynb")):
         run = nbformat.read(path, as_version=4).metadata.papermill
-        link = f"[{path.stem}](../notebooks/{path.stem})"
+        link = f"[{path.stem}](../notebooks/{path.name})"
         lessons.append([link, f"{run.duration:.0f} s", run.start_time[:16]])
     trainings = [
         [r.model.name, r.name, f"{sum(r.seconds.values()):.0f} s", r.created]
