@@ -104,10 +104,10 @@ def test_the_search_finds_a_word_of_the_book(opened):
 def test_a_slider_is_moved_by_mouse_and_by_keyboard(opened):
     tab, faults = opened("notebooks/12_your_photographs")
     box = tab.locator(".before-after").first
-    slider, first = box.locator("input"), box.locator("figure").first
+    slider, first = box.locator("input"), box.locator("img").first
 
     def seen():
-        return first.evaluate("figure => getComputedStyle(figure).clipPath")
+        return first.evaluate("image => getComputedStyle(image).clipPath")
 
     assert "50%" in seen()
     slider.focus()
