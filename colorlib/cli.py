@@ -166,8 +166,8 @@ def train(
             progress=out.is_terminal,
             say=_say,
         )
-        show_scores(record)
         _say(f"record: {folders.runs / name / 'record.json'}")
+        show_scores(record)
 
 
 @app.command()
@@ -359,12 +359,14 @@ def show_estimates(runs: "list[Run]", data_root: Path | None, cores: int) -> Non
 
 
 def show_scores(record: "Record") -> None:
-    """Print a record's scores: the model beside the trivial predictions."""
+    """Print a record's scores, beside the trivial ones, and what is wrong with it."""
     summaries = {
         method: {metric: summary.mean for metric, summary in metrics.items()}
         for method, metrics in record.scores.items()
     }
     out.print(scores_table(summaries, record.name))
+    if record.note:
+        _complain(f"warning: {record.model.name}: {record.note}")
 
 
 def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:
