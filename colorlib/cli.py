@@ -1,4 +1,4 @@
-"""The command line: `colorlib data prepare | train | evaluate | colorize | study`.
+"""The command line: `colorlib data prepare | train | colorize | study | verify | ...`.
 
 Everything heavy is imported inside the command that needs it, so that `--help`
 answers at once.
@@ -271,6 +271,37 @@ def rerun(
         for name, metrics in scores.items()
     }
     out.print(scores_table(means, old.name))
+
+
+@app.command()
+def verify(
+    record: Annotated[
+        Path, typer.Argument(help="A record, such as results/NAME.json.")
+    ],
+    data_root: DataRoot = None,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    runs_root: RunsRoot = STUDIES_ROOT,
+) -> None:
+    """Check a record: its own numbers, its photographs, its scores, its settings.
+
+    Photographs are checked with --data-root, and scores where the trained weights are
+    in --runs-root too. A small form of the run is always trained, twice.
+    """
+    from colorlib.preparation import Folders
+    from colorlib.verify import verify as checks_of
+
+    folders = Folders(data_root, weights_root, cache_root, runs_root)
+    checks = checks_of(record, folders, say=_say)
+    table = Table("what", "recorded", "found here", "", title=record.stem)
+    for check in checks:
+        verdict = "holds" if check.holds else "DIFFERS"
+        table.add_row(check.what, check.recorded, check.found, verdict)
+    out.print(table)
+    failed = [check.what for check in checks if not check.holds]
+    if failed:
+        _complain(f"{record}: {len(failed)} of {len(checks)} differ: {failed[0]}")
+        raise typer.Exit(1)
 
 
 @app.command()
