@@ -43,7 +43,9 @@ def test_the_citation_can_be_read_by_other_programs(tmp_path):
     done = check_schema("citation-file-format", ROOT / "CITATION.cff")
     assert done.returncode == 0, done.stdout + done.stderr
     path = tmp_path / "CITATION.cff"
-    path.write_text((ROOT / "CITATION.cff").read_text().replace("title:", "titel:", 1))
+    path.write_text(
+        (ROOT / "CITATION.cff").read_text().replace("title:", "heading:", 1)
+    )
     assert check_schema("citation-file-format", path).returncode != 0
 
 
