@@ -23,7 +23,8 @@ STYLE = """
 article { break-before: page; }
 figure, img, .admonition, mjx-container[display] { break-inside: avoid; }
 h1, h2, h3, h4, h5 {
-  margin-top: 0 !important; padding-top: 1em !important; white-space: break-spaces;
+  margin-top: 0 !important; padding-top: 1em !important;
+  white-space: break-spaces; break-after: avoid;
 }
 h1 { font-size: 1.5rem !important; }
 h2 { font-size: 1.25rem !important; }

@@ -73,6 +73,11 @@ def test_the_launch_buttons_open_the_notebook_of_the_repository(copy, page):
     )
 
 
+def test_no_page_shows_the_set_up_for_colab(copy):
+    for page in (copy.html / "notebooks").glob("*.html"):
+        assert "COLAB_RELEASE_TAG" not in page.read_text(), page.name
+
+
 def test_the_executed_notebooks_ran_from_top_to_bottom(copy):
     stage = copy.root / "_build" / "smoke" / "stage" / "notebooks"
     executed = sorted(stage.glob("*.ipynb"))
