@@ -85,12 +85,15 @@ def prepare(
 ) -> None:
     """Decode a profile's photographs once into a packed cache, and count them."""
     from colorlib.datasets import fetch_missing
+    from colorlib.errors import UserError
     from colorlib.preparation import Folders, prepare_data
     from colorlib.profiles import load_profile
 
     chosen = load_profile(profile, dataset=dataset, count=count, size=size)
     if download:
-        fetch_missing(chosen.dataset, data_root or Path())
+        if data_root is None:
+            raise UserError("found no --data-root, expected the folder to fetch into")
+        fetch_missing(chosen.dataset, data_root)
     folders = Folders(data_root, None, cache_root, RUNS_ROOT)
     data = prepare_data(chosen, folders, out.print)
     manifest = data.packed.manifest
