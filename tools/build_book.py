@@ -125,6 +125,23 @@ def build(stage: Path) -> Path:
     return html
 
 
+# What the theme and docutils write, and what a screen reader can make sense of.
+SIDEBAR = '<div class="sidebar-primary-items__start sidebar-primary__section"'
+MENDED = {
+    'role="doc-biblioentry"': 'role="listitem"',
+    f"{SIDEBAR}>": f'{SIDEBAR} role="region" aria-label="Book and contents">',
+}
+
+
+def mend_roles(html: Path) -> None:
+    """Give parts of the pages, that are not ours to write, their right roles."""
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for found, wanted in MENDED.items():
+            text = text.replace(found, wanted)
+        page.write_text(text, encoding="utf-8")
+
+
 def put_in_place(html: Path, target: Path) -> None:
     """Exchange the book that is there for the new one."""
     old = target.with_name("html.old")
@@ -142,7 +159,9 @@ def main() -> None:
     fill_stage(stage)
     write_status(stage)
     hide = sys.argv[3:] == ["hide"]
-    put_in_place(build(without_solutions(stage) if hide else stage), target)
+    html = build(without_solutions(stage) if hide else stage)
+    mend_roles(html)
+    put_in_place(html, target)
 
 
 if __name__ == "__main__":
