@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorlib.errors import UserError
@@ -112,3 +113,18 @@ def count_flops(call: Contestant) -> int:
     with FlopCounterMode(display=False) as counter:
         call()
     return int(counter.get_total_flops())
+
+
+def profile_of(call: Contestant, count: int = 6) -> dict[str, float]:
+    """The operations that take most of a function's time, and which share of it.
+
+    Example:
+        >>> a = torch.rand(256, 256)
+        >>> list(profile_of(lambda: a @ a, count=1))
+        ['aten::mm']
+    """
+    with torch.profiler.profile(activities=[ProfilerActivity.CPU]) as profiler:
+        call()
+    times = {e.key: e.self_cpu_time_total for e in profiler.key_averages()}
+    largest = sorted(times, key=times.__getitem__, reverse=True)[:count]
+    return {name: times[name] / sum(times.values()) for name in largest}

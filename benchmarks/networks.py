@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from benchmarks.loading import pack_afresh
-from benchmarks.measuring import count_flops, race
+from benchmarks.measuring import count_flops, profile_of, race
 from benchmarks.reference import network, photographs
 from benchmarks.setting import Setting
 from colorlib.backbones import Backbone
@@ -26,8 +26,12 @@ from colorlib.speed import MATRIX, OURS, REFERENCE, Bar, Measurement
 from colorlib.targets import PAPER
 from colorlib.training import ColorizationTask, FitOptions, fit
 
-FULL_RATE = Bar(quantity="matrix share", at_least=0.9)
-FEW = 4  # photographs where each goes through the three networks: seconds a call
+FULL_RATE = Bar(
+    quantity="matrix share",
+    at_least=0.9,
+    obstacle="what is no convolution, and the convolutions of few channels: below",
+)
+FEW = 2  # photographs where each goes through the three networks: seconds a call
 
 
 class OurStep:
@@ -103,6 +107,7 @@ def step(setting: Setting) -> Iterator[Measurement]:
             images={OURS: count, REFERENCE: count},
             seconds=race(contestants, setting.rounds),
             flops=count_flops(contestants[OURS]),
+            profile=profile_of(contestants[OURS]),
             bars=(FULL_RATE,) if size > 64 else (),
         )
     yield third_backbone(setting)
@@ -141,7 +146,7 @@ class StepEnds(Callback):
 def lightning_loop(setting: Setting) -> Measurement:
     """A step in Lightning's loop, with logs, beside the same step in a plain one."""
     size, count = next(iter(setting.sizes.items()))
-    steps = 2 * setting.rounds
+    steps = setting.rounds + 1
     images = setting.batch(count, size, backbones=0).images.numpy()
     samples = Samples(images, None, np.tile(np.arange(count), steps + 1))
     batches, ends = ShuffledBatches(samples, count, seed=0), StepEnds()

@@ -58,7 +58,7 @@ class Setting:
     @property
     def sizes(self) -> dict[int, int]:
         """Side of the photographs -> batch that takes about a second a step."""
-        return {32: 4} if self.quick else {64: PAPER_BATCH, 128: 8, 256: 4}
+        return {32: 4} if self.quick else {64: PAPER_BATCH, 128: 5, 256: 2}
 
     @property
     def backbone_names(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from benchmarks.setting import Setting
 from colorlib.errors import UserError
 from colorlib.provenance import current_commit, now, this_hardware
 from colorlib.speed import Measurement, SpeedRecord
+from colorlib.speed_tables import brief
 
 Benchmark = Callable[[Setting], Iterator[Measurement]]
 
@@ -62,7 +63,7 @@ def run(
         setting = Setting(Path(folder), quick)
         for name in names or BENCHMARKS:
             for measurement in known[name](setting):
-                say(f"{name}: {measurement.case}")
+                say(f"{measurement.case}: {brief(measurement)}")
                 measurements.append(measurement)
     return SpeedRecord(
         name=f"bench-{created[:19].replace(':', '')}",

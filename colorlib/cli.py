@@ -362,7 +362,7 @@ def bench(
     speed. `make book` is timed only if named: `colorlib bench book`.
     """
     from colorlib.speed import BENCHMARKS, write_speed
-    from colorlib.tables import SPEED_COLUMNS, speed_rows
+    from colorlib.speed_tables import COLUMNS, summary_rows
 
     if not BENCHMARKS.is_dir():
         raise UserError(
@@ -372,8 +372,8 @@ def bench(
     sys.path.insert(0, str(BENCHMARKS.parent))
     suite = importlib.import_module("benchmarks.suite")
     record = suite.run(names or (), quick, _say)
-    table = Table(*SPEED_COLUMNS, title=record.name)
-    for row in speed_rows(record):
+    table = Table(*COLUMNS, title=record.name)
+    for row in summary_rows(record):
         table.add_row(*row)
     Console(width=max(out.width, 160)).print(table)
     _say(f"record: {write_speed(record, to)}")

@@ -60,11 +60,13 @@ class Bar(Part):
             the rate of a matrix product; `seconds` of one call; `bytes` at the peak.
         at_least: The bar of `ratio` and `matrix share`.
         at_most: The bar of `seconds` and `bytes`.
+        obstacle: What is known to stand in the way, told where it is missed.
     """
 
     quantity: Quantity
     at_least: float | None = None
     at_most: float | None = None
+    obstacle: str = ""
 
     def holds(self, value: float) -> bool:
         """Whether a value reaches the bar."""
@@ -83,6 +85,7 @@ class Measurement(Part):
         images: Photographs in one call of each contestant.
         seconds: contestant -> one value a round; round by round they took turns.
         flops: Floating-point operations of one of our calls; None if not counted.
+        profile: operation -> its share of our time, the largest first.
         peak_bytes: contestant -> largest resident memory of its process.
         bars: What is to be reached.
     """
@@ -93,6 +96,7 @@ class Measurement(Part):
     images: dict[str, int]
     seconds: dict[str, list[float]]
     flops: int | None = None
+    profile: dict[str, float] = Field(default_factory=dict)
     peak_bytes: dict[str, int] = Field(default_factory=dict)
     bars: tuple[Bar, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Tables of scores as Markdown: a method a row, a metric a column; tables of speed.
+"""Tables of scores as Markdown: a method a row, a metric a column.
 
 Every mean stands with its interval, every metric with its unit and its direction.
 """
@@ -15,16 +15,7 @@ from colorlib.comparisons import (
 from colorlib.evaluation import MODEL
 from colorlib.metrics import METRICS, Metric, Summary
 from colorlib.records import Record
-from colorlib.speed import (
-    OURS,
-    REFERENCE,
-    Bar,
-    Estimate,
-    Measurement,
-    SpeedRecord,
-)
 
-NO_ESTIMATE = Estimate(median=0, spread=None)
 DIRECTION = {True: " ↑", False: " ↓", None: ""}
 
 
@@ -153,74 +144,6 @@ def mean_with_interval(summary: Summary) -> str:
         '0.09551 (0.09430–0.09680)'
     """
     return f"{summary.mean:#.4g} ({summary.ci_low:#.4g}–{summary.ci_high:#.4g})"
-
-
-SPEED_COLUMNS = (
-    "what", "time", "reference", "ratio", "noise", "of the matrix rate", "memory", "bar"
-)  # fmt: skip
-
-
-def speed_rows(record: SpeedRecord) -> list[list[str]]:
-    """The measurements of a benchmark record, one a row.
-
-    Args:
-        record: Of `colorlib bench`.
-
-    Returns:
-        Cells under `SPEED_COLUMNS`: seconds are medians, of one photograph where there
-        are photographs; the noise is half the distance between the quartiles of the
-        ratio, or else of the time, as a share of it; memory is the process's peak.
-    """
-    return [_speed_row(measurement) for measurement in record.measurements]
-
-
-def _speed_row(measurement: Measurement) -> list[str]:
-    """One of the rows."""
-    ours, theirs = measurement.per_image(OURS), measurement.per_image(REFERENCE)
-    ratio, share = measurement.ratio, measurement.matrix_share
-    noise = (ratio or ours or NO_ESTIMATE).spread
-    return [
-        measurement.case,
-        duration(ours.median) if ours else "",
-        duration(theirs.median) if theirs else "",
-        f"{ratio.median:.3g}x" if ratio else "",
-        f"{100 * noise:.0f} %" if noise is not None else "",
-        f"{100 * share.median:.0f} %" if share else "",
-        " / ".join(f"{held / 1e9:.2g} GB" for held in measurement.peak_bytes.values()),
-        "; ".join(
-            f"{bar_text(bar)}: {'yes' if bar.holds(value) else 'no'}"
-            for bar, value in measurement.reached()
-        ),
-    ]
-
-
-def bar_text(bar: Bar) -> str:
-    """A bar in words.
-
-    Example:
-        >>> bar_text(Bar(quantity="ratio", at_least=20))
-        'at least 20x'
-    """
-    if bar.quantity == "ratio":
-        return f"at least {bar.at_least:.3g}x"
-    if bar.quantity == "matrix share":
-        return f"at least {100 * (bar.at_least or 0):.0f} % of the matrix rate"
-    if bar.quantity == "seconds":
-        return f"at most {bar.at_most:.2g} s"
-    return f"at most {(bar.at_most or 0) / 1e9:.2g} GB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that fits.
-
-    Example:
-        >>> duration(0.0123), duration(123.0), duration(4.2e-5)
-        ('12.3 ms', '123 s', '42 µs')
-    """
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
