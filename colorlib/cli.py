@@ -1,9 +1,10 @@
-"""The command line: `colorlib data prepare | train | colorize | study | verify | ...`.
+"""The command line: `colorlib data prepare | train | evaluate | colorize | ...`.
 
 Everything heavy is imported inside the command that needs it, so that `--help`
 answers at once.
 """
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from colorlib.errors import UserError
 
 if TYPE_CHECKING:
     from colorlib.experiment import Unfinished
@@ -58,6 +61,7 @@ CACHE_ROOT = Path("_build/cache")
 RUNS_ROOT = Path("_build/runs")
 STUDIES_ROOT = Path("_build/studies")
 RESULTS_ROOT = Path("results")
+BENCH_ROOT = Path("_build/benchmarks")
 
 
 @app.callback()
@@ -372,6 +376,41 @@ def colorize(
     if failed:
         _complain(f"{failed} of {len(jobs)} photographs were not coloured")
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Benchmarks; all by default.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="As small as possible: does it work?")
+    ] = False,
+    to: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the record.")
+    ] = BENCH_ROOT,
+) -> None:
+    """Measure speed and memory beside plain references; one table, one record.
+
+    Minutes on two cores, of drawn scenes and random weights: neither changes the
+    speed. `make book` is timed only if named: `colorlib bench book`.
+    """
+    from colorlib.speed import BENCHMARKS, write_speed
+    from colorlib.speed_tables import COLUMNS, summary_rows
+
+    if not BENCHMARKS.is_dir():
+        raise UserError(
+            f"found no {BENCHMARKS}, expected the benchmarks: they come with a clone "
+            "of the repository, not with the package"
+        )
+    sys.path.insert(0, str(BENCHMARKS.parent))
+    suite = importlib.import_module("benchmarks.suite")
+    record = suite.run(names or (), quick, _say)
+    table = Table(*COLUMNS, title=record.name)
+    for row in summary_rows(record):
+        table.add_row(*row)
+    Console(width=max(out.width, 160)).print(table)
+    _say(f"record: {write_speed(record, to)}")
 
 
 def show_estimates(runs: "list[Run]", data_root: Path | None, cores: int) -> None:

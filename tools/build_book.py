@@ -16,6 +16,8 @@ import yaml
 
 from colorlib.provenance import current_commit, now, this_hardware
 from colorlib.records import read_record
+from colorlib.speed import latest_speed
+from colorlib.speed_tables import book_tables
 from colorlib.tables import markdown_table
 
 
@@ -91,6 +93,28 @@ def write_status(stage: Path) -> None:
         page.write("\n" + "\n\n".join(parts) + "\n")
 
 
+def write_speed(stage: Path) -> None:
+    """Complete the page on speed by the newest record that is kept."""
+    record = latest_speed()
+    machine = record.hardware
+    facts = {
+        "record": f"`benchmarks/results/{record.name}.json`",
+        "commit": record.commit,
+        "processor": f"{machine.cpu}, {machine.threads} threads",
+        "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items()),
+        "other work on the machine": f"{'yes' if record.busy else 'none to speak of'}: "
+        f"{record.load:.1f} processes ran or waited when it began",
+        "the whole run": f"{record.seconds:.0f} s",
+    }
+    tables = {
+        "Where and with what": markdown_table(["", ""], list(map(list, facts.items()))),
+        **book_tables(record),
+    }
+    parts = [f"## {name}\n\n{table}" for name, table in tables.items()]
+    with (stage / "book" / "speed.md").open("a") as page:
+        page.write("\n" + "\n\n".join(parts) + "\n")
+
+
 def pages_of(toc: Path) -> list[str]:
     """The pages that the table of contents promises."""
     content = yaml.safe_load(toc.read_text())
@@ -158,6 +182,7 @@ def main() -> None:
     stage, target = map(Path, sys.argv[1:3])
     fill_stage(stage)
     write_status(stage)
+    write_speed(stage)
     hide = sys.argv[3:] == ["hide"]
     html = build(without_solutions(stage) if hide else stage)
     mend_roles(html)
