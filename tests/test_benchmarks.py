@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import suite
+from benchmarks import colouring, suite
 from benchmarks.measuring import MatrixProduct, count_flops, race, race_processes
 from benchmarks.networks import OurStep
 from benchmarks.reference import network, photographs
@@ -15,6 +15,7 @@ from benchmarks.setting import Setting
 from colorlib import cli
 from colorlib.color import images_to_float
 from colorlib.evaluation import score_predictor
+from colorlib.photographs import read_photograph
 from colorlib.speed import MATRIX_FLOPS, latest_speed, read_speed
 from colorlib.targets import PAPER
 
@@ -99,17 +100,34 @@ def test_the_reference_scores_as_ours(setting):
         np.testing.assert_allclose(ours[name].numpy(), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*suite.BENCHMARKS])
-def test_a_benchmark_runs_and_is_recorded(name):
-    record = suite.run([name], quick=True, say=lambda line: None)
-    assert record.quick
-    assert record.measurements
-    for measurement in record.measurements:
+IN_PROCESSES = {"photograph"}  # its programs are tested below, without a process
+
+
+@pytest.mark.parametrize("name", sorted(set(suite.BENCHMARKS) - IN_PROCESSES))
+def test_a_benchmark_measures_what_its_bars_need(setting, name):
+    measurements = list(suite.BENCHMARKS[name](setting))
+    assert measurements
+    for measurement in measurements:
         assert measurement.benchmark == name
         assert all(min(values) > 0 for values in measurement.seconds.values())
         assert len({len(values) for values in measurement.seconds.values()}) == 1
         for _, value in measurement.reached():
             assert value > 0
+
+
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
+@pytest.mark.parametrize("program", [colouring, photographs])
+def test_a_photograph_is_coloured_and_its_seconds_printed(
+    setting, program, monkeypatch, capsys
+):
+    source, target = setting.photograph(0.02), setting.folder / "coloured.jpg"
+    target.unlink(missing_ok=True)
+    monkeypatch.setattr(sys, "argv", ["program", str(source), str(target)])
+    program.main()
+    assert float(capsys.readouterr().out) > 0
+    coloured = read_photograph(target).rgb
+    assert coloured.shape == read_photograph(source).rgb.shape
+    assert np.ptp(coloured.astype(int), axis=2).max() > 3
 
 
 def test_the_command_prints_a_table_and_writes_a_record(monkeypatch, capsys, tmp_path):
