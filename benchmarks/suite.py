@@ -16,8 +16,10 @@ from benchmarks.scoring import evaluation
 from benchmarks.setting import Setting
 from colorlib.errors import UserError
 from colorlib.provenance import current_commit, now, this_hardware
-from colorlib.speed import Measurement, SpeedRecord
-from colorlib.speed_tables import brief
+from colorlib.speed import Measurement, SpeedRecord, write_speed
+from colorlib.speed_tables import COLUMNS, brief, summary_rows
+
+__all__ = ["COLUMNS", "run", "summary_rows", "write_speed"]  # for the command line
 
 Benchmark = Callable[[Setting], Iterator[Measurement]]
 

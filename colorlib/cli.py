@@ -395,22 +395,21 @@ def bench(
     Minutes on two cores, of drawn scenes and random weights: neither changes the
     speed. `make book` is timed only if named: `colorlib bench book`.
     """
-    from colorlib.speed import BENCHMARKS, write_speed
-    from colorlib.speed_tables import COLUMNS, summary_rows
-
-    if not BENCHMARKS.is_dir():
+    repository = Path(__file__).parents[1]
+    if not (repository / "benchmarks").is_dir():
         raise UserError(
-            f"found no {BENCHMARKS}, expected the benchmarks: they come with a clone "
-            "of the repository, not with the package"
+            f"found no benchmarks in {repository}, expected a clone of the repository: "
+            "they do not come with the package"
         )
-    sys.path.insert(0, str(BENCHMARKS.parent))
+    sys.path.insert(0, str(repository))
+    # Not by name: training imports this module, and does not depend on benchmarks.
     suite = importlib.import_module("benchmarks.suite")
     record = suite.run(names or (), quick, _say)
-    table = Table(*COLUMNS, title=record.name)
-    for row in summary_rows(record):
+    table = Table(*suite.COLUMNS, title=record.name)
+    for row in suite.summary_rows(record):
         table.add_row(*row)
     Console(width=max(out.width, 160)).print(table)
-    _say(f"record: {write_speed(record, to)}")
+    _say(f"record: {suite.write_speed(record, to)}")
 
 
 def show_estimates(runs: "list[Run]", data_root: Path | None, cores: int) -> None:
