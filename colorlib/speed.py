@@ -17,9 +17,8 @@ from colorlib.errors import UserError
 from colorlib.files import write_whole
 from colorlib.records import Hardware, Part
 
-KEPT = (
-    Path(__file__).parent.parent / "benchmarks" / "results"
-)  # records kept in the repository
+# The records that the repository keeps.
+KEPT = Path(__file__).parent.parent / "benchmarks" / "results"
 OURS, REFERENCE, MATRIX = "ours", "reference", "matrix"
 MATRIX_SIDE = 2048  # of the float32 matrices whose product is the measure
 MATRIX_FLOPS = 2 * MATRIX_SIDE**3  # a multiplication and an addition are two
