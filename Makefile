@@ -2,6 +2,8 @@
 #
 #   make book                        the whole book, from drawn scenes, in minutes
 #   make book PROFILE=laptop DATA_ROOT=../photographs
+#   make pdf                         that book as one PDF, printed by the browser
+#   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
 #   make lint                        style, types, spelling, direction of imports
 #   make format                      mend what the style checker can mend
@@ -28,8 +30,11 @@ export PYTHONNOUSERSITE := 1
 export JUPYTER_PREFER_ENV_PATH := 1
 export JUPYTER_PLATFORM_DIRS := 1
 
+STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
+BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format lock clean
+.PHONY: help setup book pdf links test lint format lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -56,7 +61,14 @@ book: setup
 	@$(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --quiet host rules \
 	  --config profile='$(PROFILE)' data_root='$(DATA_ROOT)' weights_root='$(WEIGHTS_ROOT)' \
   solutions='$(SOLUTIONS)'
-	@echo "the book: _build/$(if $(filter hide,$(SOLUTIONS)),student/)html/index.html"
+	@echo "the book: $(BOOK)html/index.html"
+
+pdf: book
+	$(BIN)/python tools/print_book.py $(BOOK)html $(BOOK)book.pdf
+
+# Sphinx asks every address that the pages name; dead ones are listed and fail.
+links: book
+	$(BIN)/jupyter-book build $(STAGE) --path-output _build/links --builder linkcheck
 
 test: setup
 	$(BIN)/python -m pytest -n $(CORES)
@@ -78,6 +90,7 @@ lock:
 	  --python-version 3.11 --all-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock pyproject.toml
 	$(BIN)/python tools/environment.py > environment.yml
+	$(BIN)/python tools/environment.py binder > .binder/environment.yml
 
 clean:
 	rm -rf _build .snakemake

@@ -125,6 +125,7 @@ rule book:
         config=["_config.yml", "_toc.yml"],
         notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
         package=[str(p) for p in sorted(Path("colorlib").rglob("*.py"))],  # its API
+        speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
         tool="tools/build_book.py",
     output:
         touch(f"{HTML}/.complete"),

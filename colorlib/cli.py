@@ -1,9 +1,10 @@
-"""The command line: `colorlib data prepare | train | evaluate | colorize | study`.
+"""The command line: `colorlib data prepare | train | evaluate | colorize | ...`.
 
 Everything heavy is imported inside the command that needs it, so that `--help`
 answers at once.
 """
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from colorlib.errors import UserError
 
 if TYPE_CHECKING:
     from colorlib.experiment import Unfinished
@@ -58,6 +61,7 @@ CACHE_ROOT = Path("_build/cache")
 RUNS_ROOT = Path("_build/runs")
 STUDIES_ROOT = Path("_build/studies")
 RESULTS_ROOT = Path("results")
+BENCH_ROOT = Path("_build/benchmarks")
 
 
 @app.callback()
@@ -85,12 +89,15 @@ def prepare(
 ) -> None:
     """Decode a profile's photographs once into a packed cache, and count them."""
     from colorlib.datasets import fetch_missing
+    from colorlib.errors import UserError
     from colorlib.preparation import Folders, prepare_data
     from colorlib.profiles import load_profile
 
     chosen = load_profile(profile, dataset=dataset, count=count, size=size)
     if download:
-        fetch_missing(chosen.dataset, data_root or Path())
+        if data_root is None:
+            raise UserError("found no --data-root, expected the folder to fetch into")
+        fetch_missing(chosen.dataset, data_root)
     folders = Folders(data_root, None, cache_root, RUNS_ROOT)
     data = prepare_data(chosen, folders, out.print)
     manifest = data.packed.manifest
@@ -166,8 +173,8 @@ def train(
             progress=out.is_terminal,
             say=_say,
         )
-        show_scores(record)
         _say(f"record: {folders.runs / name / 'record.json'}")
+        show_scores(record)
 
 
 @app.command()
@@ -274,6 +281,37 @@ def rerun(
 
 
 @app.command()
+def verify(
+    record: Annotated[
+        Path, typer.Argument(help="A record, such as results/NAME.json.")
+    ],
+    data_root: DataRoot = None,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    runs_root: RunsRoot = STUDIES_ROOT,
+) -> None:
+    """Check a record: its own numbers, its photographs, its scores, its settings.
+
+    Photographs are checked with --data-root, and scores where the trained weights are
+    in --runs-root too. A small form of the run is always trained, twice.
+    """
+    from colorlib.preparation import Folders
+    from colorlib.verify import verify as checks_of
+
+    folders = Folders(data_root, weights_root, cache_root, runs_root)
+    checks = checks_of(record, folders, say=_say)
+    table = Table("what", "recorded", "found here", "", title=record.stem)
+    for check in checks:
+        verdict = "holds" if check.holds else "DIFFERS"
+        table.add_row(check.what, check.recorded, check.found, verdict)
+    out.print(table)
+    failed = [check.what for check in checks if not check.holds]
+    if failed:
+        _complain(f"{record}: {len(failed)} of {len(checks)} differ: {failed[0]}")
+        raise typer.Exit(1)
+
+
+@app.command()
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A model.safetensors of `train`.")],
     profile: ProfileName = "quick",
@@ -340,6 +378,40 @@ def colorize(
         raise typer.Exit(1)
 
 
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Benchmarks; all by default.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="As small as possible: does it work?")
+    ] = False,
+    to: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the record.")
+    ] = BENCH_ROOT,
+) -> None:
+    """Measure speed and memory beside plain references; one table, one record.
+
+    Minutes on two cores, of drawn scenes and random weights: neither changes the
+    speed. `make book` is timed only if named: `colorlib bench book`.
+    """
+    repository = Path(__file__).parents[1]
+    if not (repository / "benchmarks").is_dir():
+        raise UserError(
+            f"found no benchmarks in {repository}, expected a clone of the repository: "
+            "they do not come with the package"
+        )
+    sys.path.insert(0, str(repository))
+    # Not by name: training imports this module, and does not depend on benchmarks.
+    suite = importlib.import_module("benchmarks.suite")
+    record = suite.run(names or (), quick, _say)
+    table = Table(*suite.COLUMNS, title=record.name)
+    for row in suite.summary_rows(record):
+        table.add_row(*row)
+    Console(width=max(out.width, 160)).print(table)
+    _say(f"record: {suite.write_speed(record, to)}")
+
+
 def show_estimates(runs: "list[Run]", data_root: Path | None, cores: int) -> None:
     """Print what would run, and about how long it would take."""
     from colorlib.grid import estimated_seconds
@@ -359,12 +431,14 @@ def show_estimates(runs: "list[Run]", data_root: Path | None, cores: int) -> Non
 
 
 def show_scores(record: "Record") -> None:
-    """Print a record's scores: the model beside the trivial predictions."""
+    """Print a record's scores, beside the trivial ones, and what is wrong with it."""
     summaries = {
         method: {metric: summary.mean for metric, summary in metrics.items()}
         for method, metrics in record.scores.items()
     }
     out.print(scores_table(summaries, record.name))
+    if record.note:
+        _complain(f"warning: {record.model.name}: {record.note}")
 
 
 def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:

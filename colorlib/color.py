@@ -477,6 +477,32 @@ def gray_from_L(L_unit: Tensor) -> Tensor:  # noqa: N802  # L is the field's own
     return (L_unit + 1) / 2
 
 
+def lightness(images_uint8: Tensor) -> Tensor:
+    """L of Lab of stored photographs, without their a and b: a fifth of the work.
+
+    Args:
+        images_uint8: (..., H, W, 3) uint8, sRGB in 0..255.
+
+    Returns:
+        L in [0, 100], (..., 1, H, W) float32.
+
+    Raises:
+        TypeError: If the images are not uint8.
+        ValueError: If the last dimension is not RGB.
+
+    Example:
+        >>> lightness(torch.full((4, 5, 3), 255, dtype=torch.uint8)).round().unique()
+        tensor([100.])
+    """
+    check_stored(images_uint8)
+    levels = torch.arange(256, device=images_uint8.device) / 255
+    table = srgb_to_linear(levels)  # each of the 256 once
+    planes = images_uint8.movedim(-1, -3)  # (..., 3, H, W)
+    linear = table.index_select(0, planes.flatten().int()).view(planes.shape)
+    y = sum(p * x for p, x in zip(XYZ_FROM_LINEAR[1], linear.unbind(-3), strict=True))
+    return (116 * _lightness(cast(Tensor, y)) - 16).unsqueeze(-3)  # (..., 1, H, W)
+
+
 def images_to_float(images_uint8: Tensor) -> Tensor:
     """Turn stored photographs into `rgb`: the one way in for integers.
 
@@ -494,6 +520,12 @@ def images_to_float(images_uint8: Tensor) -> Tensor:
         >>> images_to_float(torch.full((2, 4, 5, 3), 255, dtype=torch.uint8)).shape
         torch.Size([2, 3, 4, 5])
     """
+    check_stored(images_uint8)
+    return images_uint8.movedim(-1, -3).contiguous().float() / 255  # (..., 3, H, W)
+
+
+def check_stored(images_uint8: Tensor) -> None:
+    """Refuse what is not a uint8 tensor of shape (..., H, W, 3)."""
     if images_uint8.dtype != torch.uint8:
         raise TypeError(f"found images of {images_uint8.dtype}, expected torch.uint8")
     if images_uint8.ndim < 3 or images_uint8.shape[-1] != 3:
@@ -501,4 +533,3 @@ def images_to_float(images_uint8: Tensor) -> Tensor:
             f"found images of shape {tuple(images_uint8.shape)}, expected "
             "(..., H, W, 3): the channels go last in a stored photograph"
         )
-    return images_uint8.movedim(-1, -3).contiguous().float() / 255  # (..., 3, H, W)

@@ -28,6 +28,7 @@ from colorlib.assembly import (
 from colorlib.backbones import Backbone
 from colorlib.batches import OrderedBatches, ShuffledBatches
 from colorlib.class_scores import Scores
+from colorlib.collapse import signs_of_collapse
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
@@ -69,7 +70,13 @@ from colorlib.records import (
     read_record,
     write_record,
 )
-from colorlib.scoring import EVALUATED, error_breakdown, score_model, score_parts
+from colorlib.scoring import (
+    EVALUATED,
+    error_breakdown,
+    first_answers,
+    score_model,
+    score_parts,
+)
 from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, fit
 
 Unfinished = Literal["resume", "restart", "refuse"]
@@ -132,6 +139,8 @@ def run_model(
     parts = score_parts(profile, data, scores[MODEL], folders.cache)
     losses = scores[MODEL]["loss_eq1"]
     breakdown = error_breakdown(profile, model, data, class_scores, losses)
+    answers = first_answers(profile, model, data, class_scores)
+    signs = signs_of_collapse(scores, answers)
     clock.lap("evaluation")
 
     weights_path = folder / "model.safetensors"
@@ -151,6 +160,7 @@ def run_model(
         breakdown=breakdown,
         seconds=clock.seconds,
         hardware=this_hardware(profile.accelerator),
+        note="; ".join(signs),
     )
     write_record(record, folder / "record.json")
     return record

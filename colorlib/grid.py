@@ -85,17 +85,26 @@ def repeat(path: Path, folders: Folders, say: Say = print) -> tuple[Record, Reco
             not there.
     """
     old = read_record(path)
-    try:
-        profile = Profile(**old.profile)
-    except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UserError(
-            f"{path}: found a profile that this version does not know ({key}); "
-            f"check out commit {old.commit} to run it again"
-        ) from error
+    profile = recorded_profile(old)
     own = Folders(folders.data, folders.weights, folders.cache, folders.runs / old.name)
     new = run_model(profile, old.model.name, own, unfinished="restart", say=say)
     return old, new
+
+
+def recorded_profile(record: Record) -> Profile:
+    """The profile of a recorded run.
+
+    Raises:
+        UserError: If it is of another version.
+    """
+    try:
+        return Profile(**record.profile)
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise UserError(
+            f"record {record.name}: found a profile that this version does not know "
+            f"({key}); check out commit {record.commit} to run it again"
+        ) from error
 
 
 def missing_runs(runs: Iterable[Run], results: Path) -> list[Run]:

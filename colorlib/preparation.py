@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from colorlib.backbones import Backbone, content_of, load_backbone, told_shape
 from colorlib.batches import Samples
 from colorlib.class_scores import Scores, compute_class_scores
-from colorlib.datasets import PackedImages, Source, Split, open_source, pack, split
+from colorlib.datasets import (
+    PackedImages,
+    Source,
+    Split,
+    identical,
+    open_source,
+    pack,
+    split,
+)
 from colorlib.errors import UserError
 from colorlib.model import MODELS
 from colorlib.profiles import Profile
@@ -74,7 +82,8 @@ class Data:
         split: The training and test part, as the paper's 3/4 and 1/4.
         train: Indices trained on: the training part less `validation`, or fewer.
         validation: Indices watched while training.
-        test: Indices tested on: the test part, or fewer.
+        test: Indices tested on: the test part without what has the same pixels as a
+            training photograph, or fewer.
     """
 
     source: Source
@@ -90,6 +99,10 @@ def prepare_data(profile: Profile, folders: Folders, say: Say = print) -> Data:
 
     The validation photographs are taken out of the training part. The paper has
     none: its test part would have to serve for every choice.
+
+    Raises:
+        UserError: If there are too few photographs, or none to test on that is not
+            trained on.
     """
     seed = profile.data_seed
     source = open_source(profile.dataset, folders.data, profile.count, seed)
@@ -101,13 +114,21 @@ def prepare_data(profile: Profile, folders: Folders, say: Say = print) -> Data:
     say(
         f"{packed.manifest.source}: {len(packed.images)} photographs, {profile.size} px"
     )
+    trained_on = identical(packed.images, test, parts.train)  # (T,)
+    if trained_on.any():
+        say(f"left out {trained_on.sum()} test photographs that are trained on, too")
+    if trained_on.all():
+        raise UserError(
+            f"{packed.manifest.source}: every test photograph is also a training "
+            "photograph, expected different ones; give each photograph once"
+        )
     return Data(
         source=source,
         packed=packed,
         split=parts,
         train=np.sort(train[held_out:][: profile.train_count]),
         validation=np.sort(train[:held_out]),
-        test=np.sort(test[: profile.test_count]),
+        test=np.sort(test[~trained_on][: profile.test_count]),
     )
 
 

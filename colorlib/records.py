@@ -124,6 +124,7 @@ class Record(Part):
             are of the part's own training photographs.
         per_image: metric -> one value a test photograph, of the model.
         breakdown: Where the errors are; None in records from before there was one.
+        note: What is wrong with the model, see `colorlib.collapse`; mostly empty.
     """
 
     schema_version: Literal[1] = 1

@@ -17,6 +17,7 @@ from colorlib.assembly import target_of
 from colorlib.batches import OrderedBatches
 from colorlib.breakdown import break_down
 from colorlib.class_scores import Scores
+from colorlib.color import images_to_float
 from colorlib.dependencies import code_hash
 from colorlib.evaluation import (
     GRAY,
@@ -87,6 +88,32 @@ def score_parts(
         own = {metric: values[of_part] for metric, values in scores.items()}
         taken_apart[name] = {MODEL: own, **baseline_scores(profile, part, cache)}
     return taken_apart
+
+
+@torch.no_grad()
+def first_answers(
+    profile: Profile,
+    model: ColorizationModel,
+    data: Data,
+    class_scores: Scores | None,
+) -> Tensor:
+    """What a model predicts for some test photographs.
+
+    Args:
+        profile: Of the model's run.
+        model: Trained.
+        data: The profile's.
+        class_scores: What the backbones tell of all photographs, or None.
+
+    Returns:
+        chroma_unit (B, 2 or 3, S, S), of the first of them.
+    """
+    device = torch_device(profile.accelerator)
+    test = samples_of(data, class_scores, data.test[:EVALUATED])
+    batch = test.take(np.arange(len(test))).to(device)
+    L_unit, _ = target_of(profile).split(images_to_float(batch.images))
+    chroma_unit: Tensor = model.eval().to(device)(L_unit, batch.class_scores)
+    return chroma_unit
 
 
 def error_breakdown(

@@ -3,7 +3,7 @@
 Every mean stands with its interval, every metric with its unit and its direction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from colorlib.comparisons import (
     Comparison,
@@ -107,6 +107,24 @@ def study_table(
         scores = [_plus_minus(scores_over_seeds(records, m)) for m in metrics]
         rows.append([arm, *scores, *_against(records, arms[reference], compared)])
     return markdown_table(headings, rows)
+
+
+def sources(records: Iterable[Record]) -> str:
+    """The records a table was made from, by the commit they were made at, folded.
+
+    Args:
+        records: All of them.
+
+    Returns:
+        Markdown, to stand below the table.
+    """
+    named: dict[str, list[str]] = {}
+    for record in records:
+        named.setdefault(record.commit[:9], []).append(record.name)
+    count = sum(len(names) for names in named.values())
+    lines = [f"- commit {at}: {', '.join(names)}" for at, names in named.items()]
+    head = f"\n\n<details><summary>From {count} records</summary>\n\n"
+    return head + "\n".join(lines) + "\n\n</details>"
 
 
 def _against(

@@ -9,6 +9,7 @@ Reference:
 """
 
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from colorlib.batches import Batch
 from colorlib.color import images_to_float
+from colorlib.errors import UserError
 from colorlib.targets import PAPER, Target
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -151,7 +153,7 @@ class History(Callback):
         self._loss_sum = self._loss_sum + outputs["loss"].detach() * len(batch.images)
         self._seen += len(batch.images)
         if trainer.is_last_batch:
-            self.curve["train"].append(float(self._loss_sum) / self._seen)
+            self.curve["train"].append(self._finite_loss_sum() / self._seen)
             self._loss_sum, self._seen = 0.0, 0
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
@@ -173,9 +175,19 @@ class History(Callback):
             "seconds": self.seconds,
             "sessions": self.sessions,
             "curve": {part: list(losses) for part, losses in self.curve.items()},
-            "loss_sum": float(self._loss_sum),
+            "loss_sum": self._finite_loss_sum(),
             "seen": self._seen,
         }
+
+    def _finite_loss_sum(self) -> float:
+        """The sum so far; a training that has diverged ends here, unsaved."""
+        loss_sum = float(self._loss_sum)
+        if not math.isfinite(loss_sum):
+            raise UserError(
+                f"found a loss of {loss_sum} in epoch {len(self.curve['train'])}, "
+                "expected a number: the training has diverged; lower learning_rate"
+            )
+        return loss_sum
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
@@ -287,6 +299,7 @@ def fit(
         What was done, counted from the first session's start.
 
     Raises:
+        UserError: If the loss is no number any more; the checkpoint before stays.
         KeyboardInterrupt: If it was interrupted; the last checkpoint stays.
     """
     folder.mkdir(parents=True, exist_ok=True)

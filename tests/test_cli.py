@@ -53,7 +53,8 @@ def test_help_needs_no_torch():
 def test_help_names_every_command(colorlib):
     status, out, _ = colorlib("--help")
     assert status == 0
-    assert all(name in out for name in ("data", "train", "evaluate", "colorize"))
+    commands = ("data", "train", "evaluate", "colorize", "bench")
+    assert all(name in out for name in commands)
 
 
 def test_data_prepare_counts(colorlib, folders):

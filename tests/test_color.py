@@ -17,6 +17,7 @@ from colorlib.color import (
     gray_from_L,
     images_to_float,
     lab_to_rgb,
+    lightness,
     luma,
     luv_to_rgb,
     normalize_lab,
@@ -447,3 +448,17 @@ def test_other_stored_photographs_are_refused():
         images_to_float(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"shape \(4, 3\)"):
         images_to_float(torch.zeros(4, 3, dtype=torch.uint8))
+
+
+def test_lightness_is_the_l_of_lab():
+    stored = (255 * rgb_cube(17)).round().byte().movedim(0, -1)  # (17, 289, 3)
+    expected = skimage_color.rgb2lab(stored.numpy())[..., 0]
+    assert_close(lightness(stored)[0], expected, scale=100)
+    assert lightness(stored[None]).shape == (1, 1, 17, 289)
+
+
+def test_lightness_refuses_what_is_not_stored():
+    with pytest.raises(TypeError, match="uint8"):
+        lightness(torch.zeros(4, 4, 3))
+    with pytest.raises(ValueError, match="the channels go last"):
+        lightness(torch.zeros(3, 4, 4, dtype=torch.uint8))

@@ -10,6 +10,7 @@ from skimage import data
 from colorlib import colorize
 from colorlib.colorize import (
     Colorizer,
+    chroma_along_lightness,
     colorize_file,
     join_with_own_lightness,
     plan_outputs,
@@ -70,12 +71,50 @@ def test_chroma_of_the_same_size_is_joined_pixel_by_pixel():
 
 
 def test_strips_leave_no_seam(monkeypatch):
-    gray = np.full((700, 20, 3), 128, np.uint8)
+    photograph = Photograph(data.coffee()[:300, :40], None, None)
     ramp = torch.linspace(-0.2, 0.2, 64).reshape(1, 1, 64, 1).expand(1, 2, 64, 4)
-    photograph = Photograph(gray, None, None)
-    in_strips = join_with_own_lightness(photograph, ramp)
-    monkeypatch.setattr(colorize, "STRIP_ROWS", 700)
-    assert np.array_equal(in_strips, join_with_own_lightness(photograph, ramp))
+    whole = join_with_own_lightness(photograph, ramp)
+    for rows in (1, 7, 256):
+        monkeypatch.setattr(colorize, "STRIP_PIXELS", 40 * rows)
+        in_strips = join_with_own_lightness(photograph, ramp)
+        # Lines of another length go through other vector units: the last bit differs.
+        assert np.abs(in_strips.astype(int) - whole).max() <= 1
+
+
+def test_chroma_goes_through_what_was_predicted():
+    L_unit, ab_unit = torch.rand(1, 1, 9, 7) * 2 - 1, torch.rand(1, 2, 9, 7) - 0.5
+    slope, offset = chroma_along_lightness(ab_unit, L_unit).chunk(2, dim=1)
+    torch.testing.assert_close(slope * L_unit + offset, ab_unit)
+
+
+def test_a_slope_is_that_of_least_squares():
+    generator = torch.Generator().manual_seed(0)
+    L_unit = torch.rand(1, 1, 3, 3, generator=generator) * 2 - 1
+    a_unit = torch.rand(1, 1, 3, 3, generator=generator) - 0.5
+    lines = chroma_along_lightness(torch.cat([a_unit, L_unit], 1), L_unit)
+    x, y = (plane.flatten().double().numpy() for plane in (L_unit, a_unit))
+    design = np.stack([x - x.mean(), np.zeros(9)]).T
+    design = np.vstack([design, [np.sqrt(9 * colorize.FLAT), 0]])  # the ridge
+    expected = np.linalg.lstsq(design, np.append(y - y.mean(), 0), rcond=None)[0][0]
+    assert lines[0, 0, 1, 1].item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
+def test_chroma_along_lightness_is_closer_than_bilinear(monkeypatch, name):
+    rgb = getattr(data, name)()
+    scale = 64 / min(rgb.shape[:2])
+    size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
+    small = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+    ab = skcolor.rgb2lab(small)[..., 1:].transpose(2, 0, 1).astype(np.float32)
+    ab_unit = torch.from_numpy(ab)[None] / 128  # (1, 2, h, w)
+
+    def error():
+        joined = join_with_own_lightness(Photograph(rgb, None, None), ab_unit)
+        return skcolor.deltaE_ciede2000(*map(skcolor.rgb2lab, (rgb, joined))).mean()
+
+    along_lightness = error()
+    monkeypatch.setattr(colorize, "FLAT", 1e9)  # no slope: bilinear
+    assert along_lightness < 0.98 * error()
 
 
 def save(image, path, **options):

@@ -13,7 +13,9 @@ NAMES = sorted(path.stem for path in PROFILES_FOLDER.glob("*.yaml"))
 
 
 def test_the_profiles_are_there():
-    assert NAMES == ["gpu", "laptop", "paper", "quick", "shipped", "smoke", "studies"]
+    assert NAMES == [
+        "gpu", "laptop", "paper", "published", "quick", "shipped", "smoke", "studies",
+    ]  # fmt: skip
 
 
 def test_the_models_are_those_there_are():

@@ -2,7 +2,13 @@ import pytest
 
 from colorlib.metrics import METRICS, Summary
 from colorlib.records import RESULTS, read_record
-from colorlib.tables import beside_the_baselines, heading, score_table, study_table
+from colorlib.tables import (
+    beside_the_baselines,
+    heading,
+    score_table,
+    sources,
+    study_table,
+)
 
 SCORE = Summary(mean=0.5, median=0.5, pooled=0.5, ci_low=0.25, ci_high=0.75, n=3)
 
@@ -87,3 +93,12 @@ def test_arms_of_other_photographs_get_no_verdict(arms):
     ]
     table = study_table({"ours": arms["ours"], "elsewhere": elsewhere}, "ours")
     assert cells(table)[-1][-2:] == ["", "other photographs"]
+
+
+def test_sources_name_every_record_at_its_commit():
+    records = [read_record(path) for path in sorted(RESULTS.glob("*.json"))[:6]]
+    text = sources(records)
+    assert "From 6 records" in text
+    for line in text.splitlines():
+        for record in records:
+            assert (record.name in line) == (f"commit {record.commit[:9]}:" in line)

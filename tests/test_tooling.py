@@ -88,7 +88,10 @@ def test_continuous_integration_runs_the_command_of_the_readme():
     assert script.read_text().rstrip().splitlines()[-1] == "make test"
 
 
-@pytest.mark.parametrize("target", ["book", "test", "lint", "format", "lock", "clean"])
+TARGETS = ["book", "pdf", "links", "test", "lint", "format", "lock", "clean"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_make_explains_what_it_can_do(target):
     told = subprocess.run(
         ["make", "--no-print-directory", "help"],

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
+from colorlib.errors import UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
 from colorlib.training import FitOptions, KeepSamples, fit
@@ -53,6 +54,28 @@ def test_learns(samples, tmp_path):
         assert len(losses) == 6
         assert losses[-1] < losses[0] / 2
     assert (result.epochs, result.steps, result.sessions) == (6, 30, 1)
+
+
+def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
+    samples, tmp_path
+):
+    train(new_model(), samples, tmp_path, max_epochs=1)
+    before = (tmp_path / "last.ckpt").read_bytes()
+
+    def broken(outputs, true_chroma_unit):
+        return chroma_mse(outputs, true_chroma_unit) * float("nan")
+
+    batches = ShuffledBatches(samples, 5, seed=0)
+    with pytest.raises(UserError, match=r"loss of nan in epoch 1, .*learning_rate"):
+        fit(
+            new_model(),
+            broken,
+            batches,
+            None,
+            tmp_path,
+            FitOptions(**CPU, max_epochs=2),
+        )
+    assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
 def test_the_curve_is_the_mean_over_the_epoch(samples, tmp_path):

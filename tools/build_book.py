@@ -16,6 +16,8 @@ import yaml
 
 from colorlib.provenance import current_commit, now, this_hardware
 from colorlib.records import read_record
+from colorlib.speed import latest_speed
+from colorlib.speed_tables import book_tables
 from colorlib.tables import markdown_table
 
 
@@ -91,6 +93,28 @@ def write_status(stage: Path) -> None:
         page.write("\n" + "\n\n".join(parts) + "\n")
 
 
+def write_speed(stage: Path) -> None:
+    """Complete the page on speed by the newest record that is kept."""
+    record = latest_speed()
+    machine = record.hardware
+    facts = {
+        "record": f"`benchmarks/results/{record.name}.json`",
+        "commit": record.commit,
+        "processor": f"{machine.cpu}, {machine.threads} threads",
+        "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items()),
+        "other work on the machine": f"{'yes' if record.busy else 'none to speak of'}: "
+        f"{record.load:.1f} processes ran or waited when it began",
+        "the whole run": f"{record.seconds:.0f} s",
+    }
+    tables = {
+        "Where and with what": markdown_table(["", ""], list(map(list, facts.items()))),
+        **book_tables(record),
+    }
+    parts = [f"## {name}\n\n{table}" for name, table in tables.items()]
+    with (stage / "book" / "speed.md").open("a") as page:
+        page.write("\n" + "\n\n".join(parts) + "\n")
+
+
 def pages_of(toc: Path) -> list[str]:
     """The pages that the table of contents promises."""
     content = yaml.safe_load(toc.read_text())
@@ -125,6 +149,23 @@ def build(stage: Path) -> Path:
     return html
 
 
+# What the theme and docutils write, and what a screen reader can make sense of.
+SIDEBAR = '<div class="sidebar-primary-items__start sidebar-primary__section"'
+MENDED = {
+    'role="doc-biblioentry"': 'role="listitem"',
+    f"{SIDEBAR}>": f'{SIDEBAR} role="region" aria-label="Book and contents">',
+}
+
+
+def mend_roles(html: Path) -> None:
+    """Give parts of the pages, that are not ours to write, their right roles."""
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for found, wanted in MENDED.items():
+            text = text.replace(found, wanted)
+        page.write_text(text, encoding="utf-8")
+
+
 def put_in_place(html: Path, target: Path) -> None:
     """Exchange the book that is there for the new one."""
     old = target.with_name("html.old")
@@ -141,8 +182,11 @@ def main() -> None:
     stage, target = map(Path, sys.argv[1:3])
     fill_stage(stage)
     write_status(stage)
+    write_speed(stage)
     hide = sys.argv[3:] == ["hide"]
-    put_in_place(build(without_solutions(stage) if hide else stage), target)
+    html = build(without_solutions(stage) if hide else stage)
+    mend_roles(html)
+    put_in_place(html, target)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """Write environment.yml: for conda users, the versions of the lock file.
 
-The direct dependencies of pyproject.toml, each at the version that the lock has.
+The direct dependencies of pyproject.toml, each at the version that the lock has. With
+the word `binder`, only what the notebooks need, and torch as conda-forge builds it
+without CUDA: the packages of the lock would fill Binder's machines.
 """
 
+import sys
 import tomllib
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -17,9 +21,9 @@ name: colorlib
 channels: [conda-forge]
 dependencies:
   - python={PYTHON}
-  - pip
-  - pip:
 """
+PIP = "  - pip\n  - pip:\n"
+TORCH = ("pytorch-cpu>=2.9", "torchvision")  # a pair, whichever conda-forge has
 
 
 def locked_versions() -> dict[str, str]:
@@ -33,14 +37,24 @@ def locked_versions() -> dict[str, str]:
     return versions
 
 
-def direct_dependencies() -> list[str]:
-    """Names of what pyproject.toml asks for, extras included."""
-    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
-    return sorted(Requirement(line).name for line in wanted)
+def names_of(lines: Iterable[str]) -> list[str]:
+    """Names of the packages of some requirements, sorted."""
+    return sorted(Requirement(line).name for line in lines)
+
+
+def write(packages: Iterable[str], names: Iterable[str]) -> None:
+    """Print the file: packages from conda-forge, then names from the lock."""
+    versions = locked_versions()
+    conda = [f"  - {package}\n" for package in packages]
+    pip = [f"      - {name}=={versions[name]}\n" for name in names]
+    print(HEAD + "".join(conda) + PIP + "".join(pip), end="")
 
 
 if __name__ == "__main__":
-    versions = locked_versions()
-    lines = [f"      - {name}=={versions[name]}\n" for name in direct_dependencies()]
-    print(HEAD + "".join(lines), end="")
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    if sys.argv[1:] == ["binder"]:
+        names = names_of(project["dependencies"])
+        write(TORCH, [name for name in names if name not in ("torch", "torchvision")])
+    else:
+        extras = project["optional-dependencies"].values()
+        write([], names_of(chain(project["dependencies"], *extras)))

@@ -1,5 +1,6 @@
 """Photographs from somewhere, packed once, divided into training and test."""
 
+from colorlib.datasets.duplicates import identical, near_duplicates
 from colorlib.datasets.finding import Dataset, fetch_missing, find_lfw, open_source
 from colorlib.datasets.manifest import Manifest
 from colorlib.datasets.packed import PackedImages, iterate_kept, pack
@@ -23,7 +24,9 @@ __all__ = [
     "SplitKind",
     "fetch_missing",
     "find_lfw",
+    "identical",
     "iterate_kept",
+    "near_duplicates",
     "object_colours",
     "object_mask",
     "open_source",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     "Makefile", "Snakefile", "_config.yml", "_toc.yml", "pyproject.toml",
     "requirements.lock", "colorlib", "notebooks", "book", "profiles", "results",
-    "tools", "experiments.yaml",
+    "tools", "experiments.yaml", "benchmarks",
 ]  # fmt: skip
 
 
@@ -78,3 +78,28 @@ def copy_repository(root: Path) -> Copy:
     (root / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     (root / ".venv" / ".complete").touch()  # newer than the lock: no set-up
     return Copy(root)
+
+
+def small_book_in(folder):
+    """A book of two pages; called with the text of one, it says how building went."""
+    for name in ("tools", "colorlib", "_config.yml"):
+        (folder / name).symlink_to(ROOT / name)
+    pages = shutil.ignore_patterns("*.md")
+    shutil.copytree(ROOT / "book", folder / "book", ignore=pages)
+    parts = [{"caption": "All", "chapters": [{"file": "book/page"}]}]
+    contents = {"format": "jb-book", "root": "book/index", "parts": parts}
+    (folder / "book/index.md").write_text("# A book\n")
+    (folder / "book/status.md").write_text("# Status\n")
+    stage = folder / "_build/smoke/stage"
+    stage.mkdir(parents=True)
+
+    def build(text, *options, chapters=()):
+        parts[0]["chapters"][1:] = [{"file": chapter} for chapter in chapters]
+        (folder / "_toc.yml").write_text(yaml.safe_dump(contents))
+        (folder / "book/page.md").write_text(f"# A page\n\n{text}\n")
+        command = [sys.executable, "tools/build_book.py", str(stage), "html", *options]
+        told = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        return told.returncode, told.stdout + told.stderr
+
+    build.folder, build.stage = folder, stage
+    return build

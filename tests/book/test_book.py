@@ -3,16 +3,12 @@
 import html
 import json
 import re
-import shutil
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-import yaml
 from copies import ROOT, pages_of
 
 from colorlib.profiles import load_profile
@@ -75,6 +71,11 @@ def test_the_launch_buttons_open_the_notebook_of_the_repository(copy, page):
     assert all(
         unquote(a).endswith(f"/main?urlpath=lab/tree/{page}.ipynb") for a in binder
     )
+
+
+def test_no_page_shows_the_set_up_for_colab(copy):
+    for page in (copy.html / "notebooks").glob("*.html"):
+        assert "COLAB_RELEASE_TAG" not in page.read_text(), page.name
 
 
 def test_the_executed_notebooks_ran_from_top_to_bottom(copy):
@@ -165,32 +166,6 @@ def test_a_missing_record_says_which_study_to_run_and_leaves_the_last_good_book(
         assert index.read_bytes() == book
     finally:
         path.write_bytes(before)
-
-
-@pytest.fixture
-def small_book(tmp_path):
-    """A book of two pages; called with the text of one, it says how building went."""
-    for name in ("tools", "colorlib", "_config.yml"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    pages = shutil.ignore_patterns("*.md")
-    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=pages)
-    parts = [{"caption": "All", "chapters": [{"file": "book/page"}]}]
-    contents = {"format": "jb-book", "root": "book/index", "parts": parts}
-    (tmp_path / "book/index.md").write_text("# A book\n")
-    (tmp_path / "book/status.md").write_text("# Status\n")
-    stage = tmp_path / "_build/smoke/stage"
-    stage.mkdir(parents=True)
-
-    def build(text, *options, chapters=()):
-        parts[0]["chapters"][1:] = [{"file": chapter} for chapter in chapters]
-        (tmp_path / "_toc.yml").write_text(yaml.safe_dump(contents))
-        (tmp_path / "book/page.md").write_text(f"# A page\n\n{text}\n")
-        command = [sys.executable, "tools/build_book.py", str(stage), "html", *options]
-        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        return told.returncode, told.stdout + told.stderr
-
-    build.folder, build.stage = tmp_path, stage
-    return build
 
 
 def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(small_book):

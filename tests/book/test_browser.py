@@ -1,8 +1,10 @@
 """The book in a real browser, opened as files, without a network."""
 
+import itertools
 import shutil
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from copies import ROOT, pages_of
 from playwright.sync_api import sync_playwright
 from scipy.stats import binomtest
@@ -86,6 +88,44 @@ def test_no_theme_changes_the_colours_of_an_image(opened, page, theme):
         assert image.evaluate(changes) == ["none", "1", "normal"]
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_passes_the_accessibility_checker(opened, page, theme):
+    width = {"light": 1400, "dark": 390}[theme]  # each once, in two tests
+    tab, _ = opened(page, width=width, height=900)
+    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    tab.wait_for_timeout(300)  # colours change smoothly
+    found = Axe().run(tab, options={"resultTypes": ["violations"]}).response
+    told = [
+        f"{rule['id']}: {rule['help']}: {node['html'][:120]}"
+        for rule in found["violations"]
+        if rule["impact"] != "minor"  # such as the empty corner of a table
+        for node in rule["nodes"]
+    ]
+    assert told == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_says_what_it_shows(opened, page):
+    tab, _ = opened(page)
+    for image in tab.locator("article img").all():
+        alt = image.get_attribute("alt") or ""
+        file = (image.get_attribute("src") or "").rsplit("/", 1)[-1]
+        assert len(alt) > 10
+        assert alt not in file
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_headings_go_down_one_step_at_a_time(opened, page):
+    tab, _ = opened(page)
+    levels = tab.locator("article :is(h1, h2, h3, h4, h5, h6)").evaluate_all(
+        "headings => headings.map(heading => Number(heading.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_fits_a_telephone(opened, page):
     tab, _ = opened(page, width=390, height=844)
@@ -104,10 +144,10 @@ def test_the_search_finds_a_word_of_the_book(opened):
 def test_a_slider_is_moved_by_mouse_and_by_keyboard(opened):
     tab, faults = opened("notebooks/12_your_photographs")
     box = tab.locator(".before-after").first
-    slider, first = box.locator("input"), box.locator("figure").first
+    slider, first = box.locator("input"), box.locator("img").first
 
     def seen():
-        return first.evaluate("figure => getComputedStyle(figure).clipPath")
+        return first.evaluate("image => getComputedStyle(image).clipPath")
 
     assert "50%" in seen()
     slider.focus()

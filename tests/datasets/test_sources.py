@@ -1,6 +1,7 @@
 import hashlib
 import io
 import os
+import sys
 import tarfile
 import threading
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from photo_files import as_archive, as_folder, jpeg, people
 from PIL import Image
 
+from colorlib import cli
 from colorlib.datasets import (
     downloads,
     fetch_missing,
@@ -336,6 +338,31 @@ def test_download_tries_the_mirrors_in_turn(tmp_path):
     assert len(open_source("lfw", tmp_path / "data").items) == 6
     path.write_bytes(b"mine")
     assert downloads.download_lfw(tmp_path / "data").read_bytes() == b"mine"
+
+
+@pytest.mark.usefixtures("mirrors")
+def test_the_command_line_downloads_once_and_packs(tmp_path, monkeypatch, capsys):
+    data_root = tmp_path / "photographs"
+    command = ["colorlib", "data", "prepare", "--profile", "laptop", "--size", "16"]
+    command += ["--cache-root", str(tmp_path / "cache"), "--download"]
+    monkeypatch.setattr(sys, "argv", [*command, "--data-root", str(data_root)])
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0
+        assert "kept 6, grayscale dropped 0" in capsys.readouterr().out
+        monkeypatch.setattr(downloads, "LFW_MIRRORS", ())  # nothing is fetched again
+    assert [path.name for path in data_root.iterdir()] == ["lfw-funneled.tgz"]
+
+
+def test_a_download_needs_a_place(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["colorlib", "data", "prepare", "--profile", "laptop", "--download"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "found no --data-root" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_download_of_imagenette(tmp_path, server, monkeypatch):

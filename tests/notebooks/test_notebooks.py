@@ -24,6 +24,11 @@ def code_cells(path):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def text_of(path):
+    notebook = nbformat.read(path, as_version=4)
+    return "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
 def parameters_cell(path):
     cells = [c for c in code_cells(path) if "parameters" in c.metadata.get("tags", [])]
     assert len(cells) == 1
@@ -115,10 +120,22 @@ def test_answers_are_executed_folded_and_checked(path):
 
 @each_notebook
 def test_every_exercise_has_an_answer(path):
-    notebook = nbformat.read(path, as_version=4)
-    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
-    exercises = re.findall(r"\{admonition\} Exercise (\d+)\.(\d+)", text)
+    exercises = re.findall(r"\{admonition\} Exercise (\d+)\.(\d+)", text_of(path))
     answers = [c for c in code_cells(path) if "solution" in c.metadata.get("tags", [])]
     number = int(path.stem[:2])
     assert exercises == [(str(number), str(k + 1)) for k in range(len(exercises))]
     assert len(answers) == len(exercises)
+
+
+@each_notebook
+def test_exercises_are_graded_and_grow_harder(path):
+    grades = re.findall(r"{admonition} Exercise [\d.]+ \((.*)\)", text_of(path))
+    order = ["warm-up", "core", "stretch"]
+    assert set(grades) == set(order)
+    assert grades == sorted(grades, key=order.index)
+
+
+@each_notebook
+def test_a_lesson_ends_with_summary_exercises_and_references(path):
+    headings = re.findall(r"^## (.*)$", text_of(path), re.MULTILINE)
+    assert headings[-3:] == ["Summary", "Exercises", "References"]

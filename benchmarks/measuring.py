@@ -1,0 +1,132 @@
+"""Clocks: contestants that take turns, processes that are weighed, a matrix product."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from colorlib.errors import UserError
+from colorlib.speed import MATRIX_SIDE
+
+ROOT = Path(__file__).parents[1]
+
+Contestant = Callable[[], object]
+
+
+def race(
+    contestants: Mapping[str, Contestant], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Time some functions, in turns, so that all meet the same disturbances.
+
+    Args:
+        contestants: Called without arguments.
+        rounds: How often each is timed.
+        warm_up: Rounds before that are not timed.
+
+    Returns:
+        Seconds of each contestant, one a round.
+
+    Example:
+        >>> seconds = race({"sum": lambda: sum(range(9)), "nothing": int}, rounds=3)
+        >>> {name: len(values) for name, values in seconds.items()}
+        {'sum': 3, 'nothing': 3}
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(-warm_up, rounds):
+        for name, call in contestants.items():
+            start = time.perf_counter()
+            call()
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def race_processes(
+    commands: Mapping[str, Sequence[str]], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Time some Python programs, in turns, and see how much memory each takes.
+
+    Args:
+        commands: Arguments of the interpreter. A program that times itself prints the
+            seconds on a last line of its own; of others the whole process counts.
+        rounds: How often each is run.
+
+    Returns:
+        Seconds of each, one a round; and its largest resident memory in bytes.
+
+    Raises:
+        UserError: If a program fails; its last line says why.
+
+    Example:
+        >>> seconds, peak = race_processes({"python": ["-c", "print(0.5)"]}, rounds=2)
+        >>> seconds, 2**20 < peak["python"] < 2**30
+        ({'python': [0.5, 0.5]}, True)
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    peak = dict.fromkeys(commands, 0)
+    for _ in range(rounds):
+        for name, command in commands.items():
+            taken, held = _run(command)
+            seconds[name].append(taken)
+            peak[name] = max(peak[name], held)
+    return seconds, peak
+
+
+def _run(command: Sequence[str]) -> tuple[float, int]:
+    """Seconds and peak memory of one program."""
+    weighed = [sys.executable, "-m", "benchmarks.weigh", *command]
+    done = subprocess.run(weighed, cwd=ROOT, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    if told["status"]:
+        raise UserError(f"found that {' '.join(command)} failed: {told['last']}")
+    try:
+        return float(told["last"]), told["bytes"]
+    except ValueError:
+        return told["seconds"], told["bytes"]  # it does not time itself
+
+
+class MatrixProduct:
+    """The fastest thing a machine does: the product of two large float32 matrices."""
+
+    def __init__(self) -> None:
+        self.factors = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE)
+        self.product = torch.empty(MATRIX_SIDE, MATRIX_SIDE)
+
+    def __call__(self) -> None:
+        """Multiply, `MATRIX_FLOPS` operations."""
+        torch.mm(*self.factors, out=self.product)
+
+
+def count_flops(call: Contestant) -> int:
+    """Floating-point operations of a function, forward and backward.
+
+    Example:
+        >>> count_flops(lambda: torch.rand(2, 3) @ torch.rand(3, 5))
+        60
+    """
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops())
+
+
+def profile_of(call: Contestant, count: int = 6) -> dict[str, float]:
+    """The operations that take most of a function's time, and which share of it.
+
+    Example:
+        >>> a = torch.rand(256, 256)
+        >>> list(profile_of(lambda: a @ a, count=1))
+        ['aten::mm']
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it complains of having no GPU
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        call()
+    times = {e.key: e.self_cpu_time_total for e in profiler.key_averages()}
+    largest = sorted(times, key=times.__getitem__, reverse=True)[:count]
+    return {name: times[name] / sum(times.values()) for name in largest}

@@ -1,0 +1,31 @@
+"""Evaluation: scores of photographs in batches, beside scikit-image one by one."""
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.measuring import race
+from benchmarks.reference.photographs import evaluate
+from benchmarks.setting import Setting
+from colorlib.evaluation import score_predictor
+from colorlib.speed import OURS, REFERENCE, Measurement
+
+
+def evaluation(setting: Setting) -> Iterator[Measurement]:
+    """Predict and score test photographs; ours gives fourteen scores, theirs four."""
+    for size, count in ((32, 4),) if setting.quick else ((64, 16), (256, 2)):
+        batch = setting.batch(count, size, backbones=0)
+        model = setting.model("plain").eval()
+        plain = setting.model("plain").eval().to(memory_format=torch.contiguous_format)
+        images = batch.images.numpy()
+        contestants = {
+            OURS: lambda model=model, batch=batch: score_predictor(model, [batch]),
+            REFERENCE: lambda plain=plain, images=images: evaluate(plain, images),
+        }
+        yield Measurement(
+            benchmark="evaluation",
+            case=f"predicting and scoring, {size} px",
+            reference="scikit-image, one by one, fewer scores",
+            images={OURS: count, REFERENCE: count},
+            seconds=race(contestants, setting.few_rounds),
+        )

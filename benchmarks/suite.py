@@ -1,0 +1,79 @@
+"""All benchmarks by name, run one after the other into one record."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.colouring import photograph
+from benchmarks.colours import colour
+from benchmarks.epochs import epoch
+from benchmarks.loading import data
+from benchmarks.networks import scores, step
+from benchmarks.program import book, start
+from benchmarks.scoring import evaluation
+from benchmarks.setting import Setting
+from colorlib.errors import UserError
+from colorlib.provenance import current_commit, now, this_hardware
+from colorlib.speed import Measurement, SpeedRecord, write_speed
+from colorlib.speed_tables import COLUMNS, brief, summary_rows
+
+__all__ = ["COLUMNS", "run", "summary_rows", "write_speed"]  # for the command line
+
+Benchmark = Callable[[Setting], Iterator[Measurement]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "start": start,
+    "colour": colour,
+    "data": data,
+    "scores": scores,
+    "step": step,
+    "epoch": epoch,
+    "evaluation": evaluation,
+    "photograph": photograph,
+}
+ON_REQUEST: dict[str, Benchmark] = {"book": book}
+
+
+def run(
+    names: Sequence[str] = (), quick: bool = False, say: Callable[[str], None] = print
+) -> SpeedRecord:
+    """Run benchmarks.
+
+    Args:
+        names: Which; all but those on request by default.
+        quick: Whether to make everything as small as possible, to see that it works.
+        say: Told, in one line, what is being done.
+
+    Returns:
+        The record.
+
+    Raises:
+        UserError: If there is no benchmark of a name.
+    """
+    known = BENCHMARKS | ON_REQUEST
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"found benchmark {name!r}, expected some of {', '.join(known)}"
+            )
+    load, commit, created = os.getloadavg()[0], current_commit(), now()
+    begin = time.perf_counter()
+    measurements = []
+    with tempfile.TemporaryDirectory(prefix="colorlib-bench-") as folder:
+        setting = Setting(Path(folder), quick)
+        for name in names or BENCHMARKS:
+            for measurement in known[name](setting):
+                say(f"{measurement.case}: {brief(measurement)}")
+                measurements.append(measurement)
+    return SpeedRecord(
+        name=f"bench-{created[:19].replace(':', '')}",
+        created=created,
+        commit=commit,
+        quick=quick,
+        load=round(load, 2),
+        seconds=round(time.perf_counter() - begin, 1),
+        hardware=this_hardware("cpu"),
+        measurements=tuple(measurements),
+    )

@@ -1,0 +1,194 @@
+"""Tables of a benchmark record: for the command line in one, for the book in several.
+
+Seconds are medians over the rounds, of one photograph where there are photographs.
+Noise is half the distance between the quartiles over the rounds, as a share of the
+median; a single round has none.
+"""
+
+from collections.abc import Iterator
+
+from colorlib.speed import (
+    MATRIX,
+    MATRIX_FLOPS,
+    OURS,
+    REFERENCE,
+    Bar,
+    Estimate,
+    Measurement,
+    SpeedRecord,
+)
+from colorlib.tables import markdown_table
+
+COLUMNS = (
+    "what", "ours", "reference", "ratio", "noise", "of the matrix rate", "memory", "bar"
+)  # fmt: skip
+PAPER_TRAINING = 12_750  # photographs: three quarters of 17,000, Section 5.1
+PAPER_EPOCHS = 1000  # Section 4.3
+LATER_EPOCH = "a later epoch"  # the case whose photographs are projected
+YES, NO = "holds", "missed"
+
+Row = list[str]
+
+
+def summary_rows(record: SpeedRecord) -> list[Row]:
+    """Everything that was measured, a measurement a row, under `COLUMNS`."""
+    return [
+        [
+            m.case,
+            *_times(m),
+            _percent(m.matrix_share),
+            " / ".join(map(_gigabytes, m.peak_bytes.values())),
+            "; ".join(f"{bar_text(bar)}: {held}" for bar, _, held in _verdicts(m)),
+        ]
+        for m in record.measurements
+    ]
+
+
+def brief(measurement: Measurement) -> str:
+    """A measurement in a few words, while the others go on."""
+    ours, _, ratio, _ = _times(measurement)
+    told = [ours]
+    if ratio:
+        told.append(f"ratio {ratio}")
+    if measurement.matrix_share:
+        told.append(f"{_percent(measurement.matrix_share)} of the matrix rate")
+    return ", ".join(told)
+
+
+def book_tables(record: SpeedRecord) -> dict[str, str]:
+    """The tables of the book's page.
+
+    Returns:
+        heading -> a Markdown table.
+    """
+    rows = record.measurements
+    rates = [[m.case, *_rates(m)] for m in rows if m.matrix_share]
+    memory = [
+        [m.case, *(_gigabytes(m.peak_bytes[c]) if c in m.peak_bytes else ""
+                   for c in (OURS, REFERENCE))]
+        for m in rows if m.peak_bytes
+    ]  # fmt: skip
+    bars = [
+        [m.case, bar_text(bar), _measured(bar, value), verdict,
+         bar.obstacle if verdict == NO else ""]
+        for m in rows for bar, value, verdict in _verdicts(m)
+    ]  # fmt: skip
+    times = [[m.case, m.reference, *_times(m)] for m in rows]
+    return {
+        "The bars": markdown_table(
+            ["what", "bar", "measured", "", "why not"], bars
+        ),
+        "Time": markdown_table(["what", "the reference", *COLUMNS[1:5]], times),
+        "Share of the machine's matrix rate": markdown_table(
+            ["what", "GFLOP/s", "matrix product, GFLOP/s", "share", "noise"], rates
+        ),
+        "Where the time of a training step goes": markdown_table(
+            ["what", "operation", "share"],
+            [
+                [m.case, f"`{name}`", f"{100 * share:.0f} %"]
+                for m in rows
+                for name, share in m.profile.items()
+            ],
+        ),
+        "Memory at its peak": markdown_table(["what", *COLUMNS[1:3]], memory),
+        "Projected: the paper's training": markdown_table(
+            ["photographs of", "epoch, ours", "epoch, reference",
+             "all epochs, ours", "all epochs, reference"],
+            list(_projections(record)),
+        ),
+    }  # fmt: skip
+
+
+def _times(measurement: Measurement) -> Row:
+    """Ours, the reference's, the ratio and its noise."""
+    ours, theirs = measurement.per_image(OURS), measurement.per_image(REFERENCE)
+    ratio = measurement.ratio
+    noise = (ratio or ours or Estimate(0, None)).spread
+    return [
+        duration(ours.median) if ours else "",
+        duration(theirs.median) if theirs else "",
+        f"{ratio.median:.3g}" if ratio else "",
+        f"{100 * noise:.0f} %" if noise is not None else "",
+    ]
+
+
+def _rates(measurement: Measurement) -> Row:
+    """Operations a second, those of a matrix product, the share and its noise."""
+    share = measurement.matrix_share
+    assert share is not None
+    assert measurement.flops is not None
+    ours = measurement.flops / Estimate.of(measurement.seconds[OURS]).median
+    matrix = MATRIX_FLOPS / Estimate.of(measurement.seconds[MATRIX]).median
+    return [
+        f"{ours / 1e9:.0f}",
+        f"{matrix / 1e9:.0f}",
+        _percent(share),
+        f"{100 * (share.spread or 0):.0f} %",
+    ]
+
+
+def _projections(record: SpeedRecord) -> Iterator[Row]:
+    """What the measured photographs of an epoch mean for the paper's training."""
+    for measurement in record.measurements:
+        what, _, size = measurement.case.rpartition(", ")
+        if what == LATER_EPOCH:
+            each = [measurement.per_image(OURS), measurement.per_image(REFERENCE)]
+            epochs = [PAPER_TRAINING * e.median for e in each if e]
+            trainings = [duration(PAPER_EPOCHS * seconds) for seconds in epochs]
+            yield [size, *map(duration, epochs), *trainings]
+
+
+def _verdicts(measurement: Measurement) -> list[tuple[Bar, float, str]]:
+    """Each bar of a measurement, what was measured, and whether it holds."""
+    return [
+        (bar, value, YES if bar.holds(value) else NO)
+        for bar, value in measurement.reached()
+    ]
+
+
+def bar_text(bar: Bar) -> str:
+    """A bar in words.
+
+    Example:
+        >>> bar_text(Bar(quantity="ratio", at_least=20))
+        'ratio at least 20'
+        >>> bar_text(Bar(quantity="bytes", at_most=1.5e9))
+        'memory at most 1.5 GB'
+    """
+    name = {"bytes": "memory", "seconds": "time"}.get(bar.quantity, bar.quantity)
+    sense = "at most" if bar.at_least is None else "at least"
+    limit = bar.at_most if bar.at_least is None else bar.at_least
+    return f"{name} {sense} {_measured(bar, limit or 0)}"
+
+
+def _measured(bar: Bar, value: float) -> str:
+    """A number in the unit of a bar."""
+    if bar.quantity == "bytes":
+        return _gigabytes(value)
+    if bar.quantity == "seconds":
+        return duration(value)
+    return f"{100 * value:.0f} %" if bar.quantity == "matrix share" else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that fits.
+
+    Example:
+        >>> [duration(value) for value in (4.2e-5, 0.0123, 30.0, 7200.0, 1e7)]
+        ['42 µs', '12.3 ms', '30 s', '2 h', '116 days']
+    """
+    units = {"days": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3}
+    for unit, size in units.items():
+        if seconds >= 2 * size or (size <= 1 and seconds >= size):
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def _percent(share: Estimate | None) -> str:
+    """A share in percent; nothing if not measured."""
+    return f"{100 * share.median:.0f} %" if share else ""
+
+
+def _gigabytes(size: float) -> str:
+    """Bytes in units of 10^9."""
+    return f"{size / 1e9:.2g} GB"

@@ -1,0 +1,161 @@
+"""The benchmarks do what they say, and their references do the same work as we do."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import colouring, suite
+from benchmarks.measuring import MatrixProduct, count_flops, race, race_processes
+from benchmarks.networks import OurStep
+from benchmarks.reference import network, photographs
+from benchmarks.setting import Setting
+from colorlib import cli
+from colorlib.color import images_to_float
+from colorlib.evaluation import score_predictor
+from colorlib.photographs import read_photograph
+from colorlib.speed import MATRIX_FLOPS, latest_speed, read_speed
+from colorlib.targets import PAPER
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return Setting(tmp_path_factory.mktemp("bench"), quick=True)
+
+
+def test_contestants_take_turns():
+    calls = []
+    turns = {name: lambda name=name: calls.append(name) for name in "ab"}
+    seconds = race(turns, rounds=2, warm_up=1)
+    assert calls == ["a", "b"] * 3
+    assert [len(values) for values in seconds.values()] == [2, 2]
+
+
+def test_memory_is_that_of_the_program_and_not_of_this_one():
+    ballast = np.ones(2**25)  # 256 MB here
+    large = "b = bytearray(10**8); b[::4096] = b'1' * len(b[::4096])"
+    _, peak = race_processes({"small": ["-c", "pass"], "large": ["-c", large]}, 1)
+    assert peak["small"] < ballast.nbytes
+    assert 0.9e8 < peak["large"] - peak["small"] < 1.5e8
+
+
+def test_a_program_that_fails_is_named():
+    from colorlib.errors import UserError
+
+    with pytest.raises(UserError, match="no such thing"):
+        race_processes({"bad": ["-c", "raise SystemExit('no such thing')"]}, 1)
+
+
+def test_the_matrix_product_does_the_operations_it_is_counted_for():
+    assert count_flops(MatrixProduct()) == MATRIX_FLOPS
+
+
+def test_the_reference_network_has_the_weights_of_ours_and_gives_the_same(setting):
+    ours = Setting(setting.folder).model()  # full width
+    theirs = network.FusionNetwork()
+    shapes = [p.shape for p in theirs.parameters()]
+    assert shapes == [p.shape for p in ours.parameters()]
+    theirs.load_state_dict(
+        dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True))
+    )
+    L_unit, told = torch.rand(2, 1, 32, 32), torch.rand(2, 3, 1000).softmax(-1)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            theirs(L_unit, told.mean(1)), ours(L_unit, told), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_one_step_of_the_reference_is_one_step_of_ours(setting):
+    model, theirs = setting.model(), network.FusionNetwork(setting.width)
+    weights = zip(theirs.state_dict(), model.state_dict().values(), strict=True)
+    theirs.load_state_dict({name: value.clone() for name, value in weights})
+    batch = setting.batch(4, 32)
+    L_unit, ab_unit = PAPER.split(images_to_float(batch.images))
+    OurStep(model)(batch)
+    network.Step(theirs)(L_unit, ab_unit, batch.class_scores.mean(1))
+    for ours, plain in zip(model.parameters(), theirs.parameters(), strict=True):
+        # The first step of Adam moves every weight by the learning rate, 0.001.
+        assert (ours - plain).abs().mean() < 1e-5
+
+
+def test_the_reference_reads_what_ours_reads(setting):
+    paths = setting.jpegs(2)
+    L_unit, ab_unit = photographs.JpegDataset(paths, 32)[0]
+    assert (L_unit.shape, ab_unit.shape) == ((1, 32, 32), (2, 32, 32))
+    from colorlib.datasets import open_source
+
+    (reading, _) = open_source("folder", paths[0].parent).read(32)
+    ours, _ = PAPER.split(images_to_float(torch.from_numpy(reading.rgb)[None]))
+    assert (ours[0] - L_unit).abs().mean() < 0.02  # two antialiasing filters
+
+
+def test_the_reference_scores_as_ours(setting):
+    batch, model = setting.batch(2, 32, backbones=0), setting.model("plain").eval()
+    ours = score_predictor(model, [batch])
+    theirs = photographs.evaluate(model, batch.images.numpy())
+    for name in ("psnr_rgb", "ciede2000", "rmse_ab_unit"):
+        expected = [scores[name] for scores in theirs]
+        np.testing.assert_allclose(ours[name].numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+IN_PROCESSES = {"photograph"}  # its programs are tested below, without a process
+
+
+@pytest.mark.parametrize("name", sorted(set(suite.BENCHMARKS) - IN_PROCESSES))
+def test_a_benchmark_measures_what_its_bars_need(setting, name):
+    measurements = list(suite.BENCHMARKS[name](setting))
+    assert measurements
+    for measurement in measurements:
+        assert measurement.benchmark == name
+        assert all(min(values) > 0 for values in measurement.seconds.values())
+        assert len({len(values) for values in measurement.seconds.values()}) == 1
+        for _, value in measurement.reached():
+            assert value > 0
+
+
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
+@pytest.mark.parametrize("program", [colouring, photographs])
+def test_a_photograph_is_coloured_and_its_seconds_printed(
+    setting, program, monkeypatch, capsys
+):
+    source, target = setting.photograph(0.02), setting.folder / "coloured.jpg"
+    target.unlink(missing_ok=True)
+    monkeypatch.setattr(sys, "argv", ["program", str(source), str(target)])
+    program.main()
+    assert float(capsys.readouterr().out) > 0
+    coloured = read_photograph(target).rgb
+    assert coloured.shape == read_photograph(source).rgb.shape
+    assert np.ptp(coloured.astype(int), axis=2).max() > 3
+
+
+def test_the_command_prints_a_table_and_writes_a_record(monkeypatch, capsys, tmp_path):
+    command = ["colorlib", "bench", "colour", "--quick", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    printed = capsys.readouterr().out
+    (path,) = tmp_path.glob("bench-*.json")
+    assert "RGB to Lab, 32 px" in printed
+    assert path.name in printed.replace("\n", "")
+    assert [m.case for m in read_speed(path).measurements] == [
+        "RGB to Lab, 32 px",
+        "Lab to RGB, 32 px",
+    ]
+
+
+def test_an_unknown_benchmark_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["colorlib", "bench", "none"])
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert "expected some of start, colour" in capsys.readouterr().err
+
+
+def test_the_kept_record_covers_the_whole_suite():
+    record = latest_speed()
+    assert not record.quick
+    assert {m.benchmark for m in record.measurements} >= set(suite.BENCHMARKS)
+    assert len(record.commit) == 40
+    assert json.loads(record.model_dump_json())["hardware"]["cpu"]

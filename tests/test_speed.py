@@ -1,0 +1,125 @@
+"""Records of benchmarks: what follows from seconds, and which bars they reach."""
+
+import json
+
+import pytest
+
+from colorlib.errors import UserError
+from colorlib.records import Hardware
+from colorlib.speed import (
+    MATRIX_FLOPS,
+    Bar,
+    Estimate,
+    Measurement,
+    SpeedRecord,
+    latest_speed,
+    read_speed,
+    write_speed,
+)
+from colorlib.speed_tables import book_tables, summary_rows
+
+
+@pytest.fixture
+def measurement():
+    return Measurement(
+        benchmark="epoch",
+        case="a later epoch, 64 px",
+        reference="written plainly",
+        images={"ours": 20, "reference": 4},
+        seconds={
+            "ours": [2.0, 4.0, 2.0],
+            "reference": [8.0, 8.0, 16.0],
+            "matrix": [0.5, 1.0, 1.0],
+        },
+        flops=3 * MATRIX_FLOPS,
+        peak_bytes={"ours": 2 * 10**9, "reference": 10**9},
+        bars=(
+            Bar(quantity="ratio", at_least=20, obstacle="a wall"),
+            Bar(quantity="matrix share", at_least=0.8),
+            Bar(quantity="seconds", at_most=2),
+            Bar(quantity="bytes", at_most=10**9),
+        ),
+    )
+
+
+@pytest.fixture
+def record(measurement):
+    return SpeedRecord(
+        name="bench-2026-01-01T000000",
+        created="2026-01-01T00:00:00+00:00",
+        commit="unknown",
+        quick=False,
+        load=0.1,
+        seconds=60,
+        hardware=Hardware(
+            python="3.11", packages={}, system="Linux", cpu="any", threads=2, gpu=None
+        ),
+        measurements=(measurement,),
+    )
+
+
+def test_ratios_are_of_photographs_and_within_a_round(measurement):
+    # A photograph: ours .1, .2, .1 s; the reference's 2, 2, 4 s.
+    assert measurement.ratio == Estimate.of([20, 10, 40])
+    assert measurement.per_image("reference").median == pytest.approx(2)
+    assert measurement.matrix_share == Estimate.of([0.75, 0.75, 1.5])
+
+
+def test_the_spread_is_half_the_distance_of_the_quartiles():
+    assert Estimate.of([1, 2, 3, 4, 5]).spread == pytest.approx((4 - 2) / 2 / 3)
+    assert Estimate.of([7.0]) == Estimate(7.0, None)
+
+
+def test_every_quantity_has_its_bar(measurement):
+    held = [bar.holds(value) for bar, value in measurement.reached()]
+    assert held == [True, False, True, False]
+
+
+def test_what_was_not_measured_is_nothing():
+    alone = Measurement(benchmark="book", case="x", images={}, seconds={"ours": [1.0]})
+    assert alone.ratio is None
+    assert alone.matrix_share is None
+    assert alone.per_image("reference") is None
+
+
+def test_a_record_is_read_as_it_was_written_and_the_newest_is_taken(record, tmp_path):
+    newer = record.model_copy(
+        update={"name": "bench-b", "created": "2026-02-01T00:00:00+00:00"}
+    )
+    write_speed(newer, tmp_path)
+    path = write_speed(record, tmp_path)
+    assert read_speed(path) == record
+    assert latest_speed(tmp_path) == newer
+
+
+def test_a_wrong_or_missing_record_is_named(record, tmp_path):
+    with pytest.raises(UserError, match="colorlib bench"):
+        latest_speed(tmp_path)
+    values = json.loads(record.model_dump_json())
+    values["measurements"][0]["seconds"] = "fast"
+    (tmp_path / "bench.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"measurements\.0\.seconds"):
+        read_speed(tmp_path / "bench.json")
+
+
+def test_other_work_on_the_machine_is_told(record):
+    assert not record.busy
+    assert record.model_copy(update={"load": 2.0}).busy
+
+
+def test_the_command_line_shows_every_measurement(record):
+    (row,) = summary_rows(record)
+    assert row[:5] == ["a later epoch, 64 px", "100 ms", "2 s", "20", "38 %"]
+    assert row[5:7] == ["75 %", "2 GB / 1 GB"]
+    assert row[7].startswith("ratio at least 20: holds; matrix share at least 80 %: mi")
+
+
+def test_the_page_says_which_bars_are_missed_and_why(record):
+    tables = book_tables(record)
+    held, missed, *_ = tables["The bars"].splitlines()[2:]
+    assert held == "| a later epoch, 64 px | ratio at least 20 | 20 | holds |  |"
+    assert "| 75 % | missed |" in missed
+    assert (
+        "| 64 px | 21.2 min | 7.08 h | 14.8 days | 295 days |"
+        in (tables["Projected: the paper's training"])
+    )
