@@ -1,7 +1,7 @@
 """Every picture of the book: the only module that draws.
 
 Photographs are shown pixel by pixel, without smoothing, on a neutral background.
-Colours of curves are those of Okabe and Ito, which the colour-blind can tell apart.
+Colours of curves are from Okabe and Ito, which the colour-blind can tell apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,10 @@ from torch import Tensor
 
 from colorlib.model import NUM_CLASSES, ColorizationModel
 
-OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 INK, PAPER = "#222222", "#ffffff"
+# Those of the eight that stand out from white; the others are too light for a line.
+OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", INK]
+MARKERS = "os^Dv"  # one a colour: nothing is told by colour alone
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.facecolor": PAPER,
@@ -104,15 +106,16 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
         curves: model -> part (`train`, `validation`) -> loss of each epoch.
 
     Returns:
-        The figure; a model has one colour, a part one line style.
+        The figure; a model has one colour and marker, a part one line style.
     """
     figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
     styles = {"train": ":", "validation": "-"}
-    for colour, (model, parts) in zip(OKABE_ITO, curves.items(), strict=False):
+    looks = zip(OKABE_ITO, MARKERS, strict=True)
+    for (colour, marker), (model, parts) in zip(looks, curves.items(), strict=False):
         for part, losses in parts.items():
             epochs = np.arange(1, len(losses) + 1)
             axis.plot(
-                epochs, losses, styles[part], marker="o", markersize=3, color=colour,
+                epochs, losses, styles[part], marker=marker, markersize=3, color=colour,
                 label=f"{model}, {part}",
             )  # fmt: skip
     axis.set(xlabel="epoch", ylabel="loss of Eq. 1, (ab/128)²")

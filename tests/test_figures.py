@@ -60,6 +60,13 @@ def test_the_curves_are_those_given():
     assert lines == {"plain, train": [3, 2], "plain, validation": [4, 3]}
 
 
+def test_curves_of_two_models_differ_by_more_than_colour():
+    losses = {"train": [3, 2], "validation": [4, 3]}
+    lines = figures.learning_curves({"one": losses, "two": losses}).axes[0].lines
+    looks = [(line.get_marker(), line.get_linestyle()) for line in lines]
+    assert len(set(looks)) == 4
+
+
 def test_the_diagram_shows_the_shapes_of_the_live_model():
     figure = figures.model_diagram(build_model("model2", width=0.25), size=64)
     shown = texts(figure)
