@@ -18,7 +18,14 @@ from colorlib.records import RESULTS, Record, read_record
 from colorlib.studies import load_experiments, plan
 
 LEDGER = Path(__file__).parent.parent / "book" / "ambiguities.yaml"
-DATA_NAMES = {"lfw": "LFW", "imagenet": "ImageNet", "scenes": "drawn scenes"}
+DATA_NAMES = {
+    "lfw": "LFW",
+    "imagenet": "ImageNet",
+    "imagenette": "Imagenette",
+    "scenes": "drawn scenes",
+    "mixed": "LFW, ImageNet and drawn scenes",
+    "folder": "a folder of photographs",
+}
 NOT_MEASURED = "not measured"
 NO_OPTION = "–"
 LOSS = "loss_eq1"  # compared by its root, in units of ab / 128

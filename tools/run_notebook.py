@@ -2,10 +2,12 @@
 
 A notebook is given those settings that it declares in its parameters cell, and no
 others. The executed copy appears whole or not at all; a failing notebook prints its
-own traceback.
+own traceback. Captions of figures may hold what is only known when it has run, such as
+the number of photographs: what stands in braces is computed at the end of the notebook.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
 
 import nbformat
 import papermill
+from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from colorlib.profiles import load_profile
@@ -34,12 +37,39 @@ def parameters_for(source: Path, folders: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def figures_of(notebook: NotebookNode) -> list[NotebookNode]:
+    """The settings of those figures that have a caption."""
+    shown = [
+        cell.metadata.get("mystnb", {}).get("figure", {}) for cell in notebook.cells
+    ]
+    return [figure for figure in shown if "caption" in figure]
+
+
+def telling_captions(notebook: NotebookNode) -> NotebookNode:
+    """A cell that prints the captions of a notebook, what is in braces computed."""
+    captions = [f'f"""{figure.caption}"""' for figure in figures_of(notebook)]
+    source = (
+        "import json\nfrom colorlib.ledger import DATA_NAMES\n"
+        f"print(json.dumps([{', '.join(captions)}]))"
+    )
+    return nbformat.v4.new_code_cell(source)
+
+
+def fill_captions(notebook: NotebookNode) -> None:
+    """Take the last cell away again, and put what it printed in the captions' place."""
+    told = json.loads(notebook.cells.pop().outputs[0].text)
+    for figure, caption in zip(figures_of(notebook), told, strict=True):
+        figure.caption = caption
+
+
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     """Run a notebook into its executed copy, with the injected cell folded."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.ipynb")
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells.append(telling_captions(notebook))
     papermill.execute_notebook(
-        str(source),
+        notebook,
         str(partial),
         parameters,
         progress_bar=False,
@@ -47,6 +77,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
         cwd=str(source.parent),
     )
     notebook = nbformat.read(partial, as_version=4)
+    fill_captions(notebook)
     for cell in notebook.cells:
         if INJECTED in cell.metadata.get("tags", []):
             cell.metadata.tags.append("hide-input")

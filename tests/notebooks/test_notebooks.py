@@ -15,6 +15,11 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FOLDERS = {"data_root", "weights_root", "cache_root", "runs_root"}
 LONGEST_CELL = 15  # lines that are not empty
+FACTS = ["Time", "Hardware", "Data", "Prerequisites"]
+GRADES = ["warm-up", "core", "stretch"]  # from easy to hard
+EXERCISE = re.compile(
+    r"```\{admonition\} Exercise (\d+)\.(\d+) \((.+)\)\n:class: tip\n(.+)\n```"
+)
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -62,12 +67,15 @@ def test_papermill_is_told_which_kernel_and_language(path):
 
 
 @each_notebook
-def test_it_opens_with_its_title_and_a_box(path):
+def test_it_opens_with_its_title_a_box_and_what_is_learnt(path):
     first = nbformat.read(path, as_version=4).cells[0]
     assert first.cell_type == "markdown"
-    assert first.source.startswith("# ")
-    for word in ("Time", "Hardware", "Data", "Prerequisites"):
-        assert word in first.source
+    title, box, facts, goals = first.source.split("\n\n", 3)
+    assert re.fullmatch(r"# \S.+", title)
+    kinds = "Reproduces|Goes beyond the paper"
+    assert re.match(rf"```{{admonition}} ({kinds})\n:class: note\n\S", box)
+    assert re.findall(r"\*\*(\w+)\*\* [^·\s]", facts) == FACTS
+    assert re.fullmatch(r"You will learn\n\n(\d\. .+[,.]\n?){2,}", goals)
 
 
 @each_notebook
@@ -119,23 +127,26 @@ def test_answers_are_executed_folded_and_checked(path):
 
 
 @each_notebook
-def test_every_exercise_has_an_answer(path):
-    exercises = re.findall(r"\{admonition\} Exercise (\d+)\.(\d+)", text_of(path))
-    answers = [c for c in code_cells(path) if "solution" in c.metadata.get("tags", [])]
-    number = int(path.stem[:2])
-    assert exercises == [(str(number), str(k + 1)) for k in range(len(exercises))]
-    assert len(answers) == len(exercises)
-
-
-@each_notebook
-def test_exercises_are_graded_and_grow_harder(path):
-    grades = re.findall(r"{admonition} Exercise [\d.]+ \((.*)\)", text_of(path))
-    order = ["warm-up", "core", "stretch"]
-    assert set(grades) == set(order)
-    assert grades == sorted(grades, key=order.index)
+def test_every_exercise_has_a_grade_a_place_to_work_and_an_answer(path):
+    cells = nbformat.read(path, as_version=4).cells
+    start = next(i for i, c in enumerate(cells) if "## Exercises" in c.source)
+    cells[start].source = cells[start].source.partition("## Exercises\n\n")[2]
+    *cells, references = cells[start:]
+    assert references.source.startswith("## References")
+    asked, stubs, answers = cells[::3], cells[1::3], cells[2::3]
+    found = [EXERCISE.fullmatch(cell.source).groups() for cell in asked]
+    places = [(str(int(path.stem[:2])), str(k + 1)) for k in range(len(asked))]
+    assert [(lesson, place) for lesson, place, _, _ in found] == places
+    grades = [grade for _, _, grade, _ in found]
+    assert set(grades) == set(GRADES)
+    assert grades == sorted(grades, key=GRADES.index)
+    assert [cell.source for cell in stubs] == ["# Your code here"] * len(asked)
+    assert all("solution" in cell.metadata.get("tags", []) for cell in answers)
+    assert len(answers) == len(asked)
 
 
 @each_notebook
 def test_a_lesson_ends_with_summary_exercises_and_references(path):
     headings = re.findall(r"^## (.*)$", text_of(path), re.MULTILINE)
     assert headings[-3:] == ["Summary", "Exercises", "References"]
+    assert len(set(headings)) == len(headings)
