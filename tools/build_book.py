@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from colorlib.campaigns import read_campaigns
 from colorlib.provenance import current_commit, now, this_hardware
 from colorlib.records import read_record
 from colorlib.speed import latest_speed
@@ -115,6 +116,24 @@ def write_speed(stage: Path) -> None:
         page.write("\n" + "\n\n".join(parts) + "\n")
 
 
+def write_campaigns(stage: Path) -> None:
+    """Complete the page on what was done to break the program, by the records kept."""
+    parts = []
+    for campaign in read_campaigns():
+        rows = [[t.kind, str(t.tried), str(t.held), t.note] for t in campaign.trials]
+        rows.append(["**all**", f"**{campaign.tried}**", f"**{campaign.held}**", ""])
+        parts += [
+            f"## {campaign.title}",
+            f"Expected: {campaign.expected}.",
+            markdown_table(["what was done", "tried", "held", ""], rows),
+            f"`campaigns/{campaign.name}.json`, commit {campaign.commit[:7]}, "
+            f"{campaign.created[:10]}, {campaign.hardware.cpu}, "
+            f"{campaign.seconds:.0f} s; again by `{campaign.command}`.",
+        ]
+    with (stage / "book" / "campaigns.md").open("a") as page:
+        page.write("\n" + "\n\n".join(parts) + "\n")
+
+
 def pages_of(toc: Path) -> list[str]:
     """The pages that the table of contents promises."""
     content = yaml.safe_load(toc.read_text())
@@ -183,6 +202,7 @@ def main() -> None:
     fill_stage(stage)
     write_status(stage)
     write_speed(stage)
+    write_campaigns(stage)
     hide = sys.argv[3:] == ["hide"]
     html = build(without_solutions(stage) if hide else stage)
     mend_roles(html)
