@@ -4,7 +4,6 @@
 # followed through imports and hashed without comments and docstrings, so that a
 # figure's change trains nothing again.
 
-import json
 import os
 import shlex
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from colorlib.dependencies import code_hash
+from colorlib.dependencies import code_hash, notebook_code
 from colorlib.profiles import load_profile
 
 
@@ -33,11 +32,9 @@ NOTEBOOKS = [Path(f).stem for f in CHAPTERS if f.startswith("notebooks/")]
 PAGES = [str(p) for p in sorted(Path("book").rglob("*")) if p.is_file()]
 
 
-def cells(name):
-    """The code of a notebook."""
-    notebook = json.loads(Path(f"notebooks/{name}.ipynb").read_text())
-    code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
-    return "\n".join("".join(cell["source"]) for cell in code)
+def source_of(wildcards):
+    """The notebook as it is kept in the repository."""
+    return Path(f"notebooks/{wildcards.name}.ipynb")
 
 
 def records_for(wildcards):
@@ -46,7 +43,7 @@ def records_for(wildcards):
     The ledger comes with them: what it asks of the studies decides what it shows. So
     does the model of the package, where a notebook colours with it.
     """
-    code = cells(wildcards.name)
+    code = notebook_code(source_of(wildcards))
     trained = [BUILD / "runs" / model / "record.json" for model in SETTINGS.models]
     kept = sorted(Path("results").glob("*.json"))
     reads_kept = "kept_record" in code or "study_records" in code
@@ -106,13 +103,13 @@ rule train:
 
 rule notebook:
     input:
-        source="notebooks/{name}.ipynb",
+        source=source_of,
         tool="tools/run_notebook.py",
         records=records_for,
     output:
         STAGE / "notebooks/{name}.ipynb",
     params:
-        code=lambda wildcards: code_hash(cells(wildcards.name)),
+        code=lambda wildcards: code_hash(notebook_code(source_of(wildcards))),
         settings=SETTINGS.model_dump_json(),
         options=OPTIONS,
     shell:
@@ -126,6 +123,7 @@ rule book:
         notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
         package=[str(p) for p in sorted(Path("colorlib").rglob("*.py"))],  # its API
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
+        campaigns=sorted(map(str, Path("campaigns").glob("*.json"))),
         tool="tools/build_book.py",
     output:
         touch(f"{HTML}/.complete"),

@@ -7,6 +7,7 @@ hashed: their syntax trees, without docstrings.
 
 import ast
 import hashlib
+import json
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -51,6 +52,12 @@ def modules_behind(code: str) -> list[Path]:
             found.add(path)
             waiting |= imported_modules(path.read_text(encoding="utf-8"))
     return sorted(found)
+
+
+def notebook_code(path: Path) -> str:
+    """The code cells of a notebook, one after the other."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
 
 def imported_modules(code: str) -> set[Path]:

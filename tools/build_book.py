@@ -1,7 +1,8 @@
 """Build the book from its stage, and put it in place only when it is whole.
 
 The stage gets the prose pages and the configuration beside the executed notebooks, at
-the paths they have in the repository: the launch buttons depend on them. Warnings are
+the paths they have in the repository: the launch buttons depend on them. A notebook
+that was executed before its source or the package changed is refused. Warnings are
 errors. Jupyter Book 2 would ignore the configuration and write nothing, with success:
 so the pages are looked for.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from run_notebook import MADE_FROM, made_from
 
 from colorlib.campaigns import read_campaigns
 from colorlib.provenance import current_commit, now, this_hardware
@@ -33,6 +35,27 @@ def fill_stage(stage: Path) -> None:
             staged.unlink()
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(name, stage / name)
+
+
+def check_lessons(stage: Path) -> None:
+    """Refuse lessons that are not what the repository's notebooks give today."""
+    for page in pages_of(Path("_toc.yml")):
+        if not page.startswith("notebooks/"):
+            continue
+        source, executed = Path(f"{page}.ipynb"), stage / f"{page}.ipynb"
+        lesson = nbformat.read(executed, as_version=4)
+        if lesson.metadata.get(MADE_FROM) != made_from(source):
+            sys.exit(
+                f"found {executed} executed before {source} or the package changed, "
+                "expected it made of both as they are; delete it and build again"
+            )
+        code = [cell for cell in lesson.cells if cell.cell_type == "code"]
+        counts = [cell.execution_count for cell in code]
+        if counts != list(range(1, len(code) + 1)):
+            sys.exit(
+                f"found {executed} executed in the order {counts}, expected from top "
+                "to bottom; delete it and build again"
+            )
 
 
 def without_solutions(stage: Path) -> Path:
@@ -200,6 +223,7 @@ def main() -> None:
     """Read the command line: the stage, where the book goes, and `hide` or `show`."""
     stage, target = map(Path, sys.argv[1:3])
     fill_stage(stage)
+    check_lessons(stage)
     write_status(stage)
     write_speed(stage)
     write_campaigns(stage)

@@ -1,9 +1,10 @@
-"""Execute a notebook with a profile: papermill, with what papermill leaves open.
+"""Execute a notebook with the settings of a profile.
 
 A notebook is given those settings that it declares in its parameters cell, and no
-others. The executed copy appears whole or not at all; a failing notebook prints its
-own traceback. Captions of figures may hold what is only known when it has run, such as
-the number of photographs: what stands in braces is computed at the end of the notebook.
+others. The executed copy appears whole or not at all, and says what it was made from;
+a failing notebook prints its own traceback. Captions of figures may hold what is only
+known when it has run, such as the number of photographs: what stands in braces is
+computed at the end of the notebook.
 """
 
 import argparse
@@ -21,8 +22,11 @@ import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
+from colorlib.dependencies import code_hash, notebook_code
+from colorlib.files import file_sha256
 from colorlib.profiles import load_profile
 
+MADE_FROM = "made_from"  # the key of the hashes among the metadata of a copy
 INJECTED = "injected-parameters"
 
 
@@ -62,10 +66,17 @@ def fill_captions(notebook: NotebookNode) -> None:
         figure.caption = caption
 
 
+def made_from(source: Path) -> dict[str, str]:
+    """Hashes of a notebook as it is kept, and of the package's code behind it."""
+    code = code_hash(notebook_code(source))
+    return {"source": file_sha256(source), "code": code}
+
+
 def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     """Run a notebook into its executed copy, with the injected cell folded."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.ipynb")
+    hashes = made_from(source)  # now: it may be edited while it runs
     notebook = nbformat.read(source, as_version=4)
     notebook.cells.append(telling_captions(notebook))
     papermill.execute_notebook(
@@ -78,6 +89,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     )
     notebook = nbformat.read(partial, as_version=4)
     fill_captions(notebook)
+    notebook.metadata[MADE_FROM] = hashes
     for cell in notebook.cells:
         if INJECTED in cell.metadata.get("tags", []):
             cell.metadata.tags.append("hide-input")

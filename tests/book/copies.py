@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     "Makefile", "Snakefile", "_config.yml", "_toc.yml", "pyproject.toml",
     "requirements.lock", "colorlib", "notebooks", "book", "profiles", "results",
-    "tools", "experiments.yaml", "benchmarks",
+    "tools", "experiments.yaml", "benchmarks", "campaigns",
 ]  # fmt: skip
 
 

@@ -1,8 +1,11 @@
 """The book as files: whole, from here, and made again only where something changed."""
 
+import hashlib
 import html
 import json
 import re
+import runpy
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,6 +19,10 @@ from colorlib.studies import plan
 
 LOADED = re.compile(
     r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=\"(https?:[^\"]+)\"[^>]*>"
+)
+
+RECORD_NAME = re.compile(
+    r"\b[a-z]+-\d+-[a-z0-9]+-[0-9a-f]{8}\b|\bbench-\d{4}-\d\d-\d\dT\d{6}\b"
 )
 
 
@@ -90,6 +97,47 @@ def test_the_executed_notebooks_ran_from_top_to_bottom(copy):
         assert counts == list(range(1, len(counts) + 1))
         tags = [c["metadata"].get("tags", []) for c in cells]
         assert all("hide-input" in t for t in tags if "injected-parameters" in t)
+
+
+def pictures_of_cells(stage: Path) -> set[str]:
+    """Hashes of all pictures that the cells of the executed lessons show."""
+    found = set()
+    for path in stage.glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                png = output.get("data", {}).get("image/png")
+                if png:
+                    found.add(hashlib.sha256(b64decode(png)).hexdigest())
+    return found
+
+
+def test_every_picture_comes_from_a_cell_or_is_drawn_in_the_repository(copy):
+    known = pictures_of_cells(copy.root / "_build/smoke/stage/notebooks")
+    drawn = (path for path in (ROOT / "book").rglob("*") if path.is_file())
+    known |= {hashlib.sha256(path.read_bytes()).hexdigest() for path in drawn}
+    shown = 0
+    for page in pages_of(ROOT):
+        text = (copy.html / f"{page}.html").read_text()
+        article = text.split("<article", 1)[1].split("</article>", 1)[0]
+        for address in re.findall(r'<img\b[^>]*?src="([^":]+)"', article):
+            path = copy.html / page
+            content = (path.parent / unquote(address)).read_bytes()
+            assert hashlib.sha256(content).hexdigest() in known, f"{page}: {address}"
+            shown += 1
+    assert shown > 20
+
+
+def test_every_record_that_is_named_exists(copy):
+    kept = {path.stem for path in (ROOT / "results").glob("*.json")}
+    kept |= {path.stem for path in (ROOT / "benchmarks/results").glob("*.json")}
+    of_this_book = (copy.root / "_build/smoke/runs").glob("*/record.json")
+    kept |= {json.loads(path.read_text())["name"] for path in of_this_book}
+    named = set()
+    texts = [ROOT / "README.md", *(ROOT / "colorlib").rglob("*.md")]
+    for path in [*texts, *(copy.html / f"{page}.html" for page in pages_of(ROOT))]:
+        named |= set(RECORD_NAME.findall(path.read_text()))
+    assert len(named) > 100
+    assert named <= kept
 
 
 def test_the_tables_of_results_are_tables(copy):
@@ -180,8 +228,10 @@ def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(small_book):
     assert page.read_bytes() == good
 
 
-def test_students_get_no_answers(small_book):
-    lesson = nbformat.v4.new_notebook(
+@pytest.fixture
+def lesson(small_book):
+    """A lesson of a small book, executed on its stage; the path of its source."""
+    notebook = nbformat.v4.new_notebook(
         cells=[
             nbformat.v4.new_markdown_cell("# A lesson\n\nHow much is 6 times 7?"),
             nbformat.v4.new_code_cell("# Your code here"),
@@ -191,12 +241,18 @@ def test_students_get_no_answers(small_book):
         ],
         metadata={
             "kernelspec": {"name": "python3", "display_name": "", "language": "python"},
-            "papermill": {"duration": 1.0, "start_time": "2026-01-01T00:00"},
+            "language_info": {"name": "python"},
         },
     )
-    for folder in (small_book.folder, small_book.stage):
-        (folder / "notebooks").mkdir()
-        nbformat.write(lesson, folder / "notebooks/lesson.ipynb")
+    source = small_book.folder / "notebooks" / "lesson.ipynb"
+    source.parent.mkdir()
+    nbformat.write(notebook, source)
+    run_notebook = runpy.run_path(str(ROOT / "tools" / "run_notebook.py"))
+    run_notebook["execute"](source, small_book.stage / "notebooks/lesson.ipynb", {})
+    return source
+
+
+def test_students_get_no_answers(small_book, lesson):
     code, told = small_book("Text.", "hide", chapters=["notebooks/lesson"])
     assert code == 0, told
     page = (small_book.folder / "html/notebooks/lesson.html").read_text()
@@ -205,7 +261,25 @@ def test_students_get_no_answers(small_book):
     assert "42" not in page.split("<article", 1)[1].split("</article>", 1)[0]
     own = small_book.folder / "_build/student/notebooks/lesson.ipynb"
     assert [c.source for c in nbformat.read(own, 4).cells] == [
-        c.source for c in lesson.cells[:2]
+        c.source for c in nbformat.read(lesson, 4).cells[:2]
     ]
     kept = nbformat.read(small_book.stage / "notebooks/lesson.ipynb", 4)
     assert len(kept.cells) == 3  # the book with answers is not touched
+
+
+def test_a_lesson_older_than_its_source_is_refused(small_book, lesson):
+    lesson.write_text(lesson.read_text().replace("6 times 7", "7 times 6"))
+    code, told = small_book("Text.", chapters=["notebooks/lesson"])
+    assert code != 0
+    assert "lesson.ipynb executed before" in told
+    assert not (small_book.folder / "html").exists()
+
+
+def test_a_lesson_executed_out_of_order_is_refused(small_book, lesson):
+    executed = small_book.stage / "notebooks/lesson.ipynb"
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.cells[1].execution_count = 7
+    nbformat.write(notebook, executed)
+    code, told = small_book("Text.", chapters=["notebooks/lesson"])
+    assert code != 0
+    assert "in the order [7, 2]" in told
