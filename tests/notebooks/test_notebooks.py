@@ -150,3 +150,13 @@ def test_a_lesson_ends_with_summary_exercises_and_references(path):
     headings = re.findall(r"^## (.*)$", text_of(path), re.MULTILINE)
     assert headings[-3:] == ["Summary", "Exercises", "References"]
     assert len(set(headings)) == len(headings)
+
+
+@each_notebook
+def test_what_the_text_says_of_records_is_checked(path):
+    claims = [c for c in code_cells(path) if "claims" in c.metadata.get("tags", [])]
+    for cell in claims:
+        assert "assert " in cell.source
+        assert "hide-cell" in cell.metadata.tags
+    code = "\n".join(cell.source for cell in code_cells(path))
+    assert bool(claims) == bool(re.search(r"\b(study|arm)_records\b", code))
