@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
@@ -110,8 +111,31 @@ def step(setting: Setting) -> Iterator[Measurement]:
             profile=profile_of(contestants[OURS]),
             bars=(FULL_RATE,) if size > 64 else (),
         )
+    yield deterministic_step(setting)
     yield third_backbone(setting)
     yield lightning_loop(setting)
+
+
+def deterministic_step(setting: Setting) -> Measurement:
+    """What it costs to forbid whatever may give other bits each time."""
+    size, count = next(iter(setting.sizes.items()))
+    batch, our_step = setting.batch(count, size), OurStep(setting.model())
+
+    def deterministic() -> None:
+        torch.use_deterministic_algorithms(True)
+        try:
+            our_step(batch)
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+    contestants = {OURS: deterministic, REFERENCE: lambda: our_step(batch)}
+    return Measurement(
+        benchmark="step",
+        case=f"deterministic mode, {size} px",
+        reference="the same step without it",
+        images={OURS: count, REFERENCE: count},
+        seconds=race(contestants, 2 * setting.rounds),
+    )
 
 
 def third_backbone(setting: Setting) -> Measurement:

@@ -331,6 +331,7 @@ def _fit(
             precision=profile.precision,
             accelerator=profile.accelerator,
             devices=profile.devices,
+            deterministic=profile.deterministic,
             progress=progress,
         ),
         keep,

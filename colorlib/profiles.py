@@ -72,6 +72,7 @@ class Profile(BaseModel):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int | Literal["auto"] = "auto"
+    deterministic: bool = False  # refuse what a GPU may add up in any order
     seed: int = Field(0, ge=0)  # of the first weights and of the order of batches
 
     @model_validator(mode="after")

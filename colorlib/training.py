@@ -102,6 +102,8 @@ class FitOptions:
         precision: As Lightning names it: `32-true`, `bf16-mixed`, ...
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: How many, or `auto`.
+        deterministic: Whether operations that may give other bits each time are
+            replaced or refused. On a processor there are none here.
         checkpoint_every: Steps between two checkpoints.
         progress: Whether to draw a progress bar.
     """
@@ -115,6 +117,7 @@ class FitOptions:
     precision: str = "32-true"
     accelerator: str = "auto"
     devices: int | str = "auto"
+    deterministic: bool = False
     checkpoint_every: int = 200
     progress: bool = True
 
@@ -342,6 +345,7 @@ def _trainer(
         accelerator=options.accelerator,
         devices=options.devices,
         precision=options.precision,  # type: ignore[arg-type]  # a Literal there
+        deterministic=options.deterministic,
         max_epochs=options.max_epochs,
         max_steps=-1 if options.max_steps is None else options.max_steps,
         max_time=None if minutes is None else timedelta(minutes=minutes),

@@ -154,6 +154,23 @@ def test_more_epochs_continue_a_finished_training(samples, tmp_path):
     assert torch.equal(weights_of(whole), weights_of(longer))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"upsampling": "bilinear", "skips": True, "normalisation": "batch"}],
+)
+def test_deterministic_mode_changes_nothing_on_a_processor(samples, tmp_path, options):
+    weights = []
+    for deterministic in (False, True):
+        torch.manual_seed(0)
+        model = build_model("plain", width=0.1, **options)
+        folder = tmp_path / str(deterministic)
+        train(model, samples, folder, max_epochs=2, deterministic=deterministic)
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+        weights.append(weights_of(model))
+    torch.use_deterministic_algorithms(False)
+    assert torch.equal(*weights)
+
+
 def test_class_scores_reach_the_model(tmp_path):
     # the photographs are alike; only the class scores tell the two colours apart
     gray = np.full((16, 16, 16, 3), 128, np.uint8)
