@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from colorlib import color
 from colorlib.assembly import (
     bin_prior,
     loss_for,
@@ -9,10 +10,11 @@ from colorlib.assembly import (
     target_of,
     turn_to_rare,
 )
+from colorlib.backbones import load_backbone, scores_of_images
 from colorlib.batches import OrderedBatches, Samples
 from colorlib.bins import bin_centres, rebalancing
 from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
-from colorlib.model import build_model
+from colorlib.model import MODELS, build_model
 from colorlib.profiles import Profile
 
 
@@ -100,3 +102,30 @@ def test_turning_to_rare_colours_multiplies_the_answer_by_their_weights():
     weighed = before * rebalancing(prior).sqrt().float().view(1, -1, 1, 1)
     expected = weighed / weighed.sum(dim=1, keepdim=True)
     torch.testing.assert_close(after, expected)
+
+
+def alike_in_gray(target):
+    """Two photographs of other colours with the same lightness, (2, 3, 64, 64)."""
+    light = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0))
+    light = light.expand(2, 1, 64, 64)
+    chroma = torch.tensor([[20.0, 10], [-15, -20]])[..., None, None]
+    chroma = chroma.expand(2, 2, 64, 64)
+    if target == "yuv":
+        yuv = torch.cat([0.4 + 0.2 * light, chroma / 200], dim=1)
+        return color.yuv_to_rgb(yuv)
+    return color.lab_to_rgb(torch.cat([50 + 20 * light, chroma], dim=1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("target", ["lab", "luv", "yuv"])
+def test_colour_reaches_no_model(name, target):
+    profile = Profile(target=target, width=0.1, loss=None if target == "lab" else "mse")
+    L_unit, chroma_unit = target_of(profile).split(alike_in_gray(target))
+    assert (chroma_unit[0] - chroma_unit[1]).abs().max() > 0.1
+    backbones = [load_backbone("test_resnet.r160_in1k", "random")] * len(MODELS[name])
+    told = None
+    if backbones:
+        told = scores_of_images(backbones, color.gray_from_L(L_unit))
+    model = model_for(profile, name, [one.spec.name for one in backbones]).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(*model(L_unit, told), rtol=1e-4, atol=1e-4)
