@@ -8,6 +8,7 @@ Reference:
     paper.
 """
 
+import io
 import logging
 import math
 import time
@@ -23,11 +24,14 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from colorlib.batches import Batch
 from colorlib.color import images_to_float
 from colorlib.errors import UserError
+from colorlib.files import write_whole
 from colorlib.targets import PAPER, Target
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -235,6 +239,8 @@ class SaveCheckpoint(Callback):
 class KeepSamples(Callback):
     """Predictions for a few photographs after each epoch, to watch them improve.
 
+    An epoch ends with its validation, so there has to be one.
+
     Writes `samples/epoch_000.npy` and so on, (B, 2, S, S) float16 `ab_unit`, and once
     `samples/images.npy`, the photographs themselves.
 
@@ -248,23 +254,47 @@ class KeepSamples(Callback):
         self.folder = folder / "samples"
 
     def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        """Keep the photographs, and what the model makes of them so far."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        np.save(self.folder / "images.npy", self.batch.images.numpy())
-        self._keep(task, trainer.current_epoch)
+        """Keep the photographs, and what the untrained model makes of them."""
+        if trainer.global_step == 0:  # a resumed training has them
+            _save_array(self.folder / "images.npy", self.batch.images.numpy())
+            self._keep(task, 0)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        """Keep the epoch's predictions."""
-        self._keep(task, trainer.current_epoch + 1)
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Keep the finished epoch's predictions, before the checkpoint counts it."""
+        if trainer.is_last_batch:
+            self._keep(task, trainer.current_epoch + 1)
 
     @torch.no_grad()
     def _keep(self, task: pl.LightningModule, epoch: int) -> None:
-        """Predict the photographs and write the result."""
+        """Predict the photographs and write the result; the model stays as it was."""
+        assert isinstance(task, ColorizationTask)
         batch = self.batch.to(task.device)
-        L_unit, _ = task.target.split(images_to_float(batch.images))  # type: ignore[operator]
-        ab_unit = task.model(L_unit, batch.class_scores)  # type: ignore[operator]
+        L_unit, _ = task.target.split(images_to_float(batch.images))
+        learning = task.model.training
+        task.model.eval()  # or its norms would learn from these photographs, too
+        ab_unit = task.model(L_unit, batch.class_scores)
+        task.model.train(learning)
         path = self.folder / f"epoch_{epoch:03d}.npy"
-        np.save(path, ab_unit.half().cpu().numpy())
+        _save_array(path, ab_unit.half().cpu().numpy())
+
+
+def _save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as NumPy does, whole or not at all."""
+    file = io.BytesIO()
+    np.save(file, array)
+    write_whole(path, file.getvalue())
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Lightning's way to write a checkpoint: whole, and on the disk when it returns."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write it where an older one is, which stays until this one is complete."""
+        file = io.BytesIO()
+        torch.save(checkpoint, file)
+        write_whole(Path(path), file.getvalue())
 
 
 @dataclass(frozen=True)
@@ -354,7 +384,8 @@ def _trainer(
             TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
         ],
         log_every_n_steps=10,
-        callbacks=[*callbacks, *bar, save],  # what is saved comes first
+        callbacks=[*callbacks, *bar, save],  # the checkpoint counts what is there
+        plugins=[WholeFiles()],
         enable_checkpointing=False,
         enable_progress_bar=options.progress,
         enable_model_summary=False,

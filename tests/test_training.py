@@ -196,21 +196,46 @@ def test_time_ends_a_training(samples, tmp_path):
     assert 0 < result.epochs < 100_000
 
 
+def watch(model, samples, folder, **options):
+    """Train with samples kept."""
+    batches, watched = ShuffledBatches(samples, 12, seed=0), OrderedBatches(samples, 8)
+    keep = KeepSamples(samples.take(np.arange(2)), folder)
+    options = FitOptions(**CPU, **options)
+    fit(model, chroma_mse, batches, watched, folder, options, [keep])
+    return [np.load(path) for path in sorted(folder.glob("samples/epoch_*.npy"))]
+
+
 def test_samples_are_kept_after_each_epoch(samples, tmp_path):
-    keep = KeepSamples(samples.take(np.arange(2)), tmp_path)
-    batches = ShuffledBatches(samples, 12, seed=0)
-    fit(
-        new_model(),
-        chroma_mse,
-        batches,
-        None,
-        tmp_path,
-        FitOptions(max_epochs=2, **CPU),
-        [keep],
-    )
-    kept = [np.load(path) for path in sorted(tmp_path.glob("samples/epoch_*.npy"))]
+    kept = watch(new_model(), samples, tmp_path, max_epochs=2)
     assert [k.shape for k in kept] == [(2, 2, 16, 16)] * 3
     assert not np.array_equal(kept[0], kept[2])
+
+
+def test_samples_do_not_depend_on_interruptions(samples, tmp_path):
+    whole = watch(new_model(), samples, tmp_path / "whole", max_epochs=3)
+    for steps in (3, 4):  # within an epoch, and where one ends
+        folder = tmp_path / str(steps)
+        watch(new_model(), samples, folder, max_epochs=3, max_steps=steps)
+        resumed = watch(new_model(seed=99), samples, folder, max_epochs=3)
+        np.testing.assert_array_equal(resumed, whole)
+
+
+def test_keeping_samples_changes_nothing(samples, tmp_path):
+    weights = []
+    for keep in (False, True):
+        torch.manual_seed(0)
+        model = build_model("plain", width=0.1, normalisation="batch")
+        if keep:
+            watch(model, samples, tmp_path / "kept", max_epochs=2)
+        else:
+            batches, watched = (
+                ShuffledBatches(samples, 12, 0),
+                OrderedBatches(samples, 8),
+            )
+            options = FitOptions(**CPU, max_epochs=2)
+            fit(model, chroma_mse, batches, watched, tmp_path / "not", options)
+        weights.append(weights_of(model))
+    assert torch.equal(*weights)
 
 
 def test_every_session_leaves_its_log(samples, tmp_path):
