@@ -5,6 +5,7 @@
 #   make pdf                         that book as one PDF, printed by the browser
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
+#   make test-faults                 campaigns against it, long; RECORD=1 keeps their counts
 #   make lint                        style, types, spelling, direction of imports
 #   make format                      mend what the style checker can mend
 #   make lock                        new versions: requirements.lock, environment.yml
@@ -34,7 +35,7 @@ STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
 BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links test lint format lock clean
+.PHONY: help setup book pdf links test test-faults lint format lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -72,6 +73,9 @@ links: book
 
 test: setup
 	$(BIN)/python -m pytest -n $(CORES)
+
+test-faults: setup
+	$(BIN)/python -m pytest -n $(CORES) -m faults $(if $(RECORD),--campaign)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,5 +1,10 @@
 """What every test shares."""
 
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
@@ -27,3 +32,57 @@ def pytest_xdist_make_scheduler(
 ) -> LoadFileScheduling:
     """Have the tests shared out by `ByFile`."""
     return ByFile(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Records of campaigns are written only when asked for."""
+    parser.addoption(
+        "--campaign", action="store_true", help="write campaigns/*.json of what runs"
+    )
+
+
+Tally = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """`with tally(kind):` counts a trial, which holds if nothing is raised.
+
+    The module's `CAMPAIGN` says what its record is called and what was expected.
+    """
+    tried: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    begun = time.monotonic()
+
+    @contextmanager
+    def trial(kind: str) -> Iterator[None]:
+        tried[kind] += 1
+        yield
+        held[kind] += 1
+
+    yield trial
+    if request.config.getoption("--campaign"):
+        _write_record(request.module.CAMPAIGN, tried, held, time.monotonic() - begun)
+
+
+def _write_record(
+    about: dict[str, str], tried: Counter[str], held: Counter[str], seconds: float
+) -> None:
+    """Write what a module's tests counted."""
+    from colorlib.campaigns import Campaign, Trial, write_campaign
+    from colorlib.provenance import current_commit, now, this_hardware
+
+    write_campaign(
+        Campaign(
+            **about,
+            command="make test-faults RECORD=1",
+            created=now(),
+            commit=current_commit(),
+            seconds=round(seconds, 1),
+            hardware=this_hardware("cpu"),
+            trials=tuple(
+                Trial(kind=kind, tried=count, held=held[kind])
+                for kind, count in tried.items()
+            ),
+        )
+    )
