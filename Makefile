@@ -5,7 +5,7 @@
 #   make pdf                         that book as one PDF, printed by the browser
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
-#   make test-faults                 the long campaigns: kills, spoilt files; keeps records
+#   make test-faults                 campaigns against it, long; RECORD=1 keeps their counts
 #   make lint                        style, types, spelling, direction of imports
 #   make format                      mend what the style checker can mend
 #   make lock                        new versions: requirements.lock, environment.yml
@@ -75,7 +75,7 @@ test: setup
 	$(BIN)/python -m pytest -n $(CORES)
 
 test-faults: setup
-	$(BIN)/python -m pytest -m faults --campaign
+	$(BIN)/python -m pytest -n $(CORES) -m faults $(if $(RECORD),--campaign)
 
 lint: setup
 	$(BIN)/ruff check .

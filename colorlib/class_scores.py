@@ -44,7 +44,7 @@ from colorlib.backbones import (
 from colorlib.color import gray_from_L, images_to_float
 from colorlib.datasets import Manifest, Source, iterate_kept
 from colorlib.errors import UserError
-from colorlib.files import only_one_process, write_whole
+from colorlib.files import only_one_process, rename_whole, write_whole
 from colorlib.targets import Gray, Target
 
 Scores = NDArray[np.floating[Any]]
@@ -193,7 +193,7 @@ def _complete(missing: Sequence["_File"], view: _View, progress: bool | None) ->
     for file in missing:
         text = json.dumps(_describe(file, view), indent=2)
         write_whole(file.path.with_suffix(".json"), f"{text}\n".encode())
-        file.part.replace(file.path)
+        rename_whole(file.part, file.path)
 
 
 # ------------------------------------------------------------------------------- files

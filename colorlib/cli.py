@@ -5,10 +5,12 @@ answers at once.
 """
 
 import importlib
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from colorlib.errors import UserError
+from colorlib.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from colorlib.experiment import Unfinished
@@ -467,16 +469,39 @@ def main() -> None:
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
     """Turn what a user can mend into one line; `--debug` shows the traceback."""
+    stopping = (signal.SIGINT, signal.SIGTERM)
+    before = {signum: signal.signal(signum, _stop) for signum in stopping}
     try:
         yield
-    except KeyboardInterrupt:
-        _complain("interrupted; run again with --resume to go on")
-        sys.exit(130)
-    except (ValueError, OSError, RuntimeError) as error:
+    except Interrupted as stop:
+        _complain(stop)
+        sys.exit(128 + stop.signum)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        _complain(error)
+        _complain(_without_memory(error) or error)
         sys.exit(1)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """End in order, so that what is half done is cleared away."""
+    raise Interrupted(signum)
+
+
+def _without_memory(error: Exception) -> str:
+    """What to do if memory ran out, in the words of torch or of Python; or nothing."""
+    told = str(error).lower()
+    words = ("out of memory", "can't allocate memory")
+    if not isinstance(error, MemoryError) and not any(word in told for word in words):
+        return ""
+    return (
+        "found no memory left, expected some for the next batch; free some and give "
+        "--resume to go on, or ask for less: batch_size, size or width of the profile; "
+        "what is finished is kept"
+    )
 
 
 def _say(line: Any) -> None:

@@ -1,4 +1,6 @@
-"""The error that is the user's to mend."""
+"""What ends a command early: an error that is the user's to mend, or a signal."""
+
+import signal
 
 
 class UserError(ValueError):
@@ -6,3 +8,19 @@ class UserError(ValueError):
 
     The command line prints it without a traceback.
     """
+
+
+class Interrupted(BaseException):
+    """A signal asked the work to end; what is finished is kept.
+
+    No error, so nothing that mends errors catches it. No `KeyboardInterrupt` either:
+    Lightning and typer catch those, and end with exit codes of their own.
+
+    Args:
+        signum: Which signal, such as `signal.SIGTERM`.
+        done: What is kept, for whoever reads the message.
+    """
+
+    def __init__(self, signum: int, done: str = "what is finished is kept") -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}; {done}")
+        self.signum = signum

@@ -32,7 +32,7 @@ from colorlib.collapse import signs_of_collapse
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
-from colorlib.files import hash_of
+from colorlib.files import file_sha256, hash_of
 from colorlib.metrics import summarize
 from colorlib.model import (
     ColorizationModel,
@@ -246,12 +246,19 @@ def evaluate_weights(
 
 
 def finished_record(folder: Path, inputs: dict[str, Any]) -> Record | None:
-    """The record of a run with these inputs, if it is done."""
-    path = folder / "record.json"
+    """The record of a run with these inputs, if it is done and its weights are there.
+
+    A run that was killed between its weights and its record leaves those of two runs.
+    """
+    path, weights = folder / "record.json", folder / "model.safetensors"
     if not path.exists():
         return None
     record = read_record(path)
-    return record if record.inputs_hash == hash_of(inputs) else None
+    if record.inputs_hash != hash_of(inputs):
+        return None
+    if not weights.exists() or file_sha256(weights) != record.model.weights_sha256:
+        return None
+    return record
 
 
 def initial_model(

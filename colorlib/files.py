@@ -21,20 +21,20 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-        _remember_name(path.parent)
+        rename_whole(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def _remember_name(folder: Path) -> None:
-    """Bring a folder's new names to the disk: a rename alone may be lost."""
-    handle = os.open(folder, os.O_RDONLY)
+def rename_whole(made: Path, path: Path) -> None:
+    """Give what was written and synchronised its name, and have the disk know it."""
+    made.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(folder)
     finally:
-        os.close(handle)
+        os.close(folder)
 
 
 def file_sha256(path: Path) -> str:

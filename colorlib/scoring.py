@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from colorlib.assembly import target_of
@@ -177,9 +178,11 @@ def baseline_scores(
         "gray": profile.gray,
     }
     path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
-    if not path.exists():
+    try:
+        flat = safetensors.torch.load_file(path)
+    except (FileNotFoundError, SafetensorError):  # none yet, or a damaged one
         _write(path, _computed(profile, data))
-    flat = safetensors.torch.load_file(path)
+        flat = safetensors.torch.load_file(path)
     return {
         method: {metric: flat[f"{method}/{metric}"] for metric in METRICS}
         for method in (GRAY, MEAN_COLOUR, MEAN_IMAGE)

@@ -14,6 +14,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,11 +25,10 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from colorlib.batches import Batch
+from colorlib.checkpoints import SaveCheckpoint, WholeCheckpoints
 from colorlib.color import images_to_float
 from colorlib.errors import UserError
 from colorlib.files import write_whole
@@ -203,39 +203,6 @@ class History(Callback):
         self._loss_sum, self._seen = state["loss_sum"], state["seen"]
 
 
-class SaveCheckpoint(Callback):
-    """Writes `last.ckpt` every so many steps, after each epoch, and at the end.
-
-    At each of these moments resuming gives the weights and the curve that an
-    uninterrupted training has. The end of an epoch is saved behind its validation, or
-    its validation loss would be lost.
-
-    Args:
-        path: Of the checkpoint; it appears whole or not at all.
-        every: Steps between two of them.
-    """
-
-    def __init__(self, path: Path, every: int) -> None:
-        self.path = path
-        self.every = every
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, task: pl.LightningModule, *_: Any
-    ) -> None:
-        """Save where a bound ends the training, and now and then."""
-        if trainer.is_last_batch and trainer.enable_validation:
-            return
-        step = trainer.global_step
-        stops = trainer.should_stop or step == trainer.max_steps
-        if stops or trainer.is_last_batch or step % self.every == 0:
-            trainer.save_checkpoint(self.path)
-
-    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        """Save the finished epoch."""
-        if trainer.is_last_batch:
-            trainer.save_checkpoint(self.path)
-
-
 class KeepSamples(Callback):
     """Predictions for a few photographs after each epoch, to watch them improve.
 
@@ -256,7 +223,7 @@ class KeepSamples(Callback):
     def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Keep the photographs, and what the untrained model makes of them."""
         if trainer.global_step == 0:  # a resumed training has them
-            _save_array(self.folder / "images.npy", self.batch.images.numpy())
+            self._write("images.npy", self.batch.images)
             self._keep(task, 0)
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
@@ -274,27 +241,13 @@ class KeepSamples(Callback):
         task.model.eval()  # or its norms would learn from these photographs, too
         ab_unit = task.model(L_unit, batch.class_scores)
         task.model.train(learning)
-        path = self.folder / f"epoch_{epoch:03d}.npy"
-        _save_array(path, ab_unit.half().cpu().numpy())
+        self._write(f"epoch_{epoch:03d}.npy", ab_unit.half().cpu())
 
-
-def _save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as NumPy does, whole or not at all."""
-    file = io.BytesIO()
-    np.save(file, array)
-    write_whole(path, file.getvalue())
-
-
-class WholeFiles(TorchCheckpointIO):
-    """Lightning's way to write a checkpoint: whole, and on the disk when it returns."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write it where an older one is, which stays until this one is complete."""
-        file = io.BytesIO()
-        torch.save(checkpoint, file)
-        write_whole(Path(path), file.getvalue())
+    def _write(self, name: str, values: Tensor) -> None:
+        """Write an array, whole or not at all."""
+        content = io.BytesIO()
+        np.save(content, values.numpy())
+        write_whole(self.folder / name, content.getvalue())
 
 
 @dataclass(frozen=True)
@@ -333,27 +286,25 @@ def fit(
 
     Raises:
         UserError: If the loss is no number any more; the checkpoint before stays.
-        KeyboardInterrupt: If it was interrupted; the last checkpoint stays.
+        Interrupted: If SIGINT or SIGTERM came; the training is saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     history = History()
-    trainer = _trainer(folder, options, [history, *callbacks])
+    save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
+    trainer = _trainer(folder, options, [history, *callbacks], save)
     model.to(memory_format=torch.channels_last)  # a third faster on a processor
     task = ColorizationTask(
         model, loss, options.learning_rate, options.target, options.schedule
     )
-    last = folder / "last.ckpt"
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), closing(save):
         _ignore_known_warnings()
         trainer.fit(
             task,
             train_dataloaders=train_batches,
             val_dataloaders=val_batches,
-            ckpt_path=str(last) if last.exists() else None,
+            ckpt_path=str(save.path) if save.path.exists() else None,
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     return FitResult(
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
@@ -364,12 +315,14 @@ def fit(
 
 
 def _trainer(
-    folder: Path, options: FitOptions, callbacks: Sequence[Callback]
+    folder: Path,
+    options: FitOptions,
+    callbacks: Sequence[Callback],
+    save: SaveCheckpoint,
 ) -> pl.Trainer:
     """Lightning's trainer with our options, its chatter turned down."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     minutes = options.max_minutes
-    save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
     bar = [RichProgressBar(leave=True)] if options.progress else []
     return pl.Trainer(
         accelerator=options.accelerator,
@@ -385,7 +338,7 @@ def _trainer(
         ],
         log_every_n_steps=10,
         callbacks=[*callbacks, *bar, save],  # the checkpoint counts what is there
-        plugins=[WholeFiles()],
+        plugins=[WholeCheckpoints()],
         enable_checkpointing=False,
         enable_progress_bar=options.progress,
         enable_model_summary=False,

@@ -1,15 +1,14 @@
 """What every test shares."""
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
-
-from colorlib.campaigns import Campaign, write_campaign
-from colorlib.provenance import current_commit, now, this_hardware
 
 # Time is measured in benchmarks: a busy machine must not fail a test.
 settings.register_profile(
@@ -36,25 +35,54 @@ def pytest_xdist_make_scheduler(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--campaign`: keep the records of the campaigns that are run."""
-    parser.addoption("--campaign", action="store_true", help="keep campaigns' records")
+    """Records of campaigns are written only when asked for."""
+    parser.addoption(
+        "--campaign", action="store_true", help="write campaigns/*.json of what runs"
+    )
 
 
-@pytest.fixture
-def keep_campaign(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Writes the record of a campaign, called with its name, title and trials."""
-    begin = time.perf_counter()
+Tally = Callable[[str], AbstractContextManager[None]]
 
-    def keep(**fields: object) -> None:
-        campaign = Campaign(
-            **fields,
-            command="make test-faults",
+
+@pytest.fixture(scope="module")
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """`with tally(kind):` counts a trial, which holds if nothing is raised.
+
+    The module's `CAMPAIGN` says what its record is called and what was expected.
+    """
+    tried: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    begun = time.monotonic()
+
+    @contextmanager
+    def trial(kind: str) -> Iterator[None]:
+        tried[kind] += 1
+        yield
+        held[kind] += 1
+
+    yield trial
+    if request.config.getoption("--campaign"):
+        _write_record(request.module.CAMPAIGN, tried, held, time.monotonic() - begun)
+
+
+def _write_record(
+    about: dict[str, str], tried: Counter[str], held: Counter[str], seconds: float
+) -> None:
+    """Write what a module's tests counted."""
+    from colorlib.campaigns import Campaign, Trial, write_campaign
+    from colorlib.provenance import current_commit, now, this_hardware
+
+    write_campaign(
+        Campaign(
+            **about,
+            command="make test-faults RECORD=1",
             created=now(),
             commit=current_commit(),
-            seconds=round(time.perf_counter() - begin, 1),
+            seconds=round(seconds, 1),
             hardware=this_hardware("cpu"),
+            trials=tuple(
+                Trial(kind=kind, tried=count, held=held[kind])
+                for kind, count in tried.items()
+            ),
         )
-        if request.config.getoption("--campaign"):
-            write_campaign(campaign)
-
-    return keep
+    )

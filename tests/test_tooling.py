@@ -88,7 +88,17 @@ def test_continuous_integration_runs_the_command_of_the_readme():
     assert script.read_text().rstrip().splitlines()[-1] == "make test"
 
 
-TARGETS = ["book", "pdf", "links", "test", "lint", "format", "lock", "clean"]
+TARGETS = [
+    "book",
+    "pdf",
+    "links",
+    "test",
+    "test-faults",
+    "lint",
+    "format",
+    "lock",
+    "clean",
+]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,9 +1,4 @@
 import csv
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 
 import numpy as np
@@ -106,42 +101,6 @@ def test_a_stopped_training_goes_on_to_the_same_weights(samples, tmp_path, stop_
     assert result.sessions == 2
     assert result.curve["train"] == uninterrupted.curve["train"]
     assert result.curve["validation"] == uninterrupted.curve["validation"]
-
-
-KILLED = """
-    import os, signal, sys
-    import numpy as np
-    sys.path.insert(0, {tests!r})
-    from lightning.pytorch.callbacks import Callback
-    from test_training import *
-
-    class KillAt(Callback):
-        def on_train_batch_start(self, trainer, *_):
-            if trainer.global_step == 8:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    samples = Samples(sunsets(24), None, np.arange(24))
-    fit(
-        new_model(), chroma_mse, ShuffledBatches(samples, 5, seed=0),
-        OrderedBatches(samples, 8), {folder!r},
-        FitOptions(**CPU, max_epochs=3, checkpoint_every=3), [KillAt()],
-    )
-"""
-
-
-def test_a_killed_process_resumes_to_the_same_weights(samples, tmp_path):
-    folder = tmp_path / "parts"
-    code = textwrap.dedent(KILLED).format(
-        tests=os.path.dirname(__file__), folder=folder
-    )
-    code = code.replace("PosixPath", "__import__('pathlib').Path")
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
-    assert killed.returncode == -signal.SIGKILL
-
-    whole, resumed = new_model(), new_model(seed=99)
-    train(whole, samples, tmp_path / "whole", max_epochs=3)
-    train(resumed, samples, folder, max_epochs=3)
-    assert torch.equal(weights_of(whole), weights_of(resumed))
 
 
 def test_more_epochs_continue_a_finished_training(samples, tmp_path):

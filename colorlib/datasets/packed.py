@@ -24,7 +24,7 @@ from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.datasets.manifest import FORMAT_VERSION, Manifest
 from colorlib.datasets.sources import Reading, Source
 from colorlib.errors import UserError
-from colorlib.files import only_one_process
+from colorlib.files import only_one_process, rename_whole
 
 GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
 IMAGES_FILE = "images.u8"
@@ -154,7 +154,7 @@ def _write(source: Source, size: int, folder: Path, progress: bool | None) -> No
             file.write(json.dumps(asdict(manifest), indent=0).encode())
             _synchronise(file)
         shutil.rmtree(folder, ignore_errors=True)  # one that was found damaged
-        part.rename(folder)
+        rename_whole(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

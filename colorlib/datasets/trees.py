@@ -111,6 +111,11 @@ class Folder:
                 return PhotographError(name, "is not a file")
             return _too_large(name, status.st_size) or path.read_bytes()
         except OSError as error:
+            if not self.path.is_dir():  # else a cache would be made of what was left
+                raise UserError(
+                    f"{self.path}: found nothing any more, expected the photographs "
+                    "that were there; restore the folder and give the same command"
+                ) from error
             return PhotographError(name, f"cannot be read: {error.strerror}")
 
 

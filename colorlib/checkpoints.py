@@ -1,0 +1,122 @@
+"""Checkpoints of a training: when they are written, and that they can be trusted.
+
+A checkpoint appears whole or not at all, is on the disk before it gets its name, and
+is data only: nothing in it is executed when it is read.
+"""
+
+import io
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
+
+from colorlib.errors import Interrupted, UserError
+from colorlib.files import write_whole
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """How Lightning writes and reads a checkpoint.
+
+    Its own way writes to the machine's folder for temporary files, which may be on
+    another disk, and copies from there: a kill in the middle leaves half a checkpoint.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write it beside its place, synchronise it, and rename it there."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_whole(Path(path), content.getvalue())
+
+    def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        """Read it.
+
+        Raises:
+            UserError: If it cannot be read: it was damaged, or is none of ours.
+        """
+        try:
+            return super().load_checkpoint(path, *args, **options)
+        except Exception as error:  # a damaged file makes torch raise almost anything
+            reason = " ".join(str(error).split())[:80] or type(error).__name__
+            raise UserError(
+                f"{path}: found a checkpoint that cannot be read ({reason}), expected "
+                "that of an earlier session; give --restart to begin again"
+            ) from error
+
+
+class SaveCheckpoint(Callback):
+    """Writes `last.ckpt` every so many steps, after each epoch, and at the end.
+
+    At each of these moments resuming gives the weights and the curve that an
+    uninterrupted training has. The end of an epoch is saved behind its validation, or
+    its validation loss would be lost.
+
+    SIGINT and SIGTERM end the training behind the step, or the validation, in which
+    they come: there it is saved. A second signal ends it at once.
+
+    Args:
+        path: Of the checkpoint; it appears whole or not at all.
+        every: Steps between two of them.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path = path
+        self.every = every
+        self._signal = 0
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Take the signals over; Python gives them to its main thread only."""
+        if threading.current_thread() is threading.main_thread():
+            for one in STOPPING:
+                self._handlers[one] = signal.signal(one, self._note)
+
+    def close(self) -> None:
+        """Whoever had the signals before the training has them again."""
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, task: pl.LightningModule, *_: Any
+    ) -> None:
+        """Save where a bound or a signal ends the training, and now and then."""
+        if trainer.is_last_batch and trainer.enable_validation:
+            return
+        step, stopped = trainer.global_step, self._stopped(trainer)
+        stops = stopped or trainer.should_stop or step == trainer.max_steps
+        if stops or trainer.is_last_batch or step % self.every == 0:
+            trainer.save_checkpoint(self.path)
+        self._end_if(stopped, step)
+
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Save the finished epoch."""
+        if trainer.is_last_batch:
+            trainer.save_checkpoint(self.path)
+            self._end_if(self._stopped(trainer), trainer.global_step)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        """The first signal waits for the step to end."""
+        if self._signal:
+            raise Interrupted(signum, "give --resume to go on from the last checkpoint")
+        self._signal = signum
+
+    def _stopped(self, trainer: pl.Trainer) -> bool:
+        """Whether a signal came to this process, or to another that trains along."""
+        return trainer.strategy.reduce_boolean_decision(bool(self._signal), all=False)
+
+    def _end_if(self, stopped: bool, step: int) -> None:
+        """End the training that was just saved."""
+        if stopped:
+            raise Interrupted(
+                self._signal or signal.SIGTERM,
+                f"the training is saved at step {step}, give --resume to go on",
+            )
