@@ -3,11 +3,15 @@
 What the n-th batch of an epoch holds depends on the seed and the epoch alone, never
 on what was drawn before. A training that was killed in the middle of an epoch
 therefore goes on with exactly the batches it would have seen.
+
+Nor does it depend on how many processes train together. Each takes its share of every
+batch, and all shares together are the batch that one process alone would see.
 """
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -45,23 +49,95 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, S, S, 3) uint8 RGB, class scores (B, ...) float32 or None."""
+    """Some samples: a whole batch, or one process's share of it.
+
+    Attributes:
+        images: (B, S, S, 3) uint8 RGB.
+        class_scores: (B, ...) float32, or None.
+        weight: What the mean over these B counts, so that the mean over all processes
+            is the mean over the whole batch.
+        whole: Samples of the whole batch; None if these are all.
+    """
 
     images: Tensor
     class_scores: Tensor | None
+    weight: float = 1.0
+    whole: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Samples of the whole batch."""
+        return len(self.images) if self.whole is None else self.whole
 
     def to(self, device: Any, non_blocking: bool = False) -> "Batch":
         """Copy to a device; the name and arguments are those Lightning looks for."""
         scores = self.class_scores
         if scores is not None:
             scores = scores.to(device, non_blocking=non_blocking)
-        return Batch(self.images.to(device, non_blocking=non_blocking), scores)
+        images = self.images.to(device, non_blocking=non_blocking)
+        return replace(self, images=images, class_scores=scores)
 
     def mirrored(self, which: NDArray[np.bool_]) -> "Batch":
         """Left and right exchanged in some of the images, (B,); class scores stay."""
         chosen = torch.from_numpy(which)[:, None, None, None]  # (B, 1, 1, 1)
         images = torch.where(chosen, self.images.flip(2), self.images)
-        return Batch(images, self.class_scores)
+        return replace(self, images=images)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of the processes that train together: the `rank`-th of `count`, from 0."""
+
+    rank: int = 0
+    count: int = 1
+
+
+class Batches:
+    """Samples, a batch at a time; of several processes each gets its share.
+
+    Args:
+        samples: What to take from.
+        batch_size: Samples a batch, of all processes together.
+    """
+
+    def __init__(self, samples: Samples, batch_size: int) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.process = Process()
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.batch_size)
+
+    def shared(self, process: Process) -> Self:
+        """The same batches, but only one process's share of them."""
+        shared = copy.copy(self)
+        shared.process = process
+        return shared
+
+    def share(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of a batch's positions, (B,), that are this process's."""
+        parts: list[NDArray[np.int64]] = np.array_split(positions, self.process.count)
+        return parts[self.process.rank]
+
+    def batch(
+        self, positions: NDArray[np.int64], coins: NDArray[np.bool_] | None = None
+    ) -> Batch:
+        """Copy this process's share of a batch.
+
+        A process without a share gets a sample that counts nothing: all processes take
+        part in every step.
+
+        Args:
+            positions: Of the whole batch, (B,).
+            coins: Which of all samples are mirrored, (N,); None for none.
+        """
+        mine = self.share(positions)
+        shown = mine if len(mine) else positions[:1]
+        batch = self.samples.take(shown)
+        if coins is not None:
+            batch = batch.mirrored(coins[shown])
+        weight = self.process.count * len(mine) / len(positions)
+        return replace(batch, weight=weight, whole=len(positions))
 
 
 class EpochOrder:
@@ -94,14 +170,14 @@ class EpochOrder:
         )
 
 
-class ShuffledBatches:
+class ShuffledBatches(Batches):
     """Training batches; Lightning saves and restores the place within the epoch.
 
     The last, smaller batch of an epoch is kept: every sample is seen once an epoch.
 
     Args:
         samples: What to draw from.
-        batch_size: Samples a batch.
+        batch_size: Samples a batch, of all processes together.
         seed: Of the shuffling.
         mirror: Whether to show half of the images, drawn anew each epoch, mirrored.
     """
@@ -109,24 +185,19 @@ class ShuffledBatches:
     def __init__(
         self, samples: Samples, batch_size: int, seed: int, mirror: bool = False
     ) -> None:
-        self.samples = samples
-        self.batch_size = batch_size
+        super().__init__(samples, batch_size)
         self.mirror = mirror
         self.sampler = EpochOrder(len(samples), seed)
         self.batches_done = 0
 
-    def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
-
     def __iter__(self) -> Iterator[Batch]:
-        positions, coins = self.sampler.positions(), self.sampler.coins()
+        positions = self.sampler.positions()
+        coins = self.sampler.coins() if self.mirror else None
         first, self.batches_done = self.batches_done, 0
         for index in range(first, len(self)):
             start = index * self.batch_size
             self.batches_done = (index + 1) % len(self)
-            chosen = positions[start : start + self.batch_size]
-            batch = self.samples.take(chosen)
-            yield batch.mirrored(coins[chosen]) if self.mirror else batch
+            yield self.batch(positions[start : start + self.batch_size], coins)
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of the current epoch were handed out."""
@@ -137,18 +208,11 @@ class ShuffledBatches:
         self.batches_done = state["batches_done"]
 
 
-class OrderedBatches:
+class OrderedBatches(Batches):
     """All samples once, in their own order."""
-
-    def __init__(self, samples: Samples, batch_size: int) -> None:
-        self.samples = samples
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         count = len(self.samples)
         for start in range(0, count, self.batch_size):
             positions = np.arange(start, min(start + self.batch_size, count))
-            yield self.samples.take(positions)
+            yield self.batch(positions)

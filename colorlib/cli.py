@@ -144,9 +144,13 @@ def train(
         bool, typer.Option("--restart", help="Discard an interrupted training.")
     ] = False,
 ) -> None:
-    """Train, evaluate and record the models of a profile; done ones are only read."""
+    """Train, evaluate and record the models of a profile; done ones are only read.
+
+    Started by torchrun or SLURM's srun, several processes train together.
+    """
     from colorlib.experiment import run_model
     from colorlib.preparation import Folders
+    from colorlib.processes import is_first_process
     from colorlib.profiles import load_profile
 
     chosen = load_profile(
@@ -164,13 +168,14 @@ def train(
     )
     unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
     folders = Folders(data_root, weights_root, cache_root, runs_root)
+    out.quiet = not is_first_process()
     for name in chosen.models:
         record = run_model(
             chosen,
             name,
             folders,
             unfinished=unfinished,
-            progress=out.is_terminal,
+            progress=out.is_terminal and not out.quiet,
             say=_say,
         )
         _say(f"record: {folders.runs / name / 'record.json'}")

@@ -1,0 +1,151 @@
+"""Two processes train as one: the same batches, the same curve, one record."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import together
+
+from colorlib.processes import started_processes
+from colorlib.records import read_record
+
+# Two processes add up the same gradients in another order. Adam divides a gradient by
+# its own size, so what rounding leaves of the smallest ones grows with every step.
+CURVE = 1e-4  # relative
+WEIGHTS = 2e-3  # of a learning rate of 1e-3, after 15 steps
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def torchrun(*arguments):
+    """Run a program in two processes of this machine."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [sys.executable, *launch, *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("together")
+
+
+@pytest.fixture(scope="module")
+def alone(root):
+    """The same training by this process alone."""
+    return together.train(root / "alone")
+
+
+@pytest.fixture(scope="module")
+def two(root):
+    """What each of two processes saw and made."""
+    together.train(root / "one, then two", max_steps=together.STOPPED)
+    done = torchrun(Path(together.__file__), root)
+    assert done.returncode == 0, done.stderr
+    return [json.loads((root / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+def same(result, expected):
+    """Whether two trainings agree but for rounding."""
+    assert result["steps"] == expected["steps"] == 15
+    for part, losses in expected["curve"].items():
+        assert result["curve"][part] == pytest.approx(losses, rel=CURVE), part
+    assert result["weights"] == pytest.approx(expected["weights"], abs=WEIGHTS)
+
+
+def test_every_photograph_is_seen_once_an_epoch_by_one_of_them(two, alone):
+    for epoch in range(together.EPOCHS):
+        shares = [rank["whole"]["seen"][epoch] for rank in two]
+        assert sorted(chain(*shares)) == list(range(together.COUNT))
+        assert abs(len(shares[0]) - len(shares[1])) <= 5  # one a batch
+        assert set(chain(*shares)) == set(alone["seen"][epoch])
+
+
+def test_two_processes_have_the_curve_and_the_weights_of_one(two, alone):
+    for rank in two:
+        assert rank["whole"]["processes"] == 2
+        same(rank["whole"], alone)
+
+
+def test_both_have_the_same_weights_to_the_bit(two):
+    assert two[0]["whole"]["weights"] == two[1]["whole"]["weights"]
+    assert two[0]["whole"]["curve"] == two[1]["whole"]["curve"]
+
+
+def test_two_go_on_where_one_stopped(two, alone):
+    for rank in two:
+        same(rank["one, then two"], alone)
+
+
+def test_one_goes_on_where_two_stopped(two, alone, root):
+    assert two[0]["two, then one"]["steps"] == together.STOPPED
+    same(together.train(root / "two, then one"), alone)
+
+
+def test_only_the_first_process_writes(two, root):
+    assert len(list(root.glob("whole/csv/*/metrics.csv"))) == 1
+    assert len(list(root.glob("whole/tensorboard/events.*"))) == 1
+    assert len(list(root.glob("whole/samples/*.npy"))) == 1 + 1 + together.EPOCHS
+
+
+def test_normalisation_over_shares_is_refused(two):
+    for rank in two:
+        assert "found batch normalisation and 2 processes" in rank["normalised"]
+
+
+def test_a_loss_that_is_no_number_anywhere_ends_all(two, root):
+    for rank in two:
+        assert "the training has diverged" in rank["diverged"]
+    assert not (root / "diverged" / "last.ckpt").exists()
+
+
+@pytest.fixture
+def command(root):
+    """Train a model with two backbones, its scores and all, by the command line."""
+
+    def arguments(runs):
+        options = ["--model", "model3", "--max-epochs", 2, "--profile", "smoke"]
+        return ["-m", "colorlib", "train", *options,
+                "--cache-root", root / f"cache-{runs}", "--runs-root", root / runs]  # fmt: skip
+
+    return arguments
+
+
+@pytest.mark.slow
+def test_the_command_line_makes_one_record_of_two_processes(command, root):
+    done = torchrun(*command("of two"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("record: ") == 1
+    together_made = read_record(root / "of two" / "model3" / "record.json")
+    lines = [sys.executable, *map(str, command("of one"))]
+    subprocess.run(lines, check=True, capture_output=True)
+    alone_made = read_record(root / "of one" / "model3" / "record.json")
+    assert (together_made.training.processes, alone_made.training.processes) == (2, 1)
+    assert together_made.inputs_hash == alone_made.inputs_hash
+    for metric, score in alone_made.scores["model"].items():
+        found = together_made.scores["model"][metric]
+        assert found.count == score.count, metric
+        assert found.mean == pytest.approx(score.mean, rel=1e-3, abs=1e-5), metric
+
+
+def test_torchrun_and_slurm_say_how_many(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "snakejob")
+    assert started_processes() == (1, 1)  # a job of Snakemake's, on a node of 4 GPUs
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    assert started_processes() == (4, 2)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert started_processes() == (2, 3)
