@@ -5,7 +5,9 @@ on what was drawn before. A training that was killed in the middle of an epoch
 therefore goes on with exactly the batches it would have seen.
 
 Nor does it depend on how many processes train together. Each takes its share of every
-batch, and all shares together are the batch that one process alone would see.
+batch, and all shares together are the batch that one process alone would see. Of a data
+set packed in several files each process takes what lies in its own files, and an epoch
+goes through all files at once, so that the shares of a batch are about equally large.
 """
 
 import copy
@@ -18,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from colorlib.datasets import SHARD, Images
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -28,14 +32,21 @@ class Samples:
         class_scores: (M, K, 1000) float32 or what else was asked of the backbones,
             (M, ...); None for a model without.
         indices: (N,) which of the M images these samples are.
+        shard: How many images a file holds, if there are several files.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     class_scores: NDArray[np.floating[Any]] | None
     indices: NDArray[np.int64]
+    shard: int = SHARD
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def files(self) -> NDArray[np.int64]:
+        """Which file each sample lies in, (N,), from 0."""
+        return self.indices // self.shard
 
     def take(self, positions: NDArray[np.int64]) -> "Batch":
         """Copy the samples at `positions` (0 to N - 1) out of the packed arrays."""
@@ -104,6 +115,7 @@ class Batches:
         self.samples = samples
         self.batch_size = batch_size
         self.process = Process()
+        self.file_count = int(samples.files.max(initial=0)) + 1
 
     def __len__(self) -> int:
         return -(-len(self.samples) // self.batch_size)
@@ -115,9 +127,18 @@ class Batches:
         return shared
 
     def share(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of a batch's positions, (B,), that are this process's."""
-        parts: list[NDArray[np.int64]] = np.array_split(positions, self.process.count)
-        return parts[self.process.rank]
+        """Those of a batch's positions, (B,), that are this process's.
+
+        What lies in its own files, if there is a file for each process; else as many as
+        any other process has.
+        """
+        rank, count = self.process.rank, self.process.count
+        if self.file_count >= count > 1:
+            owners = self.samples.files[positions] % count  # (B,)
+            mine: NDArray[np.int64] = positions[owners == rank]
+            return mine
+        parts: list[NDArray[np.int64]] = np.array_split(positions, count)
+        return parts[rank]
 
     def batch(
         self, positions: NDArray[np.int64], coins: NDArray[np.bool_] | None = None
@@ -141,7 +162,13 @@ class Batches:
 
 
 class EpochOrder:
-    """The order of `count` samples in each epoch, shuffled by (seed, epoch).
+    """The order of some samples in each epoch, shuffled by (seed, epoch).
+
+    Args:
+        count: N samples.
+        seed: Of the shuffling.
+        files: Which file each lies in, (N,), if they are in several. Then each file is
+            shuffled, and the epoch goes through all of them evenly.
 
     Example:
         >>> order = EpochOrder(5, seed=0)
@@ -150,9 +177,12 @@ class EpochOrder:
         True
     """
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(
+        self, count: int, seed: int, files: NDArray[np.int64] | None = None
+    ) -> None:
         self.count = count
         self.seed = seed
+        self.files = files
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -161,13 +191,30 @@ class EpochOrder:
 
     def positions(self) -> NDArray[np.int64]:
         """The permutation of the current epoch, (count,)."""
-        return np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        shuffled = rng.permutation(self.count)
+        return shuffled if self.files is None else _evenly(shuffled, self.files)
 
     def coins(self) -> NDArray[np.bool_]:
         """One toss of a coin for each sample in the current epoch, (count,)."""
         return (
             np.random.default_rng((self.seed, self.epoch, 1)).random(self.count) < 0.5
         )
+
+
+def _evenly(shuffled: NDArray[np.int64], files: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Samples in an order, (N,), brought into one that takes turns between files.
+
+    Of a file with n samples the k-th comes k / n of the way through the epoch. So a
+    process that owns every third file owns a third of each batch, give or take a few.
+    """
+    in_file = files[shuffled]  # (N,)
+    by_file = shuffled[np.argsort(in_file, kind="stable")]  # file after file
+    sizes = np.bincount(in_file)  # (F,)
+    starts = np.cumsum(sizes) - sizes
+    file = np.repeat(np.arange(len(sizes)), sizes)  # (N,), of by_file
+    turn = np.arange(len(shuffled)) - starts[file] + (file + 0.5) / len(sizes)
+    return by_file[np.argsort(turn / sizes[file], kind="stable")]
 
 
 class ShuffledBatches(Batches):
@@ -187,7 +234,8 @@ class ShuffledBatches(Batches):
     ) -> None:
         super().__init__(samples, batch_size)
         self.mirror = mirror
-        self.sampler = EpochOrder(len(samples), seed)
+        files = samples.files if self.file_count > 1 else None
+        self.sampler = EpochOrder(len(samples), seed, files)
         self.batches_done = 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -209,10 +257,11 @@ class ShuffledBatches(Batches):
 
 
 class OrderedBatches(Batches):
-    """All samples once, in their own order."""
+    """All samples once, in their own order; shared, through all files evenly."""
 
     def __iter__(self) -> Iterator[Batch]:
-        count = len(self.samples)
-        for start in range(0, count, self.batch_size):
-            positions = np.arange(start, min(start + self.batch_size, count))
-            yield self.batch(positions)
+        order = np.arange(len(self.samples))
+        if self.process.count > 1 and self.file_count > 1:
+            order = _evenly(order, self.samples.files)
+        for start in range(0, len(order), self.batch_size):
+            yield self.batch(order[start : start + self.batch_size])

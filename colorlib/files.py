@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -25,6 +25,12 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def synchronise(file: BinaryIO) -> None:
+    """Make sure that what was written survives a crash of the machine."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def file_sha256(path: Path) -> str:
