@@ -95,6 +95,15 @@ def test_one_goes_on_where_two_stopped(two, alone, root):
     same(together.train(root / "two, then one"), alone)
 
 
+def test_each_trains_on_its_own_files_as_one_does_on_all(two, root):
+    alone = together.train(root / "all files", shard=together.SHARD)
+    for rank, result in enumerate(two):
+        same(result["files"], alone)
+        seen = set(chain(*result["files"]["seen"]))
+        assert {number // together.SHARD % 2 for number in seen} == {rank}
+    assert two[0]["files"]["seen"] != two[0]["whole"]["seen"]
+
+
 def test_only_the_first_process_writes(two, root):
     assert len(list(root.glob("whole/csv/*/metrics.csv"))) == 1
     assert len(list(root.glob("whole/tensorboard/events.*"))) == 1

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
+from colorlib.datasets import ShardedImages
 from colorlib.errors import UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
@@ -17,6 +18,7 @@ from colorlib.training import FitOptions, KeepSamples, fit
 
 COUNT, BATCH, EPOCHS = 21, 5, 3  # the last batch is one photograph: a share for one
 STOPPED = 7  # steps: within the second epoch
+SHARD = 5  # photographs a file, where there are five files, the last of one photograph
 
 
 class Seen(Callback):
@@ -30,19 +32,22 @@ class Seen(Callback):
             self.epochs[trainer.current_epoch] += batch.images[:, 0, 0, 0].tolist()
 
 
-def samples():
+def samples(shard=COUNT):
     """Images whose colour follows their lightness; two corners hold the number."""
     light = np.random.default_rng(0).uniform(0.2, 1, (COUNT, 16, 16, 1))
     images = (255 * light * np.array([1.0, 0.7, 0.3])).astype(np.uint8)
     images[:, 0, [0, -1], 0] = np.arange(COUNT)[:, None]
-    return Samples(images, None, np.arange(COUNT))
+    files = ShardedImages([images[i : i + shard] for i in range(0, COUNT, shard)])
+    return Samples(files, None, np.arange(COUNT), shard)
 
 
-def train(folder, *, loss=chroma_mse, max_steps=None, normalisation="none"):
+def train(
+    folder, *, shard=COUNT, loss=chroma_mse, max_steps=None, normalisation="none"
+):
     """Train the same small network whoever takes part; what came of it."""
     torch.manual_seed(0)
     model = build_model("plain", width=0.1, normalisation=normalisation)
-    told, seen = samples(), Seen()
+    told, seen = samples(shard), Seen()
     keep = KeepSamples(told.take(np.arange(2)), folder)
     options = FitOptions(
         max_epochs=EPOCHS, max_steps=max_steps, accelerator="cpu", progress=False
@@ -82,6 +87,7 @@ def main():
         "whole": train(root / "whole"),
         "one, then two": train(root / "one, then two"),
         "two, then one": train(root / "two, then one", max_steps=STOPPED),
+        "files": train(root / "files", shard=SHARD),
         "normalised": complaint(root / "normalised", normalisation="batch"),
         "diverged": complaint(root / "diverged", loss=broken_on_one),
     }
