@@ -51,9 +51,21 @@ def hash_of(values: Any) -> str:
 
 
 @contextmanager
-def only_one_process(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock; the system frees it at any death."""
+def only_one_process(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that no other process holds; the system frees it at any death.
+
+    Args:
+        path: Of the lock.
+        wait: Whether to wait for it while another process holds it.
+
+    Yields:
+        Whether this process holds it; always, if it waits.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held

@@ -39,3 +39,15 @@ def started_processes() -> tuple[int, int] | None:
         each = int(os.environ.get("SLURM_NTASKS_PER_NODE", 1))
         return each, int(os.environ.get("SLURM_NNODES", 1))
     return None
+
+
+def local_rank() -> int:
+    """Which of the processes on its machine this one is, from 0; 0 if it is alone.
+
+    Example:
+        >>> local_rank()
+        0
+    """
+    if TorchElasticEnvironment.detect():
+        return int(os.environ["LOCAL_RANK"])
+    return int(os.environ["SLURM_LOCALID"]) if SLURMEnvironment.detect() else 0

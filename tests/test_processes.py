@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import together
 
-from colorlib.processes import started_processes
+from colorlib import preparation
+from colorlib.processes import local_rank, started_processes
 from colorlib.records import read_record
 
 ROOT = Path(__file__).parents[1]
@@ -165,3 +166,17 @@ def test_torchrun_and_slurm_say_how_many(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "6")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert started_processes() == (2, 3)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert local_rank() == 1
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    """What can be seen of it without a GPU: which one is asked for."""
+    monkeypatch.setattr(preparation.torch.cuda, "device_count", lambda: 4)
+    assert str(preparation.torch_device("cuda")) == "cuda"  # alone: as ever
+    monkeypatch.setattr(preparation, "started_processes", lambda: (4, 2))
+    monkeypatch.setattr(preparation, "local_rank", lambda: 3)
+    assert str(preparation.torch_device("cuda")) == "cuda:3"
+    assert str(preparation.torch_device("cpu")) == "cpu"
+    monkeypatch.setattr(preparation.torch.cuda, "device_count", lambda: 1)
+    assert str(preparation.torch_device("cuda")) == "cuda:0"  # it sees but its own
