@@ -35,6 +35,8 @@ from colorlib.targets import PAPER, Target
 Loss = Callable[[Tensor, Tensor], Tensor]
 Schedule = Literal["constant", "cosine"]
 
+LOG_EVERY = 10  # steps
+
 
 class ColorizationTask(pl.LightningModule):
     """What one step of training is: see the gray image, guess the chroma, compare.
@@ -66,7 +68,7 @@ class ColorizationTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch forward; Lightning does the backward pass and the update."""
         loss = self._loss(batch)
-        self.log("train_loss", loss, sync_dist=True)
+        self.log("train_loss", self._to_log(loss.detach()))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -82,6 +84,16 @@ class ColorizationTask(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         return [adam], [{"scheduler": falling, "interval": "step"}]
+
+    def _to_log(self, loss: Tensor) -> Tensor:
+        """The loss of the whole batch, in the steps that Lightning logs.
+
+        Processes wait for each other to know it, so it is not asked at every step.
+        """
+        if (self.trainer.global_step + 1) % LOG_EVERY:
+            return loss
+        whole: Tensor = self.trainer.strategy.reduce(loss.clone(), reduce_op="mean")
+        return whole
 
     def _loss(self, batch: Batch) -> Tensor:
         """Photographs in, the loss of the predicted chroma out.
@@ -400,7 +412,7 @@ def _trainer(
             CSVLogger(folder, name="csv", flush_logs_every_n_steps=50),
             TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
         ],
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         callbacks=[*callbacks, *bar, save],  # what is saved comes first
         enable_checkpointing=False,
         enable_progress_bar=options.progress,

@@ -1,5 +1,6 @@
 """Two processes train as one: the same batches, the same curve, one record."""
 
+import csv
 import json
 import os
 import subprocess
@@ -137,6 +138,20 @@ def test_only_the_first_process_writes(two, root):
     assert len(list(root.glob("whole/csv/*/metrics.csv"))) == 1
     assert len(list(root.glob("whole/tensorboard/events.*"))) == 1
     assert len(list(root.glob("whole/samples/*.npy"))) == 1 + 1 + together.EPOCHS
+
+
+def logged(folder, name):
+    """What the log of a training says of each of its steps that are logged."""
+    (path,) = folder.glob("csv/*/metrics.csv")
+    with path.open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
+
+
+@pytest.mark.parametrize("name", ["train_loss", "val_loss"])
+def test_the_log_tells_of_whole_batches(two, alone, root, name):
+    expected = logged(root / "alone", name)
+    assert len(expected) == {"train_loss": 1, "val_loss": together.EPOCHS}[name]
+    assert logged(root / "whole", name) == pytest.approx(expected, rel=CURVE)
 
 
 def test_normalisation_over_shares_is_refused(two):
