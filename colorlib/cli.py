@@ -168,18 +168,19 @@ def train(
     )
     unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
     folders = Folders(data_root, weights_root, cache_root, runs_root)
-    out.quiet = not is_first_process()
+    tells = is_first_process()
     for name in chosen.models:
         record = run_model(
             chosen,
             name,
             folders,
             unfinished=unfinished,
-            progress=out.is_terminal and not out.quiet,
-            say=_say,
+            progress=tells and out.is_terminal,
+            say=_say if tells else lambda line: None,
         )
-        _say(f"record: {folders.runs / name / 'record.json'}")
-        show_scores(record)
+        if tells:
+            _say(f"record: {folders.runs / name / 'record.json'}")
+            show_scores(record)
 
 
 @app.command()

@@ -394,7 +394,8 @@ def _trainer(
     folder: Path, options: FitOptions, callbacks: Sequence[Callback]
 ) -> pl.Trainer:
     """Lightning's trainer with our options, its chatter turned down."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for part in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(part).setLevel(logging.WARNING)
     minutes = options.max_minutes
     devices, machines = started_processes() or (options.devices, 1)
     save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
@@ -429,6 +430,7 @@ def _ignore_known_warnings() -> None:
         ".*GPU available but not used.*",  # the device is an option
         ".*have no .val_dataloader.. Skipping val loop.*",  # nothing to watch
         ".*is smaller than the logging interval.*",  # a short epoch logs its end
+        ".*Grad strides do not match.*",  # of a 1x1 kernel; both name one layout
         ".*isinstance.treespec, LeafSpec.* is deprecated.*",  # theirs to mend
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -174,6 +174,7 @@ def record_of(launch, folder):
     done = launch(*TRAINING, *places)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("record: ") == 1
+    assert done.stderr.count("warning: ") == 1  # so short a training learns nothing
     return read_record(folder / "runs" / "model3" / "record.json")
 
 
