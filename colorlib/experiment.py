@@ -12,7 +12,7 @@ scores and records.
 
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -119,9 +119,8 @@ def run_model(
     Raises:
         UserError: If `unfinished` is "refuse" and there is such a training.
     """
-    lock = folders.runs / model_name / "lock"
-    with only_one_process(lock) if is_first_process() else nullcontext():
-        return _run(profile, model_name, folders, unfinished, progress, say)
+    with ExitStack() as held:
+        return _run(profile, model_name, folders, unfinished, progress, say, held)
 
 
 def _run(
@@ -131,8 +130,9 @@ def _run(
     unfinished: Unfinished,
     progress: bool,
     say: Say,
+    held: ExitStack,
 ) -> Record:
-    """What `run_model` does, with the lock in hand."""
+    """What `run_model` does; `held` gets the lock, if there is anything to do."""
     clock, commit = Stopwatch(), current_commit()
     folder = folders.runs / model_name
     data = prepare_data(profile, folders, say)
@@ -145,6 +145,8 @@ def _run(
         say(f"{finished.name}: already done, read from its record")
         return finished
 
+    if is_first_process():
+        held.enter_context(only_one_process(folder / "lock"))
     class_scores = scores_of(profile, data, backbones, folders, progress=progress)
     clock.lap("class scores")
     model = initial_model(profile, model_name, backbones, vgg16)
