@@ -3,16 +3,24 @@
 What the n-th batch of an epoch holds depends on the seed and the epoch alone, never
 on what was drawn before. A training that was killed in the middle of an epoch
 therefore goes on with exactly the batches it would have seen.
+
+Nor does it depend on how many processes train together. Each takes its share of every
+batch, and all shares together are the batch that one process alone would see. Of a data
+set packed in several files each process takes what lies in its own files, and an epoch
+goes through all files at once, so that the shares of a batch are about equally large.
 """
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from colorlib.datasets import SHARD, Images
 
 
 @dataclass(frozen=True)
@@ -24,14 +32,21 @@ class Samples:
         class_scores: (M, K, 1000) float32 or what else was asked of the backbones,
             (M, ...); None for a model without.
         indices: (N,) which of the M images these samples are.
+        shard: How many images a file holds, if there are several files.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     class_scores: NDArray[np.floating[Any]] | None
     indices: NDArray[np.int64]
+    shard: int = SHARD
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def files(self) -> NDArray[np.int64]:
+        """Which file each sample lies in, (N,), from 0."""
+        return self.indices // self.shard
 
     def take(self, positions: NDArray[np.int64]) -> "Batch":
         """Copy the samples at `positions` (0 to N - 1) out of the packed arrays."""
@@ -45,27 +60,115 @@ class Samples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, S, S, 3) uint8 RGB, class scores (B, ...) float32 or None."""
+    """Some samples: a whole batch, or one process's share of it.
+
+    Attributes:
+        images: (B, S, S, 3) uint8 RGB.
+        class_scores: (B, ...) float32, or None.
+        weight: What the mean over these B counts, so that the mean over all processes
+            is the mean over the whole batch.
+        whole: Samples of the whole batch; None if these are all.
+    """
 
     images: Tensor
     class_scores: Tensor | None
+    weight: float = 1.0
+    whole: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Samples of the whole batch."""
+        return len(self.images) if self.whole is None else self.whole
 
     def to(self, device: Any, non_blocking: bool = False) -> "Batch":
         """Copy to a device; the name and arguments are those Lightning looks for."""
         scores = self.class_scores
         if scores is not None:
             scores = scores.to(device, non_blocking=non_blocking)
-        return Batch(self.images.to(device, non_blocking=non_blocking), scores)
+        images = self.images.to(device, non_blocking=non_blocking)
+        return replace(self, images=images, class_scores=scores)
 
     def mirrored(self, which: NDArray[np.bool_]) -> "Batch":
         """Left and right exchanged in some of the images, (B,); class scores stay."""
         chosen = torch.from_numpy(which)[:, None, None, None]  # (B, 1, 1, 1)
         images = torch.where(chosen, self.images.flip(2), self.images)
-        return Batch(images, self.class_scores)
+        return replace(self, images=images)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of the processes that train together: the `rank`-th of `count`, from 0."""
+
+    rank: int = 0
+    count: int = 1
+
+
+class Batches:
+    """Samples, a batch at a time; of several processes each gets its share.
+
+    Args:
+        samples: What to take from.
+        batch_size: Samples a batch, of all processes together.
+    """
+
+    def __init__(self, samples: Samples, batch_size: int) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.process = Process()
+        self.file_count = int(samples.files.max(initial=0)) + 1
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.batch_size)
+
+    def shared(self, process: Process) -> Self:
+        """The same batches, but only one process's share of them."""
+        shared = copy.copy(self)
+        shared.process = process
+        return shared
+
+    def share(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of a batch's positions, (B,), that are this process's.
+
+        What lies in its own files, if there is a file for each process; else as many as
+        any other process has.
+        """
+        rank, count = self.process.rank, self.process.count
+        if self.file_count >= count > 1:
+            owners = self.samples.files[positions] % count  # (B,)
+            mine: NDArray[np.int64] = positions[owners == rank]
+            return mine
+        parts: list[NDArray[np.int64]] = np.array_split(positions, count)
+        return parts[rank]
+
+    def batch(
+        self, positions: NDArray[np.int64], coins: NDArray[np.bool_] | None = None
+    ) -> Batch:
+        """Copy this process's share of a batch.
+
+        A process without a share gets a sample that counts nothing: all processes take
+        part in every step.
+
+        Args:
+            positions: Of the whole batch, (B,).
+            coins: Which of all samples are mirrored, (N,); None for none.
+        """
+        mine = self.share(positions)
+        shown = mine if len(mine) else positions[:1]
+        batch = self.samples.take(shown)
+        if coins is not None:
+            batch = batch.mirrored(coins[shown])
+        weight = self.process.count * len(mine) / len(positions)
+        return replace(batch, weight=weight, whole=len(positions))
 
 
 class EpochOrder:
-    """The order of `count` samples in each epoch, shuffled by (seed, epoch).
+    """The order of some samples in each epoch, shuffled by (seed, epoch).
+
+    Args:
+        count: N samples.
+        seed: Of the shuffling.
+        files: Which file each lies in, (N,), if they are in several. Then each file is
+            shuffled, and the epoch goes through all of them evenly.
 
     Example:
         >>> order = EpochOrder(5, seed=0)
@@ -74,9 +177,12 @@ class EpochOrder:
         True
     """
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(
+        self, count: int, seed: int, files: NDArray[np.int64] | None = None
+    ) -> None:
         self.count = count
         self.seed = seed
+        self.files = files
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -85,7 +191,9 @@ class EpochOrder:
 
     def positions(self) -> NDArray[np.int64]:
         """The permutation of the current epoch, (count,)."""
-        return np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        shuffled = rng.permutation(self.count)
+        return shuffled if self.files is None else _evenly(shuffled, self.files)
 
     def coins(self) -> NDArray[np.bool_]:
         """One toss of a coin for each sample in the current epoch, (count,)."""
@@ -94,14 +202,29 @@ class EpochOrder:
         )
 
 
-class ShuffledBatches:
+def _evenly(shuffled: NDArray[np.int64], files: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Samples in an order, (N,), brought into one that takes turns between files.
+
+    Of a file with n samples the k-th comes k / n of the way through the epoch. So a
+    process that owns every third file owns a third of each batch, give or take a few.
+    """
+    in_file = files[shuffled]  # (N,)
+    by_file = shuffled[np.argsort(in_file, kind="stable")]  # file after file
+    sizes = np.bincount(in_file)  # (F,)
+    starts = np.cumsum(sizes) - sizes
+    file = np.repeat(np.arange(len(sizes)), sizes)  # (N,), of by_file
+    turn = np.arange(len(shuffled)) - starts[file] + (file + 0.5) / len(sizes)
+    return by_file[np.argsort(turn / sizes[file], kind="stable")]
+
+
+class ShuffledBatches(Batches):
     """Training batches; Lightning saves and restores the place within the epoch.
 
     The last, smaller batch of an epoch is kept: every sample is seen once an epoch.
 
     Args:
         samples: What to draw from.
-        batch_size: Samples a batch.
+        batch_size: Samples a batch, of all processes together.
         seed: Of the shuffling.
         mirror: Whether to show half of the images, drawn anew each epoch, mirrored.
     """
@@ -109,24 +232,20 @@ class ShuffledBatches:
     def __init__(
         self, samples: Samples, batch_size: int, seed: int, mirror: bool = False
     ) -> None:
-        self.samples = samples
-        self.batch_size = batch_size
+        super().__init__(samples, batch_size)
         self.mirror = mirror
-        self.sampler = EpochOrder(len(samples), seed)
+        files = samples.files if self.file_count > 1 else None
+        self.sampler = EpochOrder(len(samples), seed, files)
         self.batches_done = 0
 
-    def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
-
     def __iter__(self) -> Iterator[Batch]:
-        positions, coins = self.sampler.positions(), self.sampler.coins()
+        positions = self.sampler.positions()
+        coins = self.sampler.coins() if self.mirror else None
         first, self.batches_done = self.batches_done, 0
         for index in range(first, len(self)):
             start = index * self.batch_size
             self.batches_done = (index + 1) % len(self)
-            chosen = positions[start : start + self.batch_size]
-            batch = self.samples.take(chosen)
-            yield batch.mirrored(coins[chosen]) if self.mirror else batch
+            yield self.batch(positions[start : start + self.batch_size], coins)
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of the current epoch were handed out."""
@@ -137,18 +256,12 @@ class ShuffledBatches:
         self.batches_done = state["batches_done"]
 
 
-class OrderedBatches:
-    """All samples once, in their own order."""
-
-    def __init__(self, samples: Samples, batch_size: int) -> None:
-        self.samples = samples
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
+class OrderedBatches(Batches):
+    """All samples once, in their own order; shared, through all files evenly."""
 
     def __iter__(self) -> Iterator[Batch]:
-        count = len(self.samples)
-        for start in range(0, count, self.batch_size):
-            positions = np.arange(start, min(start + self.batch_size, count))
-            yield self.samples.take(positions)
+        order = np.arange(len(self.samples))
+        if self.process.count > 1 and self.file_count > 1:
+            order = _evenly(order, self.samples.files)
+        for start in range(0, len(order), self.batch_size):
+            yield self.batch(order[start : start + self.batch_size])

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from colorlib.errors import Interrupted, UserError
 from colorlib.files import write_whole
 
+ASK_EVERY = 10  # steps, where several processes train
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -110,7 +111,13 @@ class SaveCheckpoint(Callback):
         self._signal = signum
 
     def _stopped(self, trainer: pl.Trainer) -> bool:
-        """Whether a signal came to this process, or to another that trains along."""
+        """Whether a signal came to this process, or to another that trains along.
+
+        Several processes must ask each other, and wait; so only now and then.
+        """
+        steps = trainer.global_step
+        if trainer.world_size > 1 and steps % ASK_EVERY and not trainer.is_last_batch:
+            return False
         return trainer.strategy.reduce_boolean_decision(bool(self._signal), all=False)
 
     def _end_if(self, stopped: bool, step: int) -> None:

@@ -11,6 +11,10 @@ The names hold hashes of all that the scores depend on. Logits are what is store
 the softmax is taken when they are read. Features, (N, C) float32, and feature maps,
 (N, C, 8, 8) float16, have files of their own. A file grows batch by batch as `.part`
 and gets its name when it is complete: a run that was killed goes on where it was.
+
+A data set packed in several files is taken block by block, a file at a time. Processes
+that want the same scores, on however many devices and machines, take a block each until
+none is left. The scores are then one array on the disk that all of them map.
 """
 
 import hashlib
@@ -42,9 +46,9 @@ from colorlib.backbones import (
     told_shape,
 )
 from colorlib.color import gray_from_L, images_to_float
-from colorlib.datasets import Manifest, Source, iterate_kept
+from colorlib.datasets import SHARD, Manifest, Source, iterate_kept
 from colorlib.errors import UserError
-from colorlib.files import only_one_process, rename_whole, write_whole
+from colorlib.files import only_one_process, rename_whole, synchronise, write_whole
 from colorlib.targets import Gray, Target
 
 Scores = NDArray[np.floating[Any]]
@@ -65,6 +69,7 @@ def compute_class_scores(
     device: torch.device | str = "cpu",
     batch_size: int = 32,
     progress: bool | None = None,
+    shard: int = SHARD,
 ) -> Scores:
     """Compute the class scores of a packed data set, or find what was computed.
 
@@ -80,6 +85,8 @@ def compute_class_scores(
         device: Where to compute.
         batch_size: Photographs at a time.
         progress: Whether to draw a progress bar; None to do so on a terminal.
+        shard: Photographs a block; beyond one block, the scores are not held in memory
+            but mapped.
 
     Returns:
         (N, K, 1000) float32, in the order of the manifest and of `backbones`; or
@@ -113,17 +120,51 @@ def compute_class_scores(
     if any(file.open() is None for file in files):
         view = _View(source, manifest, gray, see_size, torch.device(device), batch_size)
         try:
+            if count > shard:
+                _complete_blocks(_each_once(files), view, shard, progress)
             with only_one_process(folder / "lock"):
-                missing = {f.path: f for f in files if f.open() is None}  # each once
-                _complete(list(missing.values()), view, progress)
+                missing = [file for file in _each_once(files) if file.open() is None]
+                _complete(missing, view, progress)
         except OSError as error:
             raise UserError(
                 f"{folder}: the class scores cannot be completed: {error}; "
                 "finished batches are kept, give the same command again"
             ) from error
-    if content == "logits":
-        return np.stack([_softmax_of(file.read(), kind) for file in files], axis=1)
-    return np.concatenate([file.read() for file in files], axis=1)
+    if count > shard:
+        return _mapped(files, kind, folder, shard)
+    return _joined([file.read() for file in files], kind)
+
+
+def _each_once(files: Sequence["_File"]) -> list["_File"]:
+    """Without those of classifiers that are fused twice."""
+    return list({file.path: file for file in files}.values())
+
+
+def _joined(tables: Sequence[Scores], kind: ScoreKind) -> Scores:
+    """What several classifiers tell, as `compute_class_scores` returns it."""
+    if content_of(kind) == "logits":
+        return np.stack([_softmax_of(table, kind) for table in tables], axis=1)
+    return np.concatenate(tables, axis=1)
+
+
+def _mapped(
+    files: Sequence["_File"], kind: ScoreKind, folder: Path, shard: int
+) -> Scores:
+    """The same, made once and mapped: no process need hold all of it."""
+    path = folder / f"{kind}-{_hash_of([file.path.name for file in files])}.npy"
+    with only_one_process(folder / "lock"):
+        if not path.exists():
+            tables, part = [file.read() for file in files], path.with_suffix(".part")
+            first = _joined([table[:1] for table in tables], kind)
+            shape = (len(tables[0]), *first.shape[1:])
+            joined = np.lib.format.open_memmap(part, "w+", first.dtype, shape)
+            for start in range(0, len(joined), shard):
+                rows = slice(start, start + shard)
+                joined[rows] = _joined([table[rows] for table in tables], kind)
+            joined.flush()
+            part.replace(path)
+    mapped: Scores = np.load(path, mmap_mode="r")
+    return mapped
 
 
 def _softmax_of(logits: Scores, kind: ScoreKind) -> Scores:
@@ -143,13 +184,17 @@ class _View:
     device: torch.device
     batch_size: int
 
+    def block(self, rows: slice) -> "_View":
+        """Of some of the photographs."""
+        ids, sha256s = self.manifest.ids[rows], self.manifest.sha256s[rows]
+        return replace(self, manifest=replace(self.manifest, ids=ids, sha256s=sha256s))
+
     def batches(
         self, first: int, progress: bool | None
     ) -> Iterator[tuple[int, Tensor]]:
         """From photograph `first` on: where a batch begins, and its gray images."""
-        ids, sha256s = self.manifest.ids[first:], self.manifest.sha256s[first:]
-        rest = replace(self.manifest, ids=ids, sha256s=sha256s)
-        squares = iterate_kept(self.source, rest, self.see_size)
+        rest = self.block(slice(first, None))
+        squares = iterate_kept(self.source, rest.manifest, self.see_size)
         console = Console(stderr=True)
         for start in track(
             range(first, self.manifest.kept_count, self.batch_size),
@@ -181,6 +226,34 @@ def gray_of_photographs(images_uint8: Tensor, gray: Gray = "L") -> Tensor:
     return gray_from_L(L_unit)  # (N, 1, H, W)
 
 
+def _complete_blocks(
+    files: Sequence["_File"], view: _View, shard: int, progress: bool | None
+) -> None:
+    """Compute what is missing in blocks, of which other processes may take some.
+
+    First the blocks that nobody works on; then, once whoever has them is done or dead,
+    what is still missing. Complete blocks become the file they are of.
+    """
+    folder, count = files[0].path.parent, view.manifest.kept_count
+    starts = range(0, count, shard)
+    blocks = [slice(start, min(start + shard, count)) for start in starts]
+    for wait in (False, True):
+        for rows in blocks:
+            with only_one_process(folder / f"lock-{rows.start}", wait) as held:
+                parts = {file.block(rows): file for file in files} if held else {}
+                missing = [
+                    part  # the whole is looked for last: by then its blocks are gone
+                    for part, file in parts.items()
+                    if part.open() is None and file.open() is None
+                ]
+                if missing:
+                    _complete(missing, view.block(rows), progress)
+    with only_one_process(folder / "lock"):
+        for file in files:
+            if file.open() is None:
+                file.join([file.block(rows) for rows in blocks], _describe(file, view))
+
+
 def _complete(missing: Sequence["_File"], view: _View, progress: bool | None) -> None:
     """Compute what is missing in one pass, and give the files their names."""
     count = view.manifest.kept_count
@@ -191,9 +264,7 @@ def _complete(missing: Sequence["_File"], view: _View, progress: bool | None) ->
                 told = told_by(file.backbone.to(view.device), gray, file.content)
                 file.append(told.cpu().numpy())
     for file in missing:
-        text = json.dumps(_describe(file, view), indent=2)
-        write_whole(file.path.with_suffix(".json"), f"{text}\n".encode())
-        rename_whole(file.part, file.path)
+        file.finish(_describe(file, view))
 
 
 # ------------------------------------------------------------------------------- files
@@ -294,6 +365,32 @@ class _File:
             file.write(told.astype(STORED[self.content]).tobytes())
             file.flush()
             os.fsync(file.fileno())
+
+    def finish(self, description: dict[str, Any]) -> None:
+        """Give the array its name, beside what it was made from."""
+        text = json.dumps(description, indent=2)
+        write_whole(self.path.with_suffix(".json"), f"{text}\n".encode())
+        rename_whole(self.part, self.path)
+
+    def block(self, rows: slice) -> "_File":
+        """Of some of the photographs: a file of its own."""
+        path = self.path.with_suffix(f".{rows.start}.npy")
+        return replace(self, path=path, shape=(rows.stop - rows.start, *self.shape[1:]))
+
+    def join(self, blocks: Sequence["_File"], description: dict[str, Any]) -> None:
+        """Become the complete array of some blocks, which go."""
+        with self.part.open("wb") as file:
+            file.write(self.header)
+            for block in blocks:
+                told = block.open()
+                if told is None:
+                    raise OSError(f"{block.path}: found nothing, expected its scores")
+                file.write(told.tobytes())
+            synchronise(file)
+        self.finish(description)
+        for block in blocks:
+            block.path.unlink()
+            block.path.with_suffix(".json").unlink()
 
     def open(self) -> Scores | None:
         """Map the complete array; None if there is none or it is cut short."""

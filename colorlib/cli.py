@@ -146,9 +146,13 @@ def train(
         bool, typer.Option("--restart", help="Discard an interrupted training.")
     ] = False,
 ) -> None:
-    """Train, evaluate and record the models of a profile; done ones are only read."""
+    """Train, evaluate and record the models of a profile; done ones are only read.
+
+    Started by torchrun or SLURM's srun, several processes train together.
+    """
     from colorlib.experiment import run_model
     from colorlib.preparation import Folders
+    from colorlib.processes import is_first_process
     from colorlib.profiles import load_profile
 
     chosen = load_profile(
@@ -166,17 +170,19 @@ def train(
     )
     unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
     folders = Folders(data_root, weights_root, cache_root, runs_root)
+    tells = is_first_process()
     for name in chosen.models:
         record = run_model(
             chosen,
             name,
             folders,
             unfinished=unfinished,
-            progress=out.is_terminal,
-            say=_say,
+            progress=tells and out.is_terminal,
+            say=_say if tells else lambda line: None,
         )
-        _say(f"record: {folders.runs / name / 'record.json'}")
-        show_scores(record)
+        if tells:
+            _say(f"record: {folders.runs / name / 'record.json'}")
+            show_scores(record)
 
 
 @app.command()

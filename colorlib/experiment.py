@@ -4,10 +4,15 @@
 
 Every step finds what an earlier call has finished, so a run that was interrupted goes
 on, and a run that is done is only read.
+
+Several processes may do this together, started by `torchrun` or SLURM. Data and class
+scores are made by one while the others wait, all of them train, and the first one
+scores and records.
 """
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +37,7 @@ from colorlib.collapse import signs_of_collapse
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
-from colorlib.files import file_sha256, hash_of
+from colorlib.files import file_sha256, hash_of, only_one_process
 from colorlib.metrics import summarize
 from colorlib.model import (
     ColorizationModel,
@@ -52,6 +57,7 @@ from colorlib.preparation import (
     samples_of,
     scores_of,
 )
+from colorlib.processes import is_first_process
 from colorlib.profiles import Profile, run_name
 from colorlib.provenance import (
     Stopwatch,
@@ -95,6 +101,9 @@ def run_model(
 ) -> Record:
     """Train, evaluate and record one model; a finished run is only read.
 
+    Of several processes the first one holds the run's lock until it has the record, and
+    the others wait for it.
+
     Args:
         profile: What to run.
         model_name: One of `colorlib.model.MODELS`.
@@ -110,6 +119,20 @@ def run_model(
     Raises:
         UserError: If `unfinished` is "refuse" and there is such a training.
     """
+    with ExitStack() as held:
+        return _run(profile, model_name, folders, unfinished, progress, say, held)
+
+
+def _run(
+    profile: Profile,
+    model_name: str,
+    folders: Folders,
+    unfinished: Unfinished,
+    progress: bool,
+    say: Say,
+    held: ExitStack,
+) -> Record:
+    """What `run_model` does; `held` gets the lock, if there is anything to do."""
     clock, commit = Stopwatch(), current_commit()
     folder = folders.runs / model_name
     data = prepare_data(profile, folders, say)
@@ -122,6 +145,8 @@ def run_model(
         say(f"{finished.name}: already done, read from its record")
         return finished
 
+    if is_first_process():
+        held.enter_context(only_one_process(folder / "lock"))
     class_scores = scores_of(profile, data, backbones, folders, progress=progress)
     clock.lap("class scores")
     model = initial_model(profile, model_name, backbones, vgg16)
@@ -130,7 +155,12 @@ def run_model(
     say(f"training {model_name} on {len(data.train)} photographs")
     seen = OrderedBatches(samples_of(data, None, data.train), EVALUATED)
     loss = loss_for(profile, model_name, seen)
-    trained = _fit(profile, model, loss, data, class_scores, training_folder, progress)
+    resume = unfinished != "restart"
+    trained = _fit(
+        profile, model, loss, data, class_scores, training_folder, resume, progress
+    )
+    if not is_first_process():
+        return _record_of_the_first(folder, inputs)
     if profile.prefer_rare:
         turn_to_rare(model, bin_prior(seen), profile.prefer_rare)
     clock.lap("training")
@@ -245,6 +275,18 @@ def evaluate_weights(
     }
 
 
+def _record_of_the_first(folder: Path, inputs: dict[str, Any]) -> Record:
+    """Wait until the first process lets go of the run, and read its record."""
+    with only_one_process(folder / "lock"):
+        record = finished_record(folder, inputs)
+    if record is None:
+        raise UserError(
+            f"{folder}: found no record, expected that of the first process; "
+            "see what it says"
+        )
+    return record
+
+
 def finished_record(folder: Path, inputs: dict[str, Any]) -> Record | None:
     """The record of a run with these inputs, if it is done and its weights are there.
 
@@ -303,7 +345,7 @@ def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
             f"found an unfinished training in {folder}; "
             "give --resume to continue it or --restart to begin again"
         )
-    if unfinished == "restart":
+    if unfinished == "restart" and is_first_process():
         shutil.rmtree(folder)
 
 
@@ -314,6 +356,7 @@ def _fit(
     data: Data,
     class_scores: Scores | None,
     folder: Path,
+    resume: bool,
     progress: bool,
 ) -> FitResult:
     """Train the model on the profile's training photographs."""
@@ -339,6 +382,7 @@ def _fit(
             accelerator=profile.accelerator,
             devices=profile.devices,
             deterministic=profile.deterministic,
+            resume=resume,
             progress=progress,
         ),
         keep,

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -37,6 +37,12 @@ def rename_whole(made: Path, path: Path) -> None:
         os.close(folder)
 
 
+def synchronise(file: BinaryIO) -> None:
+    """Make sure that what was written survives a crash of the machine."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
@@ -55,9 +61,21 @@ def hash_of(values: Any) -> str:
 
 
 @contextmanager
-def only_one_process(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock; the system frees it at any death."""
+def only_one_process(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that no other process holds; the system frees it at any death.
+
+    Args:
+        path: Of the lock.
+        wait: Whether to wait for it while another process holds it.
+
+    Yields:
+        Whether this process holds it; always, if it waits.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held

@@ -25,6 +25,7 @@ from colorlib.datasets import (
 )
 from colorlib.errors import UserError
 from colorlib.model import MODELS
+from colorlib.processes import local_rank, started_processes
 from colorlib.profiles import Profile
 
 Say = Callable[[str], None]
@@ -236,7 +237,14 @@ def samples_of(
 
 
 def torch_device(accelerator: str) -> torch.device:
-    """The device the profile's `accelerator` means on this machine."""
+    """The device the profile's `accelerator` means on this machine.
+
+    Each of several processes that were started together has a GPU of its own.
+    """
     if accelerator != "auto":
-        return torch.device(accelerator)
-    return torch.accelerator.current_accelerator(True) or torch.device("cpu")
+        device = torch.device(accelerator)
+    else:
+        device = torch.accelerator.current_accelerator(True) or torch.device("cpu")
+    if device.type == "cuda" and started_processes():
+        return torch.device("cuda", local_rank() % torch.cuda.device_count())
+    return device

@@ -66,6 +66,7 @@ class TrainingRecord(Part):
         seconds: Wall time over all sessions.
         curve: `train` and `validation`, the loss of Eq. 1 after each epoch.
         folder: Of its checkpoint and logs, beside the record.
+        processes: How many trained together, in the last session.
     """
 
     epochs: int
@@ -74,6 +75,7 @@ class TrainingRecord(Part):
     seconds: float
     curve: dict[str, list[float]]
     folder: str
+    processes: int = 1
 
 
 class ClassError(Part):

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,17 +25,21 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
-from colorlib.batches import Batch
+from colorlib.batches import Batch, Batches, Process
 from colorlib.checkpoints import SaveCheckpoint, WholeCheckpoints
 from colorlib.color import images_to_float
 from colorlib.errors import UserError
 from colorlib.files import write_whole
+from colorlib.processes import started_processes
 from colorlib.targets import PAPER, Target
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Schedule = Literal["constant", "cosine"]
+
+LOG_EVERY = 10  # steps
 
 
 class ColorizationTask(pl.LightningModule):
@@ -68,12 +72,13 @@ class ColorizationTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch forward; Lightning does the backward pass and the update."""
         loss = self._loss(batch)
-        self.log("train_loss", loss)
+        self.log("train_loss", self._to_log(loss.detach()))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The same loss on photographs that are not trained on."""
-        self.log("val_loss", self._loss(batch), batch_size=len(batch.images))
+        loss = self._loss(batch)
+        self.log("val_loss", loss, batch_size=batch.size, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam, as the paper."""
@@ -84,12 +89,26 @@ class ColorizationTask(pl.LightningModule):
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         return [adam], [{"scheduler": falling, "interval": "step"}]
 
+    def _to_log(self, loss: Tensor) -> Tensor:
+        """The loss of the whole batch, in the steps that Lightning logs.
+
+        Processes wait for each other to know it, so it is not asked at every step.
+        """
+        if (self.trainer.global_step + 1) % LOG_EVERY:
+            return loss
+        whole: Tensor = self.trainer.strategy.reduce(loss.clone(), reduce_op="mean")
+        return whole
+
     def _loss(self, batch: Batch) -> Tensor:
-        """Photographs in, the loss of the predicted chroma out."""
+        """Photographs in, the loss of the predicted chroma out.
+
+        Of several processes each sees its share of the batch. The mean of what they
+        return is the loss of the batch, and that of their gradients its gradient.
+        """
         rgb = images_to_float(batch.images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
         L_unit, ab_unit = self.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
         pred = self.model.outputs(L_unit, batch.class_scores)  # type: ignore[operator]
-        return self.loss(pred, ab_unit)
+        return self.loss(pred, ab_unit) * batch.weight
 
 
 @dataclass(frozen=True)
@@ -105,10 +124,12 @@ class FitOptions:
         schedule: Of the learning rate: `constant` or `cosine`.
         precision: As Lightning names it: `32-true`, `bf16-mixed`, ...
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
-        devices: How many, or `auto`.
+        devices: How many, each with a process of its own, or `auto`; `torchrun` and
+            SLURM decide it where they start the processes.
         deterministic: Whether operations that may give other bits each time are
             replaced or refused. On a processor there are none here.
         checkpoint_every: Steps between two checkpoints.
+        resume: Whether to go on from the folder's checkpoint, if it has one.
         progress: Whether to draw a progress bar.
     """
 
@@ -123,6 +144,7 @@ class FitOptions:
     devices: int | str = "auto"
     deterministic: bool = False
     checkpoint_every: int = 200
+    resume: bool = True
     progress: bool = True
 
 
@@ -142,6 +164,11 @@ class History(Callback):
         self._loss_sum: Tensor | float = 0.0
         self._seen = 0
         self._clock = time.perf_counter()
+        self._strategy: Strategy | None = None
+
+    def setup(self, trainer: pl.Trainer, task: pl.LightningModule, stage: str) -> None:
+        """Remember who knows the other processes."""
+        self._strategy = trainer.strategy
 
     def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Start the clock of this session."""
@@ -157,8 +184,8 @@ class History(Callback):
         batch_idx: int,
     ) -> None:
         """Add up the loss on the device; nothing waits for it."""
-        self._loss_sum = self._loss_sum + outputs["loss"].detach() * len(batch.images)
-        self._seen += len(batch.images)
+        self._loss_sum = self._loss_sum + outputs["loss"].detach() * batch.size
+        self._seen += batch.size
         if trainer.is_last_batch:
             self.curve["train"].append(self._finite_loss_sum() / self._seen)
             self._loss_sum, self._seen = 0.0, 0
@@ -187,7 +214,13 @@ class History(Callback):
         }
 
     def _finite_loss_sum(self) -> float:
-        """The sum so far; a training that has diverged ends here, unsaved."""
+        """The sum so far; a training that has diverged ends here, unsaved.
+
+        Each process has a sum of its own; their mean is that of one process alone.
+        """
+        if self._strategy and isinstance(self._loss_sum, Tensor):
+            total = self._loss_sum.clone()
+            self._loss_sum = self._strategy.reduce(total, reduce_op="mean")
         loss_sum = float(self._loss_sum)
         if not math.isfinite(loss_sum):
             raise UserError(
@@ -222,13 +255,13 @@ class KeepSamples(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Keep the photographs, and what the untrained model makes of them."""
-        if trainer.global_step == 0:  # a resumed training has them
+        if trainer.is_global_zero and trainer.global_step == 0:  # or they are there
             self._write("images.npy", self.batch.images)
             self._keep(task, 0)
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Keep the finished epoch's predictions, before the checkpoint counts it."""
-        if trainer.is_last_batch:
+        if trainer.is_global_zero and trainer.is_last_batch:
             self._keep(task, trainer.current_epoch + 1)
 
     @torch.no_grad()
@@ -252,25 +285,31 @@ class KeepSamples(Callback):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training did, over all its sessions; `seconds` are wall time."""
+    """What a training did, over all its sessions; `seconds` are wall time.
+
+    `processes` are those of the last session.
+    """
 
     epochs: int
     steps: int
     sessions: int
     seconds: float
     curve: dict[str, list[float]]
+    processes: int
 
 
 def fit(
     model: nn.Module,
     loss: Loss,
-    train_batches: Iterable[Batch],
-    val_batches: Iterable[Batch] | None,
+    train_batches: Batches,
+    val_batches: Batches | None,
     folder: Path,
     options: FitOptions,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train `model` in place, going on from the folder's checkpoint if it has one.
+
+    Several processes that call this, with the same arguments, train one model together.
 
     Args:
         model: Such as `build_model` makes: see `ColorizationTask`.
@@ -285,13 +324,16 @@ def fit(
         What was done, counted from the first session's start.
 
     Raises:
-        UserError: If the loss is no number any more; the checkpoint before stays.
+        UserError: If the loss is no number any more; the checkpoint before stays. Or if
+            several processes without GPUs were to normalise over batches.
         Interrupted: If SIGINT or SIGTERM came; the training is saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     history = History()
     save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
     trainer = _trainer(folder, options, [history, *callbacks], save)
+    process = Process(trainer.global_rank, trainer.world_size)
+    _check_normalisation(model, process, trainer.strategy.root_device)
     model.to(memory_format=torch.channels_last)  # a third faster on a processor
     task = ColorizationTask(
         model, loss, options.learning_rate, options.target, options.schedule
@@ -300,9 +342,9 @@ def fit(
         _ignore_known_warnings()
         trainer.fit(
             task,
-            train_dataloaders=train_batches,
-            val_dataloaders=val_batches,
-            ckpt_path=str(save.path) if save.path.exists() else None,
+            train_dataloaders=train_batches.shared(process),
+            val_dataloaders=val_batches.shared(process) if val_batches else None,
+            ckpt_path=str(save.path) if options.resume and save.path.exists() else None,
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )
     return FitResult(
@@ -311,7 +353,22 @@ def fit(
         sessions=history.sessions,
         seconds=history.seconds,
         curve=history.curve,
+        processes=process.count,
     )
+
+
+def _check_normalisation(
+    model: nn.Module, process: Process, device: torch.device
+) -> None:
+    """Refuse what would silently be another training than that of one process."""
+    if process.count == 1 or device.type != "cpu":
+        return
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules()):
+        raise UserError(
+            f"found batch normalisation and {process.count} processes without GPUs, "
+            "expected one: each would normalise over its share of a batch, and torch "
+            "joins their statistics on GPUs only; give `normalisation: none`"
+        )
 
 
 def _trainer(
@@ -321,12 +378,16 @@ def _trainer(
     save: SaveCheckpoint,
 ) -> pl.Trainer:
     """Lightning's trainer with our options, its chatter turned down."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for part in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(part).setLevel(logging.WARNING)
     minutes = options.max_minutes
+    devices, machines = started_processes() or (options.devices, 1)
     bar = [RichProgressBar(leave=True)] if options.progress else []
     return pl.Trainer(
         accelerator=options.accelerator,
-        devices=options.devices,
+        devices=devices,
+        num_nodes=machines,
+        sync_batchnorm=True,  # over all processes; of one, nothing changes
         precision=options.precision,  # type: ignore[arg-type]  # a Literal there
         deterministic=options.deterministic,
         max_epochs=options.max_epochs,
@@ -336,7 +397,7 @@ def _trainer(
             CSVLogger(folder, name="csv", flush_logs_every_n_steps=50),
             TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
         ],
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         callbacks=[*callbacks, *bar, save],  # the checkpoint counts what is there
         plugins=[WholeCheckpoints()],
         enable_checkpointing=False,
@@ -354,6 +415,7 @@ def _ignore_known_warnings() -> None:
         ".*GPU available but not used.*",  # the device is an option
         ".*have no .val_dataloader.. Skipping val loop.*",  # nothing to watch
         ".*is smaller than the logging interval.*",  # a short epoch logs its end
+        ".*Grad strides do not match.*",  # of a 1x1 kernel; both name one layout
         ".*isinstance.treespec, LeafSpec.* is deprecated.*",  # theirs to mend
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorlib.batches import EpochOrder, OrderedBatches, Samples, ShuffledBatches
+from colorlib.batches import (
+    EpochOrder,
+    OrderedBatches,
+    Process,
+    Samples,
+    ShuffledBatches,
+)
 
 
 def numbered(count, class_scores=None):
@@ -121,3 +127,99 @@ def test_a_killed_epoch_goes_on_with_the_same_images_mirrored(done):
     again.load_state_dict({"batches_done": done})
     rest = [b.images for b in again]
     assert all((a == b).all() for a, b in zip(whole[done:], rest, strict=True))
+
+
+# Several processes ------------------------------------------------------------------
+
+
+def in_files(count, shard):
+    """Numbered samples in files of `shard`, but for some that are not trained on."""
+    indices = np.flatnonzero(np.random.default_rng(4).random(count) < 0.8)
+    return Samples(numbered(count).images, None, indices, shard)
+
+
+def shares(batches, processes):
+    """What each process is given, batch by batch; what counts nothing is left out."""
+    given = [batches.shared(Process(rank, processes)) for rank in range(processes)]
+    assert len({len(one) for one in given}) == 1
+    together = zip(*given, strict=True)
+    return [
+        [b.images[:, 0, 0, 0].tolist() if b.weight else [] for b in batch]
+        for batch in together
+    ]
+
+
+@given(
+    count=st.integers(2, 60),
+    batch_size=st.integers(1, 25),
+    processes=st.integers(1, 5),
+    shard=st.integers(1, 70),
+    seed=st.integers(0, 99),
+)
+def test_processes_share_the_batches_of_one(count, batch_size, processes, shard, seed):
+    samples = Samples(numbered(count).images, None, np.arange(count), shard)
+    for batches in (
+        ShuffledBatches(samples, batch_size, seed),
+        OrderedBatches(samples, batch_size),
+    ):
+        shared = shares(batches, processes)
+        assert sorted(chain(*chain(*shared))) == list(range(count))
+        if isinstance(batches, ShuffledBatches):
+            alone = [sorted(batch) for batch in numbers(batches)]
+            assert [sorted(chain(*batch)) for batch in shared] == alone
+
+
+@given(processes=st.integers(1, 7), batch_size=st.integers(1, 9))
+def test_the_mean_over_processes_is_the_mean_over_the_batch(processes, batch_size):
+    batches = ShuffledBatches(in_files(40, 7), batch_size, seed=0)
+    given = [batches.shared(Process(rank, processes)) for rank in range(processes)]
+    for whole, *parts in zip(batches, *given, strict=True):
+        means = [part.weight * part.images.double().mean() for part in parts]
+        assert sum(means) / processes == pytest.approx(whole.images.double().mean())
+        assert {part.size for part in parts} == {len(whole.images)} == {whole.size}
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_each_process_reads_its_own_files(processes):
+    samples = in_files(97, shard=10)  # ten files, the last of them smaller
+    read = [set() for _ in range(processes)]
+    for epoch in range(2):
+        batches = ShuffledBatches(samples, 8, seed=0)
+        batches.sampler.set_epoch(epoch)
+        for batch in shares(batches, processes):
+            for rank, share in enumerate(batch):
+                read[rank] |= {number // 10 for number in share}
+    for rank, files in enumerate(read):
+        assert files == set(range(rank, 10, processes))
+
+
+def test_more_processes_than_files_share_every_file():
+    samples = in_files(97, shard=50)
+    for batch in shares(ShuffledBatches(samples, 9, seed=0), 3):
+        sizes = [len(share) for share in batch]
+        assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("shard", [30, 100, 170])  # 34, 11 and 6 files, all uneven
+def test_shares_of_several_files_are_about_equal(shard):
+    samples = Samples(np.zeros((1001, 1, 1, 3), np.uint8), None, np.arange(1001), shard)
+    for batches in (ShuffledBatches(samples, 60, seed=0), OrderedBatches(samples, 60)):
+        for batch in shares(batches, 3):
+            size = sum(map(len, batch))
+            assert max(map(len, batch)) <= size / 3 * 1.35
+
+
+def test_files_are_shuffled_anew_in_each_epoch():
+    order = EpochOrder(40, 0, np.arange(40) // 8)
+    first = order.positions().tolist()
+    order.set_epoch(1)
+    assert order.positions().tolist() != first
+    assert sorted(first) == list(range(40))
+    assert first != sorted(first)
+
+
+def test_one_file_is_shuffled_as_ever():
+    # The first values that this order ever had: records of trainings depend on them.
+    batches = ShuffledBatches(numbered(7), 7, seed=0)
+    expected = np.random.default_rng((0, 0)).permutation(7).tolist()
+    assert numbers(batches) == [expected]

@@ -19,6 +19,7 @@ from colorlib.backbones import (
 from colorlib.class_scores import compute_class_scores, gray_of_photographs
 from colorlib.datasets import open_source, pack, render_scenes
 from colorlib.errors import UserError
+from colorlib.files import only_one_process
 
 COUNT = 11
 SEE_SIZE = 32
@@ -298,3 +299,80 @@ def test_progress_is_shown_on_request(source, compute, capsys):
     assert "class scores of scenes" in capsys.readouterr().err
     compute(source, [classifier(1)], progress=False)
     assert capsys.readouterr().err == ""
+
+
+# Block by block ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["softmax", "logits", "features", "maps"])
+def test_blocks_give_the_bits_of_one_pass(source, compute, tmp_path, kind):
+    backbone = load_backbone("test_resnet.r160_in1k", "random")
+    backbones = [backbone, backbone]  # fused twice, and asked once
+    whole = compute(source, backbones, kind=kind)
+    again = tmp_path / "again"
+    blocks = compute(source, backbones, kind=kind, shard=BATCH, cache_root=again)
+    assert isinstance(blocks, np.memmap)
+    assert blocks.dtype == whole.dtype
+    np.testing.assert_array_equal(blocks, whole)
+    assert len(source.read_ids) == 2 * COUNT
+    names = {path.name for path in files(again, "")}
+    left = {name for name in names if not name.startswith("lock")}
+    (mapped,) = left - {path.name for path in files(tmp_path, "")}
+    assert mapped.startswith(kind)  # no block is left
+
+
+def test_blocks_are_shared_between_processes(compute, monkeypatch):
+    """Two at once: each computes some of the blocks, and no block is computed twice."""
+    both = threading.Barrier(2, timeout=60)
+
+    class Meeting(CountingScenes):
+        def read(self, size, ids=None):
+            if not self.passes:
+                both.wait()  # its first block is in hand when the other takes one
+            yield from super().read(size, ids)
+
+    sources, found = [Meeting(), Meeting()], [None, None]
+
+    def work(one):
+        found[one] = compute(sources[one], [classifier(0)], shard=BATCH)
+
+    threads = [threading.Thread(target=work, args=[one]) for one in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    read = [source.read_ids for source in sources]
+    assert all(read)
+    assert sorted(read[0] + read[1]) == sorted(item.id for item in sources[0].items)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("read_before", [0, 3, 4, 6, 10])
+def test_blocks_go_on_where_they_were_broken_off(source, compute, read_before):
+    breaking = CountingScenes(break_off_after=read_before)
+    with pytest.raises(KeyboardInterrupt):
+        compute(breaking, [classifier(0)], shard=BATCH)
+    compute(source, [classifier(0)], shard=BATCH)
+    assert len(source.read_ids) == COUNT - read_before // BATCH * BATCH
+
+
+def test_a_block_of_a_process_that_died_is_computed_by_another(
+    source, compute, tmp_path
+):
+    compute(source, [classifier(0)], shard=BATCH)
+    whole = np.array(compute(source, [classifier(0)]))
+    (path,) = [p for p in files(tmp_path, ".npy") if p.name.startswith("resnet50")]
+    path.unlink()
+    for mapped in files(tmp_path, ".npy"):
+        mapped.unlink()
+    held = path.parent / "lock-4"
+    with only_one_process(held):
+        waiting = threading.Thread(
+            target=compute, args=[source, [classifier(0)]], kwargs={"shard": BATCH}
+        )
+        waiting.start()
+        waiting.join(timeout=2)
+        assert waiting.is_alive()  # the rest is done, and it waits for this one
+        assert len(files(tmp_path, ".0.npy")) == len(files(tmp_path, ".8.npy")) == 1
+    waiting.join(timeout=60)
+    np.testing.assert_array_equal(compute(source, [classifier(0)], shard=BATCH), whole)

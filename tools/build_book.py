@@ -17,6 +17,7 @@ import yaml
 from run_notebook import MADE_FROM, made_from
 
 from colorlib.campaigns import read_campaigns
+from colorlib.large_runs import large_run_tables
 from colorlib.provenance import current_commit, now, this_hardware
 from colorlib.records import read_record
 from colorlib.speed import latest_speed
@@ -139,6 +140,20 @@ def write_speed(stage: Path) -> None:
         page.write("\n" + "\n\n".join(parts) + "\n")
 
 
+def write_large_runs(stage: Path) -> None:
+    """Complete the page that plans large runs, by the newest speed record."""
+    record = latest_speed()
+    parts = [
+        f"## {name}\n\n{table}" for name, table in large_run_tables(record).items()
+    ]
+    parts.append(
+        f"From `benchmarks/results/{record.name}.json`: {record.hardware.cpu}, "
+        f"{record.hardware.threads} threads, commit {record.commit[:7]}."
+    )
+    with (stage / "book" / "cluster.md").open("a") as page:
+        page.write("\n" + "\n\n".join(parts) + "\n")
+
+
 def write_campaigns(stage: Path) -> None:
     """Complete the page on what was done to break the program, by the records kept."""
     parts = []
@@ -226,6 +241,7 @@ def main() -> None:
     check_lessons(stage)
     write_status(stage)
     write_speed(stage)
+    write_large_runs(stage)
     write_campaigns(stage)
     hide = sys.argv[3:] == ["hide"]
     html = build(without_solutions(stage) if hide else stage)

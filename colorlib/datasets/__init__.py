@@ -10,15 +10,19 @@ from colorlib.datasets.scenes import (
     recolour_scene,
     render_scenes,
 )
+from colorlib.datasets.shards import SHARD, Images, ShardedImages
 from colorlib.datasets.sources import Item, Reading, Source
 from colorlib.datasets.splits import Split, SplitKind, split
 
 __all__ = [
+    "SHARD",
     "Dataset",
+    "Images",
     "Item",
     "Manifest",
     "PackedImages",
     "Reading",
+    "ShardedImages",
     "Source",
     "Split",
     "SplitKind",

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Images = NDArray[np.uint8]
+from colorlib.datasets.shards import Images
+
 Indices = NDArray[np.int64]
 
 BITS = 64  # of a perceptual hash

@@ -1,4 +1,4 @@
-"""The packed cache: every photograph decoded once, at one size, in one mapped file.
+"""The packed cache: every photograph decoded once, at one size, in mapped files.
 
 A cache appears whole or not at all: it is made in a folder of its own, synchronised
 to the disk, and renamed. Of several processes that want the same cache one makes it
@@ -7,12 +7,10 @@ while the others wait.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -22,12 +20,18 @@ from rich.progress import track
 
 from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.datasets.manifest import FORMAT_VERSION, Manifest
+from colorlib.datasets.shards import (
+    SHARD,
+    Mapped,
+    ShardedImages,
+    ShardWriter,
+    open_images,
+)
 from colorlib.datasets.sources import Reading, Source
 from colorlib.errors import UserError
-from colorlib.files import only_one_process, rename_whole
+from colorlib.files import only_one_process, rename_whole, synchronise
 
 GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
-IMAGES_FILE = "images.u8"
 MANIFEST_FILE = "manifest.json"
 
 
@@ -36,11 +40,11 @@ class PackedImages:
     """Photographs of one size, mapped from the cache.
 
     Attributes:
-        images: (N, S, S, 3) uint8 sRGB, read-only.
+        images: (N, S, S, 3) uint8 sRGB, read-only; of one file or of several.
         manifest: What they are.
     """
 
-    images: np.memmap[Any, np.dtype[np.uint8]]
+    images: Mapped | ShardedImages
     manifest: Manifest
 
     @property
@@ -55,7 +59,11 @@ class PackedImages:
 
 
 def pack(
-    source: Source, size: int, cache_root: Path, progress: bool | None = None
+    source: Source,
+    size: int,
+    cache_root: Path,
+    progress: bool | None = None,
+    shard: int = SHARD,
 ) -> PackedImages:
     """Decode a source once, or find what an earlier call packed.
 
@@ -67,6 +75,7 @@ def pack(
         size: Side S of the packed squares, pixels.
         cache_root: The folder of caches.
         progress: Whether to draw a progress bar; None to do so on a terminal.
+        shard: Photographs a file, if it is made now.
 
     Returns:
         The packed photographs.
@@ -89,7 +98,7 @@ def pack(
         with only_one_process(folder.with_suffix(".lock")):
             packed = _open(folder)
             if packed is None:
-                _write(source, size, folder, progress)
+                _write(source, size, folder, shard, progress)
                 packed = _open(folder)
     except OSError as error:
         reason = error.strerror or error
@@ -132,41 +141,33 @@ def _open(folder: Path) -> PackedImages | None:
     try:
         text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
         manifest = Manifest(**json.loads(text))
-        shape = (manifest.kept_count, manifest.size, manifest.size, 3)
-        if (folder / IMAGES_FILE).stat().st_size != np.prod(shape):
-            return None
-        images = np.memmap(folder / IMAGES_FILE, np.uint8, mode="r", shape=shape)
+        images = open_images(folder, manifest.kept_count, manifest.size)
     except (OSError, ValueError, TypeError):
         return None
     return PackedImages(images, manifest)
 
 
-def _write(source: Source, size: int, folder: Path, progress: bool | None) -> None:
+def _write(
+    source: Source, size: int, folder: Path, shard: int, progress: bool | None
+) -> None:
     """Make the cache beside its place, then rename it there."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
     part.mkdir()
     try:
-        with (part / IMAGES_FILE).open("wb") as file:
-            manifest = _pack_into(file, source, size, progress)
-            _synchronise(file)
+        with ShardWriter(part, shard) as images:
+            manifest = _pack_into(images, source, size, progress)
         with (part / MANIFEST_FILE).open("wb") as file:
             file.write(json.dumps(asdict(manifest), indent=0).encode())
-            _synchronise(file)
+            synchronise(file)
         shutil.rmtree(folder, ignore_errors=True)  # one that was found damaged
         rename_whole(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _synchronise(file: BinaryIO) -> None:
-    """Make sure that what was written survives a crash of the machine."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _pack_into(
-    file: BinaryIO, source: Source, size: int, progress: bool | None
+    images: ShardWriter, source: Source, size: int, progress: bool | None
 ) -> Manifest:
     """Write the images that are kept one behind the other, and note the rest."""
     kept: list[Reading] = []
@@ -181,7 +182,7 @@ def _pack_into(
         else:
             content = reading.rgb.tobytes()
             pixels.update(content)
-            file.write(content)
+            images.write(content)
             kept.append(replace(reading, rgb=None))
     if not kept:
         raise UserError(_nothing_kept(source.name, len(grayscale), unreadable))

@@ -14,7 +14,7 @@ from photo_files import as_archive, as_folder, jpeg, people
 from skimage.color import rgb2lab
 
 from colorlib.color import lab_to_rgb
-from colorlib.datasets import iterate_kept, open_source, pack
+from colorlib.datasets import identical, iterate_kept, open_source, pack
 from colorlib.datasets.packed import is_grayscale
 from colorlib.errors import UserError
 
@@ -257,6 +257,79 @@ def test_photograph_that_is_gone_is_named(tmp_path, cache):
         UserError, match=f"found nothing in place of {manifest.ids[-1]}"
     ):
         list(iterate_kept(open_source("lfw", root), manifest, 16))
+
+
+# Several files ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shard", "sizes"), [(3, [3, 3, 1]), (2, [2, 2, 2, 1]), (6, [6, 1])]
+)
+def test_a_large_data_set_is_cut_into_files(faces, cache, tmp_path, shard, sizes):
+    one = pack(faces, 16, tmp_path / "one")
+    several = pack(faces, 16, cache, shard=shard)
+    assert [len(file) for file in several.images.shards] == sizes
+    assert not list(cache.rglob("images.u8"))
+    assert several.manifest == one.manifest
+    assert several.images.shape == one.images.shape
+    again = pack(Interrupted(faces, 0, AssertionError("read again")), 16, cache)
+    for images in (several.images, again.images):
+        assert (np.asarray(images) == one.images).all()
+
+
+@pytest.mark.parametrize("shard", [7, 8])
+def test_a_data_set_of_one_file_is_as_it_ever_was(faces, cache, shard):
+    packed = pack(faces, 16, cache, shard=shard)
+    assert isinstance(packed.images, np.memmap)
+    assert [path.name for path in cache.rglob("*.u8")] == ["images.u8"]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        0, -1, slice(None), slice(1, 6, 2), slice(None, None, -1), slice(2, 2),
+        [6, 0, 3, 3], [], np.array([[1, 5], [4, -7]]), np.arange(7) % 2 == 0,
+        (4, 8), (slice(2, 5), 3, slice(0, 2)), ([6, 1], slice(None), 0, 2),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_several_files_are_indexed_as_one_array(faces, cache, index):
+    images = pack(faces, 16, cache, shard=3).images
+    whole = np.asarray(images)
+    if isinstance(index, list) and not index:
+        index = np.array([], np.int64)
+    found = images[index]
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, whole[index])
+
+
+@pytest.mark.parametrize("index", [7, -8, [0, 7]])
+def test_an_index_beyond_all_files_is_refused(faces, cache, index):
+    with pytest.raises(IndexError, match="expected one of 7"):
+        pack(faces, 16, cache, shard=3).images[index]
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "one photograph less"])
+def test_a_damaged_file_of_several_is_made_again(faces, cache, damage):
+    before = np.asarray(pack(faces, 16, cache, shard=3).images)
+    path = sorted(cache.rglob("*.u8"))[1]
+    if damage == "gone":
+        path.unlink()
+    else:
+        lost = 7 if damage == "cut" else 16 * 16 * 3
+        path.write_bytes(path.read_bytes()[:-lost])
+    assert (np.asarray(pack(faces, 16, cache, shard=3).images) == before).all()
+
+
+def test_what_is_identical_is_found_across_files(tmp_path, cache):
+    twice = people() | {"lfw/Twin_T/Twin_T_0001.jpg": next(iter(people().values()))}
+    images = pack(open_source("lfw", as_folder(tmp_path, twice)), 16, cache, shard=2)
+    everyone = np.arange(len(images.images))
+    found = [
+        identical(images.images, np.array([i]), np.delete(everyone, i))[0]
+        for i in everyone
+    ]
+    assert sum(found) == 2
 
 
 # The real archives ------------------------------------------------------------------

@@ -1,0 +1,53 @@
+"""Several processes that train one model: which of them this is, and who started them.
+
+Lightning trains with a process a device, and starts them itself; or `torchrun` or
+SLURM's `srun` started them, on one machine or on several. All of them run the same
+program. What is to be written, the first one writes.
+"""
+
+import os
+
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes; a process alone is.
+
+    Example:
+        >>> is_first_process()
+        True
+    """
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # it has one
+
+
+def started_processes() -> tuple[int, int] | None:
+    """Processes a machine, and machines, as `torchrun` or SLURM started them.
+
+    Returns:
+        Both numbers; None if nobody started more than this process.
+
+    Example:
+        >>> started_processes() is None
+        True
+    """
+    if TorchElasticEnvironment.detect():
+        each = int(os.environ["LOCAL_WORLD_SIZE"])
+        return each, int(os.environ["WORLD_SIZE"]) // each
+    if SLURMEnvironment.detect():  # a job of one task need not say that it is one
+        each = int(os.environ.get("SLURM_NTASKS_PER_NODE", 1))
+        return each, int(os.environ.get("SLURM_NNODES", 1))
+    return None
+
+
+def local_rank() -> int:
+    """Which of the processes on its machine this one is, from 0; 0 if it is alone.
+
+    Example:
+        >>> local_rank()
+        0
+    """
+    if TorchElasticEnvironment.detect():
+        return int(os.environ["LOCAL_RANK"])
+    return int(os.environ["SLURM_LOCALID"]) if SLURMEnvironment.detect() else 0

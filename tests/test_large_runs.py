@@ -1,0 +1,83 @@
+"""Plans of large runs: bytes are counted, hours follow from one photograph's."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from colorlib.datasets import SHARD, open_source, pack
+from colorlib.large_runs import Device, large_run_tables, packed_bytes, plan
+from colorlib.records import Hardware
+from colorlib.speed import Measurement, SpeedRecord
+
+PAGE = Path(__file__).parents[1] / "book" / "cluster.md"
+
+
+def measured(case, seconds, images, flops=None):
+    return Measurement(
+        benchmark="x",
+        case=case,
+        images={"ours": images},
+        seconds={"ours": [seconds]},
+        flops=flops,
+    )
+
+
+@pytest.fixture
+def record():
+    """A photograph: 1 ms to decode, 1 µs to hand out, 5 GFLOP a step, 40 a score."""
+    sizes = (64, 128, 256)
+    steps = [measured(f"training step, {s} px, batch 4", 1, 4, 2 * 10**10)
+             for s in sizes]  # fmt: skip
+    waits = [measured(f"waiting for batches, {s} px", 4e-6, 4) for s in sizes]
+    return SpeedRecord(
+        name="bench", created="2026-01-01T00:00:00+00:00", commit="unknown",
+        quick=False, load=0, seconds=1,
+        hardware=Hardware(python="3.11", packages={}, system="Linux", cpu="any",
+                          threads=2, gpu=None),
+        measurements=(
+            measured("decoding and packing, 64 px", 0.02, 20),
+            measured("class scores of three networks", 1, 2, 8 * 10**10),
+            measured("a later epoch, 64 px", 0.8, 20),
+            *steps, *waits,
+        ),
+    )  # fmt: skip
+
+
+def test_bytes_are_those_of_the_files(tmp_path):
+    packed = pack(open_source("scenes", count=9), 16, tmp_path, shard=4)
+    written = sum(path.stat().st_size for path in tmp_path.rglob("*.u8"))
+    assert written == packed_bytes(9, 16)
+    assert len(packed.images.shards) == 3
+
+
+def test_a_slow_device_takes_its_own_time(record):
+    # 1e9 operations a second: 40 s for the scores of a photograph, 5 s for a step
+    slow = Device(peak=2e9, share=0.5, price=3)
+    found = plan(1000, 128, epochs=10, device=slow, record=record)
+    assert found.hours == pytest.approx(1000 * (40 + 10 * 5) / 3600)
+    assert found.cost == pytest.approx(3 * found.hours)
+    assert found.packed_bytes == 1000 * 128 * 128 * 3
+    assert found.score_bytes == 1000 * 3 * 1000 * 4
+
+
+def test_a_fast_device_waits_for_photographs(record):
+    fast = Device(peak=1e30, share=1)
+    found = plan(1000, 64, epochs=10, device=fast, record=record)
+    assert found.hours == pytest.approx(1000 * (1e-3 + 10 * 1e-6) / 3600)
+
+
+def test_the_tables_multiply_what_was_measured(record):
+    tables = large_run_tables(record, Device(peak=2e9, share=0.5))
+    assert "| packed, 128 px | 63 GB | 698 GB |" in tables["Bytes"]
+    assert f"| files of them | {-(-1281167 // SHARD)} |" in tables["Bytes"]
+    measured_hours = tables["Hours on the machine that was measured"]
+    assert "| a later epoch, 64 px | 40 ms | 14.2 h | 6.57 days |" in measured_hours
+    estimated = tables["Hours on a GPU: estimated, not measured"]
+    assert "| an epoch, 64 px | 5 G | 0 | 1,000,000 | 74.1 days |" in estimated
+    assert tables["Whole plans"].count("ImageNet-1k") == 3
+
+
+def test_what_the_page_tells_of_files_is_so():
+    (told,) = re.findall(r"Beyond ([\d,]+) photographs", PAGE.read_text())
+    assert int(told.replace(",", "")) == SHARD
