@@ -5,9 +5,9 @@
 Every step finds what an earlier call has finished, so a run that was interrupted goes
 on, and a run that is done is only read.
 
-Several processes may do this together, started by `torchrun` or SLURM. Data and class
-scores are made by one while the others wait, all of them train, and the first one
-scores and records.
+Several processes may do this together, started by `torchrun` or SLURM. One packs the
+photographs while the others wait, all of them train, and the first one scores and
+records.
 """
 
 import shutil

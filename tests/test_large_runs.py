@@ -1,15 +1,21 @@
 """Plans of large runs: bytes are counted, hours follow from one photograph's."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 
+from colorlib.cli import app
 from colorlib.datasets import SHARD, open_source, pack
 from colorlib.large_runs import Device, large_run_tables, packed_bytes, plan
+from colorlib.profiles import load_profile
 from colorlib.records import Hardware
 from colorlib.speed import Measurement, SpeedRecord
 
+TRAIN = typer.main.get_command(app).commands["train"]
+HELP = {option for parameter in TRAIN.params for option in parameter.opts}
 PAGE = Path(__file__).parents[1] / "book" / "cluster.md"
 
 
@@ -81,3 +87,21 @@ def test_the_tables_multiply_what_was_measured(record):
 def test_what_the_page_tells_of_files_is_so():
     (told,) = re.findall(r"Beyond ([\d,]+) photographs", PAGE.read_text())
     assert int(told.replace(",", "")) == SHARD
+
+
+def block(language, which=0):
+    """What the page gives to copy."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)[which]
+
+
+def test_what_the_page_gives_to_copy_works(tmp_path, capsys):
+    path = tmp_path / "big.yaml"
+    path.write_text(block("yaml"))
+    profile = load_profile(str(path))
+    assert (profile.models, profile.batch_size) == (("model3",), 512)
+    exec(block("python"), {})
+    assert capsys.readouterr().out.startswith("Plan(packed_bytes=")
+    for script in (block("bash", 0), block("bash", 1), block("bash", 2)):
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+        for option in re.findall(r" (--[a-z-]+-root|--profile|--resume)\b", script):
+            assert option in HELP
