@@ -1,0 +1,73 @@
+"""A training killed at any moment ends, once resumed, as one that was left alone.
+
+Each test is a process of its own that dies of SIGKILL, by its own hand at a certain
+line (see `victim`) or by ours after a while, and is started again until it is done.
+Then the weights and everything else it wrote are the same to the bit, and its record
+is, but for times and sessions. A few kills are tried every time, the rest by
+`make test-faults`; the moments are drawn from a seed.
+"""
+
+import signal
+
+import numpy as np
+import pytest
+import victim
+
+CAMPAIGN = {
+    "name": "kills",
+    "title": "Trainings killed",
+    "expected": "a training that SIGKILL ended, once resumed, leaves the same weights, "
+    "samples and caches to the bit, and the same record but for times and sessions, as "
+    "one that was left alone",
+}
+SEED = 6
+EVERY_TIME = ("stepping", "writing a checkpoint", "writing the record")
+KILLS_OF_A_PHASE = 3
+KILLS_BY_TIME = 6
+
+
+def kills():
+    """Each phase several times; all but a few only when asked for."""
+    for phase in victim.ALL:
+        for number in range(KILLS_OF_A_PHASE):
+            quick = phase in EVERY_TIME and number == 0
+            marks = [] if quick else [pytest.mark.faults]
+            yield pytest.param(phase, number, marks=marks, id=f"{phase}-{number}")
+
+
+def test_an_uninterrupted_training_goes_through_every_phase(alone):
+    assert alone.lines.keys() == set(victim.ALL)
+    assert alone.left["record"]["training"]["epochs"] == 3
+    samples = [name for name in alone.left["files"] if "/samples/" in name]
+    assert len(samples) == 1 + 4  # the photographs; untrained and after each epoch
+    assert len(alone.left["files"]) == len(samples) + 5
+
+
+@pytest.mark.parametrize(("phase", "number"), list(kills()))
+def test_killed_at_a_line_it_ends_as_if_left_alone(
+    training, alone, tally, phase, number
+):
+    draw = np.random.default_rng((SEED, victim.ALL.index(phase), number))
+    line = int(draw.integers(1, alone.lines[phase] + 1))
+    print(f"{phase}: killed at line {line} of {alone.lines[phase]}")
+    with tally(f"killed while {phase}"):
+        status, said = training.harmed(phase, line, victim.die)
+        assert status == -signal.SIGKILL, said
+        assert training.finish() == alone.left
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", range(KILLS_BY_TIME))
+def test_killed_again_and_again_at_any_time_it_ends_as_if_left_alone(
+    training, alone, tally, number
+):
+    draw = np.random.default_rng((SEED, len(victim.ALL), number))
+    for _ in range(3):
+        delay = float(draw.uniform(0, alone.seconds))
+        print(f"killed {delay:.2f} s after its start")
+        process, _reading = training.start(victim.train)
+        process.join(delay)
+        process.kill()
+        process.join()
+    with tally("killed three times, at any time"):
+        assert training.finish() == alone.left

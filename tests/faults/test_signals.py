@@ -1,0 +1,48 @@
+"""SIGINT and SIGTERM end a training in order: saved, in one line, by own exit codes."""
+
+import functools
+import signal
+
+import numpy as np
+import pytest
+import victim
+from trials import error_line
+
+CAMPAIGN = {
+    "name": "signals",
+    "title": "Trainings interrupted",
+    "expected": "a training that gets SIGINT or SIGTERM ends with exit code 130 or 143 "
+    "and one line that says how to go on, saves what it has learned, and once resumed "
+    "leaves what one that was left alone leaves",
+}
+SEED = 7
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+EVERY_TIME = {("stepping", signal.SIGTERM), ("validating", signal.SIGINT)}
+SAVED = ("stepping", "updating the weights", "validating", "writing a checkpoint")
+
+
+def moments():
+    """Each phase once with each signal; all but two only when asked for."""
+    for phase in victim.ALL:
+        for signum in CODES:
+            marks = [] if (phase, signum) in EVERY_TIME else [pytest.mark.faults]
+            name = f"{signum.name} while {phase}"
+            yield pytest.param(phase, signum, marks=marks, id=name)
+
+
+@pytest.mark.parametrize(("phase", "signum"), list(moments()))
+def test_it_is_saved_and_says_how_to_go_on(training, alone, tally, phase, signum):
+    draw = np.random.default_rng((SEED, victim.ALL.index(phase), signum))
+    line = int(draw.integers(1, alone.lines[phase] + 1))
+    print(f"{signum.name} at line {line} of {alone.lines[phase]} of {phase}")
+    with tally(f"{signum.name} while {phase}"):
+        harm = functools.partial(victim.get_signal, signum)
+        status, said = training.harmed(phase, line, harm)
+        assert status == CODES[signum], said
+        told = error_line(said)
+        assert f"stopped by {signum.name}; " in told
+        if phase in SAVED:
+            assert "the training is saved at step" in told
+            assert "give --resume to go on" in told
+            assert len(list(training.root.glob("runs/*/*/last.ckpt"))) == 1
+        assert training.finish() == alone.left

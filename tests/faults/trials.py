@@ -1,0 +1,101 @@
+"""What the tests of faults share: a small training in processes of its own."""
+
+import json
+import multiprocessing
+import os
+
+import victim
+
+from colorlib.files import file_sha256
+
+PROFILE = """
+dataset: scenes
+count: 48
+size: 16
+width: 0.125
+models: [model1]
+backbones: [test_resnet.r160_in1k]
+weights: random
+validation_fraction: 0.2
+batch_size: 5
+mirror: true
+max_epochs: 3
+accelerator: cpu
+"""
+TIMES = ("created", "seconds", "sessions", "commit")
+KEPT = (
+    "runs/*/model.safetensors",
+    "runs/*/*/samples/*.npy",
+    "cache/packed/*/*",
+    "cache/class_scores/*/*.npy",
+    "cache/baselines/*",
+)
+
+# Torch and its friends are imported once, and each process is a fork of that one.
+PRELOADED = ["colorlib.cli", "colorlib.experiment", "timm", "torch.utils.tensorboard"]
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(PRELOADED)
+
+
+class Training:
+    """The folders of one training, what runs there, and what it leaves."""
+
+    def __init__(self, root, profile=PROFILE):
+        self.root = root
+        (root / "tiny.yaml").write_text(profile)
+        self.arguments = ["--profile", str(root / "tiny.yaml")]
+        self.arguments += ["--cache-root", str(root / "cache")]
+        self.arguments += ["--runs-root", str(root / "runs")]
+
+    def start(self, target, *further, options=("--resume",)):
+        """A process, and where to read what it says."""
+        reading, writing = processes.Pipe(duplex=False)
+        arguments = ([*self.arguments, *options], writing, *further)
+        process = processes.Process(target=target, args=arguments)
+        process.start()
+        writing.close()
+        return process, reading
+
+    def run(self, target=victim.train, *further, options=("--resume",)):
+        """Exit status, negative if a signal ended it, and output of a process."""
+        process, reading = self.start(target, *further, options=options)
+        with os.fdopen(os.dup(reading.fileno())) as file:
+            said = file.read()
+        process.join()
+        return process.exitcode, said
+
+    def harmed(self, phase, line, harm):
+        """Exit status and output of a training that something happens to."""
+        return self.run(victim.train_until, phase, line, harm)
+
+    def finish(self, *options):
+        """Train to the end, and tell what is left."""
+        status, said = self.run(options=options or ("--resume",))
+        assert status == 0, said
+        return self.left()
+
+    def left(self):
+        """What must not depend on what happened on the way."""
+        (path,) = self.root.glob("runs/*/record.json")
+        files = {
+            str(path.relative_to(self.root)): file_sha256(path)
+            for pattern in KEPT
+            for path in self.root.glob(pattern)
+            if not path.name.startswith(".")  # what a killed process was writing
+        }
+        return {"record": without_times(json.loads(path.read_text())), "files": files}
+
+
+def without_times(values):
+    """A record without what differs from run to run."""
+    if not isinstance(values, dict):
+        return values
+    return {k: without_times(v) for k, v in values.items() if k not in TIMES}
+
+
+def error_line(said):
+    """The one line that a command ends with."""
+    (line,) = [one for one in said.splitlines() if one.startswith("colorlib: ")]
+    assert "Traceback" not in said
+    assert said.rstrip().endswith(line)
+    return line
