@@ -5,6 +5,8 @@
 #   make pdf                         that book as one PDF, printed by the browser
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
+#   make coverage                    which lines and branches the tests reach
+#   make mutants                     whether the tests notice changes of the code, an hour
 #   make lint                        style, types, spelling, direction of imports
 #   make format                      mend what the style checker can mend
 #   make lock                        new versions: requirements.lock, environment.yml
@@ -15,6 +17,7 @@
 # WEIGHTS_ROOT  the folder of pretrained networks; `weights` beside DATA_ROOT if not given
 # SOLUTIONS     hide: a book without answers, and students' notebooks, in _build/student
 # CORES         how many the build and the tests may use
+# CAMPAIGN      1: `make mutants` also writes its record, campaigns/mutants.json
 # PYTHON        the Python 3.11 or newer that makes .venv
 
 PYTHON ?= python3
@@ -34,7 +37,7 @@ STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
 BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links test lint format lock clean
+.PHONY: help setup book pdf links test coverage mutants lint format lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -73,6 +76,16 @@ links: book
 test: setup
 	$(BIN)/python -m pytest -n $(CORES)
 
+# The tests of the book build it, through the commands that the others already measure.
+coverage: setup
+	$(BIN)/python -m pytest -n $(CORES) --ignore=tests/book --ignore=tests/notebooks \
+	  --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+# One process, one thread each: what is measured is the tests, not the machine.
+mutants: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 \
+	  $(BIN)/python tools/mutants.py $(if $(CAMPAIGN),--campaign)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -93,4 +106,4 @@ lock:
 	$(BIN)/python tools/environment.py binder > .binder/environment.yml
 
 clean:
-	rm -rf _build .snakemake
+	rm -rf _build .snakemake mutants .coverage
