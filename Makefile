@@ -6,6 +6,8 @@
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
 #   make test-faults                 campaigns against it, long; RECORD=1 keeps their counts
+#   make mutants                     whether the tests notice changes of the code, an hour
+#   make coverage                    which lines and branches the tests reach
 #   make lint                        style, types, spelling, direction of imports
 #   make format                      mend what the style checker can mend
 #   make lock                        new versions: requirements.lock, environment.yml
@@ -16,6 +18,7 @@
 # WEIGHTS_ROOT  the folder of pretrained networks; `weights` beside DATA_ROOT if not given
 # SOLUTIONS     hide: a book without answers, and students' notebooks, in _build/student
 # CORES         how many the build and the tests may use
+# RECORD        1: campaigns also write their records, campaigns/*.json
 # PYTHON        the Python 3.11 or newer that makes .venv
 
 PYTHON ?= python3
@@ -35,7 +38,7 @@ STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
 BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links test test-faults lint format lock clean
+.PHONY: help setup book pdf links test test-faults mutants coverage lint format lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -77,6 +80,16 @@ test: setup
 test-faults: setup
 	$(BIN)/python -m pytest -n $(CORES) -m faults $(if $(RECORD),--campaign)
 
+# The tests of the book build it, through the commands that the others already measure.
+coverage: setup
+	$(BIN)/python -m pytest -n $(CORES) --ignore=tests/book --ignore=tests/notebooks \
+	  --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+# One process, one thread each: what is measured is the tests, not the machine.
+mutants: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 \
+	  $(BIN)/python tools/mutants.py $(if $(RECORD),--campaign)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -97,4 +110,4 @@ lock:
 	$(BIN)/python tools/environment.py binder > .binder/environment.yml
 
 clean:
-	rm -rf _build .snakemake
+	rm -rf _build .snakemake mutants .coverage

@@ -129,9 +129,10 @@ def xyz_to_linear(xyz: Tensor) -> Tensor:
 
 
 def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
-    """Multiply each pixel by a 3x3 matrix, term by term: no autocast, no TF32."""
+    """Multiply each pixel by a matrix of K rows, term by term: no autocast, no TF32."""
     x, y, z = image.unbind(-3)  # 3 times (..., H, W)
-    return torch.stack([p * x + q * y + r * z for p, q, r in matrix], -3)
+    rows = [p * x + q * y + r * z for p, q, r in matrix]
+    return torch.stack(rows, -3)  # (..., K, H, W)
 
 
 # ------------------------------------------------------------------------------ CIE Lab
@@ -499,8 +500,7 @@ def lightness(images_uint8: Tensor) -> Tensor:
     table = srgb_to_linear(levels)  # each of the 256 once
     planes = images_uint8.movedim(-1, -3)  # (..., 3, H, W)
     linear = table.index_select(0, planes.flatten().int()).view(planes.shape)
-    y = sum(p * x for p, x in zip(XYZ_FROM_LINEAR[1], linear.unbind(-3), strict=True))
-    return (116 * _lightness(cast(Tensor, y)) - 16).unsqueeze(-3)  # (..., 1, H, W)
+    return 116 * _lightness(_mix(XYZ_FROM_LINEAR[1:2], linear)) - 16  # (..., 1, H, W)
 
 
 def images_to_float(images_uint8: Tensor) -> Tensor:

@@ -121,11 +121,10 @@ class BinCrossEntropy:
         Returns:
             A scalar in nats.
         """
-        centres = bin_centres().to(logits.device)
         true_ab = F.interpolate(
             true_ab_unit * AB_SCALE, size=logits.shape[-2:], mode="area"
         )  # (N, 2, h, w)
-        shares = soft_encode(true_ab, centres)  # (N, Q, h, w)
+        shares = soft_encode(true_ab, bin_centres())  # (N, Q, h, w)
         nats = -(shares * logits.float().log_softmax(dim=1)).sum(dim=1)  # (N, h, w)
         if self.weights is not None:
             nats = nats * self.weights.to(nats)[shares.argmax(dim=1)]

@@ -306,6 +306,12 @@ def test_nothing_is_bound_to_a_device(space):
     assert to_rgb(space)(to_space(space)(image)).device.type == "meta"
 
 
+def test_stored_photographs_are_converted_where_they_are():
+    stored = torch.empty(2, 4, 4, 3, dtype=torch.uint8, device="meta")
+    assert lightness(stored).device.type == "meta"
+    assert images_to_float(stored).device.type == "meta"
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_autocast_does_not_blur_colours(space):
     rgb = rgb_cube(5, torch.float32)

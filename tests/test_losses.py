@@ -116,6 +116,15 @@ def test_absolute_and_huber_agree_with_torch(dtype):
     assert_close(chroma_huber(pred, true), expected)
 
 
+def test_a_half_prediction_learns_by_huber():
+    """As under mixed precision: torch's own loss has no gradient of two dtypes."""
+    pred = random_chroma(2, 2, 8, 8, seed=1).bfloat16().requires_grad_()
+    true = random_chroma(2, 2, 8, 8, seed=2, dtype=torch.float32)
+    chroma_huber(pred, true).backward()
+    error = pred.detach().float() - true
+    assert_close(pred.grad.float(), error.clamp(-0.1, 0.1).bfloat16().float() / 256)
+
+
 @given(CHROMA, CHROMA)
 def test_huber_lies_below_both_that_it_joins(pred, true):
     pred, true = torch.from_numpy(pred), torch.from_numpy(true)
@@ -159,3 +168,11 @@ def test_rare_colours_count_as_often_as_they_are_told_to():
         BinCrossEntropy(weights)(logits, gray),
     )
     assert_close(tripled / plain, 3.0)
+
+
+def test_classes_are_weighed_where_the_logits_are_and_in_their_precision():
+    logits = torch.zeros(1, 261, 2, 2, device="meta")  # a device without a computation
+    true = torch.zeros(1, 2, 4, 4, device="meta")
+    loss = BinCrossEntropy(torch.ones(261, dtype=torch.float64))(logits, true)
+    assert loss.device.type == "meta"
+    assert loss.dtype == torch.float32

@@ -502,6 +502,7 @@ def test_a_paired_comparison_is_the_interval_of_the_differences():
     assert found.n == 200
     assert found.ci_low > 0  # unpaired, nothing would be shown:
     assert bootstrap_interval(a)[0] < bootstrap_interval(b)[1]
+    assert paired_bootstrap(a, b) == paired_bootstrap(a, b, 0.95, 1000, 0)
     turned = paired_bootstrap(b, a, seed=4)
     expected = (-found.mean, -found.ci_high, -found.ci_low)
     assert (turned.mean, turned.ci_low, turned.ci_high) == pytest.approx(expected)
@@ -517,7 +518,9 @@ def test_pairs_with_an_infinite_score_are_left_out():
 def test_scores_that_do_not_pair_up_are_refused():
     with pytest.raises(ValueError, match="found 2 and 1 scores, expected as many"):
         paired_bootstrap([1.0, 2.0], [1.0])
-    with pytest.raises(ValueError, match="1 NaN among 2 scores of b"):
+    with pytest.raises(ValueError, match="1 NaN among 2 scores of b,"):
         paired_bootstrap([1.0, 2.0], [1.0, np.nan])
+    with pytest.raises(ValueError, match="1 NaN among 2 scores of a,"):
+        paired_bootstrap([1.0, np.nan], [1.0, 2.0])
     with pytest.raises(ValueError, match="one a photograph"):
         paired_bootstrap([np.inf], [1.0])
