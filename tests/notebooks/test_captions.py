@@ -52,6 +52,13 @@ def test_what_stands_in_braces_is_computed(lesson, tmp_path):
     assert [c.execution_count for c in (parameters, injected, figure)] == [1, 2, 3]
 
 
+def test_warnings_are_no_captions(lesson, tmp_path):
+    source = lesson("{__import__('warnings').warn('loud') or count}")
+    execute(source, tmp_path / "done.ipynb", {})
+    figure = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells[1]
+    assert figure.metadata.mystnb.figure.caption == "2"
+
+
 def test_a_caption_of_something_unknown_fails(lesson, tmp_path):
     with pytest.raises(PapermillExecutionError, match="nowhere"):
         execute(lesson("{nowhere} photographs"), tmp_path / "done.ipynb", {})
