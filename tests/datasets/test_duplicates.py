@@ -1,5 +1,6 @@
 import io
 
+import imagehash
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,6 +53,26 @@ def test_a_photograph_saved_again_is_found(photographs):
     pairs = near_duplicates(images, np.arange(4, 8), np.arange(4))
     assert sorted(pairs) == [(4, 0), (5, 1), (6, 2), (7, 3)]
     assert not identical(images, np.arange(4, 8), np.arange(4)).any()
+
+
+def faded(rgb, share):
+    """The picture, and more and more of another one over it."""
+    other = fit_square(data.chelsea(), 64)
+    return (rgb + share * (other.astype(float) - rgb)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("options", [{}, {"distance": 0}, {"distance": 6}])
+def test_what_is_alike_is_what_the_hashes_say(photographs, options):
+    coffee = photographs[NAMES.index("coffee")]
+    shares = np.linspace(0, 0.6, 40)
+    images = np.stack([coffee, *(faded(coffee, share) for share in shares)])
+    hashes = [imagehash.phash(Image.fromarray(image)) for image in images]
+    differ = {k: hashes[0] - hashes[k] for k in range(1, 41)}
+    assert {0, 2, 4, 6, 8} <= set(differ.values())  # as many ones as zeros: even
+    limit = options.get("distance", 4)
+    near = sorted((bits, k) for k, bits in differ.items() if bits <= limit)
+    pairs = near_duplicates(images, np.array([0]), np.arange(1, 41), **options)
+    assert pairs == [(0, k) for _, k in near]
 
 
 def test_different_scenes_are_not_called_alike():

@@ -115,6 +115,17 @@ def test_data_without_colour_is_refused(files, cache, tmp_path):
     assert not [name for name in files_below(cache) if not name.endswith(".lock")]
 
 
+def test_a_refusal_counts_and_names_what_was_found(cache, tmp_path):
+    files = people(gray=True) | {"lfw/Cut_C/Cut_C_0001.jpg": jpeg(51)[:250]}
+    as_archive(tmp_path / "lfw.tgz", files)
+    told = (
+        r"^lfw: found 6 grayscale photographs and 1 unreadable files, such as "
+        r"Cut_C/Cut_C_0001\.jpg \(cannot be decoded.*\), expected photographs in colour"
+    )
+    with pytest.raises(UserError, match=told):
+        pack(open_source("lfw", tmp_path), 16, cache)
+
+
 @given(
     st.floats(5, 95),
     st.floats(0, 360),
@@ -214,6 +225,7 @@ def test_progress_bar(faces, cache, capsys):
     pack(faces, 16, cache, progress=True)
     assert "packing lfw at 16 px" in capsys.readouterr().err
     pack(faces, 17, cache, progress=False)
+    pack(faces, 18, cache)  # this is no terminal
     assert not capsys.readouterr().err
 
 

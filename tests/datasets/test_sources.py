@@ -109,7 +109,7 @@ def test_imagenet_archive(tmp_path, name):
     assert [item.group for item in items] == ["n00000001"] * 2 + ["n00000002"] * 2
 
 
-@pytest.mark.parametrize("root", ["", "train/", "imagenet/"])
+@pytest.mark.parametrize("root", ["", "train/", "val/", "imagenet/"])
 def test_imagenet_tree(tmp_path, root):
     as_folder(tmp_path, classes(root))
     items = open_source("imagenet", tmp_path).items
@@ -223,6 +223,53 @@ def test_count_draws_by_seed(tmp_path):
     assert [reading.item.id for reading in read(drawn[0])] == ids[0]
 
 
+@pytest.mark.parametrize("dataset", ["lfw", "imagenet", "imagenette", "folder"])
+def test_every_data_set_draws_by_count_and_seed(tmp_path, dataset):
+    as_archive(tmp_path / "lfw.tgz", people())
+    as_archive(tmp_path / "imagenet.tar", classes("imagenet/"), "w")
+    as_archive(tmp_path / "imagenette2.tgz", classes("imagenette2/train/"))
+    root = tmp_path / "lfw.tgz" if dataset == "folder" else tmp_path
+    source = open_source(dataset, root, 3, seed=5)
+    assert source.name == dataset
+    assert (source.count, source.seed) == (3, 5)
+    assert len(source.items) == 3
+    everything = open_source(dataset, root)
+    assert (everything.count, everything.seed) == (None, 0)
+    assert len(everything.items) == (6 if dataset in ("lfw", "folder") else 4)
+    assert {item.id for item in source.items} < {item.id for item in everything.items}
+
+
+def test_mixed_is_so_many_of_each(tmp_path):
+    as_archive(tmp_path / "lfw.tgz", people())
+    as_archive(tmp_path / "imagenet.tar", classes("imagenet/"), "w")
+    mixed = open_source("mixed", tmp_path, 2, seed=5)
+    assert [(part.name, part.seed) for part in mixed.sources] == [
+        ("lfw", 5), ("imagenet", 5), ("scenes", 5),
+    ]  # fmt: skip
+    assert [len(part.items) for part in mixed.sources] == [2, 2, 2]
+    assert mixed.items[-1].id == "scenes:5/000001"
+
+
+def test_scenes_have_a_number_and_a_seed_of_their_own():
+    scenes = open_source("scenes")
+    assert (len(scenes.items), scenes.seed) == (2000, 0)
+    hashes = {reading.sha256 for reading in read(open_source("scenes", count=3))}
+    others = {
+        reading.sha256 for reading in read(open_source("scenes", count=3, seed=1))
+    }
+    assert len(hashes | others) == 6
+
+
+def test_all_that_there_are_may_be_drawn(tmp_path):
+    as_archive(tmp_path / "lfw.tgz", people())
+    assert [item.id for item in open_source("lfw", tmp_path, 6).items] == PEOPLE_IDS
+
+
+def test_a_photograph_of_the_very_size_is_not_enlarged(tmp_path):
+    (exact,) = read(open_source("folder", as_folder(tmp_path, {"a.jpg": jpeg(0)})), 40)
+    assert not exact.upscaled
+
+
 def test_count_beyond_the_source_is_refused(tmp_path):
     as_archive(tmp_path / "lfw.tgz", people())
     with pytest.raises(UserError, match="found 6 photographs, expected 7"):
@@ -275,6 +322,9 @@ def test_member_of_absurd_size_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(trees, "MAX_FILE_BYTES", 100)
     for reading in read(open_source("lfw", path)):
         assert "expected at most 100" in reading.fault
+    largest = max(len(content) for content in people().values())
+    monkeypatch.setattr(trees, "MAX_FILE_BYTES", largest)
+    assert not any(reading.fault for reading in read(open_source("lfw", path)))
 
 
 def test_member_that_comes_twice_counts_once(tmp_path):

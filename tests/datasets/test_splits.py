@@ -59,6 +59,22 @@ def test_split_is_a_function_of_its_arguments():
     assert split(data, "group").hash != one.hash
 
 
+def test_a_split_says_what_it_is():
+    data = packed(list("aabbccddee"))
+    plain, other = split(data), split(data, "group", 0.5, seed=7)
+    assert (plain.kind, plain.seed) == ("random", 0)
+    assert (other.kind, other.seed) == ("group", 7)
+    assert plain.hash == split(data, "random", 0.25, 0).hash
+
+
+def test_hash_is_over_the_names_in_both_parts():
+    data = packed(list("aabbccddee"))
+    whole = split(data)
+    renamed = packed(list("aabbccddzz"))  # two others, in the same places
+    assert split(renamed).test.tolist() == whole.test.tolist()
+    assert split(renamed).hash != whole.hash
+
+
 def test_hash_is_the_same_at_another_size():
     groups = list("aabbccddee")
     assert split(packed(groups, 16)).hash == split(packed(groups, 32)).hash
