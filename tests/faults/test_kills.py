@@ -62,12 +62,18 @@ def test_killed_again_and_again_at_any_time_it_ends_as_if_left_alone(
     training, alone, tally, number
 ):
     draw = np.random.default_rng((SEED, len(victim.ALL), number))
-    for _ in range(3):
-        delay = float(draw.uniform(0, alone.seconds))
-        print(f"killed {delay:.2f} s after its start")
+    killed = 0
+    while killed < 3:
+        delay = float(draw.uniform(0, alone.seconds / 4))
         process, _reading = training.start(victim.train)
         process.join(delay)
         process.kill()
         process.join()
-    with tally("killed three times, at any time"):
+        if process.exitcode != -signal.SIGKILL:
+            break  # it was done sooner
+        killed += 1
+        print(f"killed {delay:.2f} s after its start")
+    if not killed:
+        pytest.skip("it was done before the first kill, so nothing was tried")
+    with tally(f"killed {killed} times in a row, at any time"):
         assert training.finish() == alone.left
