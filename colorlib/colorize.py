@@ -47,6 +47,7 @@ SHIPPED = Path(__file__).parent / "shipped" / "model.safetensors"  # see its REA
 WRITTEN = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 MARK = ".coloured"  # in the name of a result, so that it is not coloured again
 STRIP_PIXELS = 2**17  # joined at a time: memory stays bounded, and in the cache
+LONGEST = 8  # times the shorter side: longer photographs are seen squeezed
 FLAT = 0.01  # of L_unit squared: contrasts below 5 of L guide the chroma little
 
 
@@ -225,10 +226,14 @@ def _own_L_unit(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
 
 
 def _small_copy(rgb: Pixels, shorter_side: int) -> Pixels:
-    """Resize so that the shorter side has so many pixels; the shape stays."""
+    """Resize so that the shorter side has so many pixels; the shape stays, within reason.
+
+    A strip of 1 x 20,000 pixels would be seen 64 x 1,280,000: the longer side is bounded.
+    """
     H, W = rgb.shape[:2]
     scale = shorter_side / min(H, W)
-    return _resized(rgb, max(1, round(H * scale)), max(1, round(W * scale)))
+    h, w = (min(round(side * scale), LONGEST * shorter_side) for side in (H, W))
+    return _resized(rgb, h, w)
 
 
 def _resized(rgb: Pixels, h: int, w: int) -> Pixels:
@@ -301,7 +306,7 @@ def _pictures_below(folder: Path) -> list[Path]:
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in PHOTOGRAPH_SUFFIXES
         and MARK not in path.name
-        and path.is_file()
+        and not path.is_dir()
     ]
 
 

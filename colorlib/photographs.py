@@ -173,6 +173,8 @@ def _name_of(source: Source) -> str:
 
 def _decode(source: Source, at_least: int | None) -> Photograph:
     """Open, turn upright, separate the transparency, bring to 8-bit sRGB."""
+    if isinstance(source, str | Path) and not Path(source).is_file():
+        raise OSError("it is no file, or none any more")  # a pipe would be waited for
     with Image.open(
         io.BytesIO(source) if isinstance(source, bytes) else source
     ) as file:
