@@ -48,7 +48,14 @@ from colorlib.backbones import (
 from colorlib.color import gray_from_L, images_to_float
 from colorlib.datasets import SHARD, Manifest, Source, iterate_kept
 from colorlib.errors import UserError
-from colorlib.files import only_one_process, rename_whole, synchronise, write_whole
+from colorlib.files import (
+    is_sealed,
+    only_one_process,
+    rename_whole,
+    seal,
+    synchronise,
+    write_whole,
+)
 from colorlib.targets import Gray, Target
 
 Scores = NDArray[np.floating[Any]]
@@ -370,6 +377,7 @@ class _File:
         """Give the array its name, beside what it was made from."""
         text = json.dumps(description, indent=2)
         write_whole(self.path.with_suffix(".json"), f"{text}\n".encode())
+        seal(self.part, self.path)
         rename_whole(self.part, self.path)
 
     def block(self, rows: slice) -> "_File":
@@ -390,10 +398,13 @@ class _File:
         self.finish(description)
         for block in blocks:
             block.path.unlink()
-            block.path.with_suffix(".json").unlink()
+            for beside in (".json", ".npy.sha256"):
+                block.path.with_suffix(beside).unlink()
 
     def open(self) -> Scores | None:
-        """Map the complete array; None if there is none or it is cut short."""
+        """Map the complete array; None if there is none or it is damaged."""
+        if not is_sealed(self.path):
+            return None
         try:
             told: Scores = np.load(self.path, mmap_mode="r")
         except (OSError, EOFError, ValueError):

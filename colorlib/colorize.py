@@ -226,9 +226,9 @@ def _own_L_unit(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
 
 
 def _small_copy(rgb: Pixels, shorter_side: int) -> Pixels:
-    """Resize so that the shorter side has so many pixels; the shape stays, within reason.
+    """Resize so that the shorter side has so many pixels; the shape stays.
 
-    A strip of 1 x 20,000 pixels would be seen 64 x 1,280,000: the longer side is bounded.
+    But within reason: a strip of 1 x 20,000 pixels would be seen 64 x 1,280,000.
     """
     H, W = rgb.shape[:2]
     scale = shorter_side / min(H, W)

@@ -7,8 +7,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
+
+CHECKED_BYTES = 2**31  # a larger cache is not read through whenever it is opened
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -47,6 +50,45 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(made: Path, name: Path | None = None) -> None:
+    """Note beside a file what it holds, as `sha256sum --check` reads it.
+
+    Args:
+        made: The file.
+        name: What it will be called, if that is not yet its name.
+    """
+    name = name or made
+    line = f"{file_sha256(made)}  {name.name}\n"
+    write_whole(_seal_of(name), line.encode())
+
+
+def is_sealed(path: Path, at_most: int = CHECKED_BYTES) -> bool:
+    """Whether a file is there and holds what it held when it was sealed.
+
+    Args:
+        path: The file.
+        at_most: Of a larger file, bytes, only the seal is looked for.
+    """
+    try:
+        seal, status = _seal_of(path).read_bytes(), path.stat()
+        if status.st_size > at_most:
+            return True
+        found = _sha256_once(path, status.st_size, status.st_mtime_ns)
+    except OSError:
+        return False
+    return seal == f"{found}  {path.name}\n".encode()
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+@lru_cache(maxsize=256)
+def _sha256_once(path: Path, size: int, changed: int) -> str:
+    """The hash of a file, computed once as long as its size and time stay."""
+    return file_sha256(path)
 
 
 def hash_of(values: Any) -> str:

@@ -155,8 +155,8 @@ def run_name(profile: Profile, model_name: str) -> str:
     """The name of a run, known before it is run: that of its record.
 
     Example:
-        >>> run_name(Profile(dataset="lfw"), "plain")
-        'lfw-64-plain-7e8ab479'
+        >>> run_name(load_profile("shipped"), "plain")
+        'mixed-64-plain-6134d635'
     """
     key = hash_of(settings_of(profile, model_name))[:8]
     return f"{profile.dataset}-{profile.size}-{model_name}-{key}"

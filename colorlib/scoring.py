@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from colorlib.assembly import target_of
@@ -29,7 +28,7 @@ from colorlib.evaluation import (
     evaluate_baselines,
     score_predictor,
 )
-from colorlib.files import hash_of, write_whole
+from colorlib.files import hash_of, is_sealed, seal, write_whole
 from colorlib.metrics import METRICS
 from colorlib.model import ColorizationModel
 from colorlib.preparation import Data, parts_of, samples_of, torch_device
@@ -178,11 +177,9 @@ def baseline_scores(
         "gray": profile.gray,
     }
     path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
-    try:
-        flat = safetensors.torch.load_file(path)
-    except (FileNotFoundError, SafetensorError):  # none yet, or a damaged one
+    if not is_sealed(path):
         _write(path, _computed(profile, data))
-        flat = safetensors.torch.load_file(path)
+    flat = safetensors.torch.load_file(path)
     return {
         method: {metric: flat[f"{method}/{metric}"] for metric in METRICS}
         for method in (GRAY, MEAN_COLOUR, MEAN_IMAGE)
@@ -206,3 +203,4 @@ def _write(path: Path, scores: dict[str, dict[str, Tensor]]) -> None:
         for metric, values in metrics.items()
     }
     write_whole(path, safetensors.torch.save(flat))
+    seal(path)

@@ -29,7 +29,13 @@ from colorlib.datasets.shards import (
 )
 from colorlib.datasets.sources import Reading, Source
 from colorlib.errors import UserError
-from colorlib.files import only_one_process, rename_whole, synchronise
+from colorlib.files import (
+    is_sealed,
+    only_one_process,
+    rename_whole,
+    seal,
+    write_whole,
+)
 
 GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
 MANIFEST_FILE = "manifest.json"
@@ -138,6 +144,8 @@ def iterate_kept(
 
 def _open(folder: Path) -> PackedImages | None:
     """Map a cache; None if there is none, or it is damaged."""
+    if not is_sealed(folder / MANIFEST_FILE):
+        return None
     try:
         text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
         manifest = Manifest(**json.loads(text))
@@ -157,9 +165,9 @@ def _write(
     try:
         with ShardWriter(part, shard) as images:
             manifest = _pack_into(images, source, size, progress)
-        with (part / MANIFEST_FILE).open("wb") as file:
-            file.write(json.dumps(asdict(manifest), indent=0).encode())
-            synchronise(file)
+        text = json.dumps(asdict(manifest), indent=0)
+        write_whole(part / MANIFEST_FILE, text.encode())
+        seal(part / MANIFEST_FILE)
         shutil.rmtree(folder, ignore_errors=True)  # one that was found damaged
         rename_whole(part, folder)
     finally:

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from colorlib.files import synchronise
+from colorlib.files import CHECKED_BYTES, is_sealed, seal, synchronise
 
 SHARD = 32_768  # photographs a file: 1.6 GB at 128 px
 ONE_FILE = "images.u8"
@@ -126,6 +126,8 @@ class ShardWriter:
         if error is None and 0 < self.count <= self.shard:
             only = self.folder / ONE_OF_SEVERAL.format(0)
             only.rename(self.folder / ONE_FILE)
+        for path in _files_in(self.folder):
+            seal(path)
 
     def _finish_file(self) -> None:
         """Have the disk keep what was written."""
@@ -145,19 +147,25 @@ def open_images(folder: Path, count: int, size: int) -> Mapped | ShardedImages:
 
     Raises:
         OSError: If there is no file.
-        ValueError: If they hold more or less than that.
+        ValueError: If they hold more or less than that, or not what was packed.
     """
-    images: Mapped | ShardedImages
-    if (folder / ONE_FILE).exists():
-        images = _map(folder / ONE_FILE, size)
-    else:
-        paths = sorted(folder.glob(ONE_OF_SEVERAL.replace("{:05d}", "*")))
-        if not paths:
-            raise FileNotFoundError(folder / ONE_FILE)
-        images = ShardedImages([_map(path, size) for path in paths])
+    paths = _files_in(folder)
+    if not paths:
+        raise FileNotFoundError(folder / ONE_FILE)
+    for path in paths:
+        if not is_sealed(path, CHECKED_BYTES // len(paths)):
+            raise ValueError(f"{path}: found other bytes than were packed")
+    parts = [_map(path, size) for path in paths]
+    images = parts[0] if paths[0].name == ONE_FILE else ShardedImages(parts)
     if len(images) != count:
         raise ValueError(f"{folder}: found {len(images)} photographs, not {count}")
     return images
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The files of a packed data set, in order."""
+    several = sorted(folder.glob(ONE_OF_SEVERAL.replace("{:05d}", "*")))
+    return [folder / ONE_FILE] if (folder / ONE_FILE).exists() else several
 
 
 def _map(path: Path, size: int) -> Mapped:

@@ -4,17 +4,21 @@ An archive is never unpacked: its members are read in memory, one after the othe
 no path in it can reach the disk.
 """
 
+import bz2
+import gzip
 import hashlib
+import io
+import lzma
 import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from lzma import LZMAError
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from colorlib.errors import UserError
 from colorlib.files import file_sha256
@@ -22,6 +26,12 @@ from colorlib.photographs import PHOTOGRAPH_SUFFIXES, PhotographError
 
 ARCHIVE_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
 MAX_FILE_BYTES = 256 * 2**20  # one photograph; beyond it, something is wrong
+MAX_FILES = 20_000_000  # of an archive; ImageNet-21k has 14 million
+MAX_GROWTH = 200  # unpacked to packed size; photographs are compressed already
+FREE_BYTES = 64 * 2**20  # that may come of any archive
+PACKED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open,
+}  # fmt: skip
 
 
 class Tree(Protocol):
@@ -153,13 +163,20 @@ class Archive:
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         """The archive's image files; links and devices are passed over."""
-        with tarfile.open(self.path, "r:*") as archive:
-            for member in archive:
+        with (
+            _Unpacked(self.path) as content,
+            tarfile.open(fileobj=content, mode="r:") as archive,
+        ):
+            for number, member in enumerate(archive):
+                if number == MAX_FILES:
+                    raise tarfile.TarError(f"more than {MAX_FILES:,} files")
                 if member.isreg() and _is_image_name(member.name):
                     yield archive, member
             assert archive.fileobj is not None
             archive.fileobj.seek(archive.offset)
-            if not archive.fileobj.read(1):  # a whole archive ends with empty blocks
+            # A whole archive ends with empty blocks; `tarfile` also ends, and says
+            # nothing, at a header that is damaged or cut short.
+            if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise EOFError("it ends too early")
 
     @contextmanager
@@ -173,6 +190,49 @@ class Archive:
                 f"{self.path}: found a damaged archive ({reason.rstrip(':')}), "
                 "expected a whole one; fetch it again"
             ) from error
+
+
+class _Unpacked(io.BufferedIOBase):
+    """The content of an archive, as a stream that never becomes a bomb.
+
+    `tarfile` reads whatever a header claims into memory, and a compressed archive may
+    grow a thousandfold.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            start = file.read(6)
+        fitting = (opens for magic, opens in PACKED.items() if start.startswith(magic))
+        self._content = next(fitting, open)(path, "rb")
+        self._limit = max(FREE_BYTES, MAX_GROWTH * path.stat().st_size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many of the next bytes, or as many as there are."""
+        if size is None or not 0 <= size <= max(MAX_FILE_BYTES, tarfile.BLOCKSIZE):
+            raise tarfile.TarError(f"a header claims {size} bytes")
+        self._check(self.tell() + size)
+        return bytes(self._content.read(size))
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        """Go on from another place."""
+        self._check(position)
+        return int(self._content.seek(position, whence))
+
+    def tell(self) -> int:
+        """The place, in bytes from the start of the unpacked archive."""
+        return int(self._content.tell())
+
+    def _check(self, position: int) -> None:
+        if position > self._limit:
+            raise tarfile.TarError(
+                f"it claims to hold more than {self._limit:,} bytes, of which "
+                "photographs could not be packed so small"
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._content.close()
+        super().close()
 
 
 def _is_image_name(name: str) -> bool:

@@ -233,7 +233,8 @@ def frames() -> Iterator[Hostile]:
     first, second = Image.fromarray(picture()), Image.new("RGB", (32, 24), "green")
     both = {"save_all": True, "append_images": [second]}
     for file_format, options in [
-        ("GIF", both), ("PNG", both), ("TIFF", both), ("WEBP", both | {"lossless": True}),
+        ("GIF", both), ("PNG", both), ("TIFF", both),
+        ("WEBP", both | {"lossless": True}),
     ]:  # fmt: skip
         content = encoded(first, file_format, **options)
         with Image.open(io.BytesIO(content)) as image:
@@ -267,7 +268,7 @@ def blocks() -> Iterator[Hostile]:
             close = 6 if file_format == "JPEG" else 0
             for what, key in [("profile", "icc_profile"), ("exif", "exif")]:
                 if key == "exif" and file_format != "WEBP":
-                    block = b"Exif\0\0" + block  # noqa: PLW2901
+                    block = b"Exif\0\0" + block
                 content = encoded(picture(), file_format, **options, **{key: block})
                 name = f"{what}-{number}{SUFFIXES[file_format]}"
                 kind = f"broken {what}"

@@ -15,8 +15,8 @@ from colorlib.photographs import PhotographError, read_photograph
 CAMPAIGN = {
     "name": "images",
     "title": "Hostile and odd images",
-    "expected": "the file is read as the picture it shows and coloured at its own size, "
-    "or refused by its name in one line; cut short it is refused or shown whole",
+    "expected": "the file is read as the picture it shows and coloured at its own "
+    "size, or refused by its name in one line; cut short it is refused or shown whole",
 }
 FILES = {file.name: file for file in corpus()}
 FIRST = {next(kind()).name for kind in KINDS}
@@ -47,9 +47,9 @@ def test_an_image_is_shown_as_it_is_or_refused(name, tmp_path, colorizer, tally)
         try:
             photograph = read_photograph(path)
         except PhotographError as error:
-            assert hostile.may_be_refused, error
-            assert str(error).startswith(str(path))
-            assert "\n" not in error.reason
+            assert hostile.may_be_refused, error  # noqa: PT017  # it may be read, too
+            assert str(error).startswith(str(path))  # noqa: PT017
+            assert "\n" not in error.reason  # noqa: PT017
             return
         height, width, _ = photograph.rgb.shape
         if hostile.shows is not None:
@@ -94,5 +94,5 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
 
 def test_a_folder_without_one_photograph_is_refused(tmp_path):
     (tmp_path / "text.jpg").write_bytes(b"no photograph")
-    with pytest.raises(UserError, match="text.jpg|no photograph|readable"):
+    with pytest.raises(UserError, match=r"text\.jpg"):
         pack(open_source("folder", tmp_path), 16, tmp_path / "cache")

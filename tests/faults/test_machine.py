@@ -186,6 +186,18 @@ def test_a_damaged_cache_is_made_again(finished, alone, tally, pattern, left):
         assert finished.finish() == alone.left
 
 
+@pytest.mark.parametrize("pattern", some(CACHES, []))
+def test_a_cache_of_other_bytes_is_made_again(finished, alone, tally, pattern):
+    with tally(f"a byte changed: {pattern.rsplit('/')[-1]}"):
+        (path,) = finished.root.glob(pattern)
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 1  # of the smallest change, far behind any header
+        path.write_bytes(content)
+        if not pattern.startswith("runs"):
+            next(finished.root.glob("runs/*/record.json")).unlink()
+        assert finished.finish() == alone.left
+
+
 @pytest.mark.parametrize("left", some([0, 0.5, None], [0.5]))
 def test_a_damaged_checkpoint_is_named(finished, alone, tally, left):
     with tally("cut short: last.ckpt"):
