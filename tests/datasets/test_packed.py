@@ -303,7 +303,7 @@ def test_a_data_set_of_one_file_is_as_it_ever_was(faces, cache, shard):
         [6, 0, 3, 3], [], np.array([[1, 5], [4, -7]]), np.arange(7) % 2 == 0,
         (4, 8), (slice(2, 5), 3, slice(0, 2)), ([6, 1], slice(None), 0, 2),
     ],
-    ids=str,
+    ids=lambda index: "".join(str(index).split()),  # of one line
 )  # fmt: skip
 def test_several_files_are_indexed_as_one_array(faces, cache, index):
     images = pack(faces, 16, cache, shard=3).images
