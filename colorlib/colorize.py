@@ -31,6 +31,7 @@ from colorlib.color import (
     normalize_lab,
 )
 from colorlib.errors import UserError
+from colorlib.feeding import read_feeding
 from colorlib.model import ColorizationModel, load_model
 from colorlib.photographs import (
     PHOTOGRAPH_SUFFIXES,
@@ -91,31 +92,32 @@ class Colorizer:
                 model was trained with.
         """
         model, notes = load_model(Path(path))
+        feeding = read_feeding(Path(path), notes)
         backbones = []
-        for wanted in notes["backbones"]:
-            weights = wanted["weights"]
+        for wanted in feeding.backbones:
+            weights: str | Path = wanted.weights
             if weights == "file":
                 if weights_root is None:
                     raise UserError(
-                        f"{path} was trained with the file of {wanted['name']}; "
+                        f"{path} was trained with the file of {wanted.name}; "
                         "give --weights-root, the folder it is in"
                     )
                 weights = weights_root
-            backbone = load_backbone(wanted["name"], weights)
-            if backbone.weights_hash != wanted["weights_hash"]:
+            backbone = load_backbone(wanted.name, weights)
+            if backbone.weights_hash != wanted.weights_hash:
                 raise UserError(
-                    f"{path} was trained with other weights of {wanted['name']}: found "
+                    f"{path} was trained with other weights of {wanted.name}: found "
                     f"{backbone.weights_hash[:12]}, expected "
-                    f"{wanted['weights_hash'][:12]}; use the same file"
+                    f"{wanted.weights_hash[:12]}; use the same file"
                 )
             backbones.append(backbone.to(device))
         return cls(
             model=model.to(device),
             backbones=tuple(backbones),
-            size=notes["size"],
-            see_size=notes["see_size"],
-            scores=notes["scores"],
-            target=Target(notes["target"], notes["gray"]),
+            size=feeding.size,
+            see_size=feeding.see_size,
+            scores=feeding.scores,
+            target=Target(feeding.target, feeding.gray),
         )
 
     @torch.inference_mode()

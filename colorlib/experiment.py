@@ -37,6 +37,7 @@ from colorlib.collapse import signs_of_collapse
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
+from colorlib.feeding import read_feeding
 from colorlib.files import file_sha256, hash_of, only_one_process
 from colorlib.metrics import summarize
 from colorlib.model import (
@@ -254,19 +255,19 @@ def evaluate_weights(
         method -> metric -> mean over the test photographs.
     """
     model, notes = load_model(weights)
-    wanted = notes["backbones"]
+    fed = read_feeding(weights, notes)
     own = profile.model_copy(
         update={
-            "size": notes["size"],
-            "scores": notes["scores"],
-            "target": notes["target"],
-            "gray": notes["gray"],
-            "backbones": tuple(part["name"] for part in wanted),
-            "weights": wanted[0]["weights"] if wanted else "random",
+            "size": fed.size,
+            "scores": fed.scores,
+            "target": fed.target,
+            "gray": fed.gray,
+            "backbones": tuple(part.name for part in fed.backbones),
+            "weights": fed.backbones[0].weights if fed.backbones else "random",
         }
     )
     data = prepare_data(own, folders, say)
-    backbones = load_backbones(own, notes["model"], folders)
+    backbones = load_backbones(own, fed.model, folders)
     class_scores = scores_of(own, data, backbones, folders)
     scores = score_model(own, model, data, class_scores, folders.cache)
     return {

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -436,14 +436,17 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
             about = json.loads((file.metadata() or {})["colorlib"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         lists = {k: tuple(v) for k, v in about["design"].items() if isinstance(v, list)}
-        model = ColorizationModel(Design(**{**about["design"], **lists}))
+        design, notes = Design(**{**about["design"], **lists}), dict(about["notes"])
+        with torch.device("meta"):  # the shapes are compared before memory is taken
+            ColorizationModel(design).load_state_dict(weights, assign=True)
+        model = ColorizationModel(design)
         model.load_state_dict(weights)
     except FileNotFoundError as error:
         raise UserError(f"found no model at {path}; train one first") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # a foreign file makes torch raise almost anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"{path} is no model of this package, expected a safetensors file written "
             f"by `colorlib train`: {reason}"
         ) from error
-    return model.eval(), about["notes"]
+    return model.eval(), notes
