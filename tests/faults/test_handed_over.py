@@ -79,28 +79,30 @@ def with_change(values, place, change):
     return copy
 
 
-def try_json(tally, kind, read, path, named, shortest):
-    """Change each value of a JSON file in turn, to each of `WRONG`."""
+def try_json(tally, kind, read, path, every=1):
+    """Change every so-manieth value of a JSON file in turn, to each of `WRONG`."""
     values = json.loads(path.read_text())
-    for place in list(places(values))[1:]:
-        for change in WRONG[:: 1 if len(place) <= shortest else 5]:
+    for place in list(places(values))[1::every]:
+        for change in WRONG if len(place) == 1 else WRONG[::5]:
             path.write_text(json.dumps(with_change(values, place, change)))
             with tally(kind):
                 try:
                     read()
                 except UserError as error:
-                    check(error, named, str(place[0]))
+                    check(error, path, str(place[0]))
 
 
-def test_a_record(tmp_path, tally):
-    path = shutil.copy(sorted(RESULTS.glob("*-model3-*.json"))[0], tmp_path / "r.json")
-    try_json(tally, "a field of a record", lambda: read_record(path), path, path, 1)
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.faults), 40])
+def test_a_record(tmp_path, tally, every):
+    kept = sorted(RESULTS.glob("*-model3-*.json"))[0]
+    path = Path(shutil.copy(kept, tmp_path / "record.json"))
+    try_json(tally, "a field of a record", lambda: read_record(path), path, every)
 
 
 def test_the_record_of_a_campaign(tmp_path, tally):
     path = Path(shutil.copy(sorted(KEPT.glob("*.json"))[0], tmp_path / "c.json"))
     kind = "a field of a campaign's record"
-    try_json(tally, kind, lambda: read_campaigns(tmp_path), path, path, 2)
+    try_json(tally, kind, lambda: read_campaigns(tmp_path), path)
 
 
 # ----------------------------------------------------------------------- trained models
