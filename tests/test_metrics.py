@@ -208,6 +208,24 @@ def test_colourfulness_of_plain_colours():
     assert_close(colourfulness(one_each), 0.3 * np.array(strength), scale=100)
 
 
+def test_colourfulness_of_any_leading_dimensions():
+    _, true = pair()
+    alone = torch.stack([colourfulness(image) for image in true])
+    assert_close(colourfulness(true), alone, scale=100)
+    assert_close(colourfulness(true[None])[0], alone, scale=100)
+
+
+def test_alpha_beta_is_the_formula_written_out():
+    _, true = pair()
+    R, G, B = np.moveaxis(last(true), -1, 0)  # (N, H, W)
+    L = (R + G + B) / 3 + metrics.ALPHA_BETA_TINY
+    expected = np.stack([(B - 0.5 * (R + G)) / L, (R - G) / L], axis=1)
+    assert_close(metrics.alpha_beta(true), expected, scale=3)
+    assert_close(metrics.alpha_beta(true[None])[0], expected, scale=3)
+    black = metrics.alpha_beta(torch.zeros(1, 3, 2, 2))
+    assert torch.equal(black, torch.zeros(1, 2, 2, 2))  # and not NaN
+
+
 # ----------------------------------------------------------------------- what is scored
 
 
@@ -459,6 +477,10 @@ def test_the_interval_is_a_function_of_the_seed():
     assert bootstrap_interval(values) == bootstrap_interval(values, seed=0)
     assert bootstrap_interval(values) != bootstrap_interval(values, seed=1)
     assert bootstrap_interval(torch.from_numpy(values)) == bootstrap_interval(values)
+    rounded = values.astype(np.float32)  # is summed in float64 all the same
+    assert bootstrap_interval(rounded) == bootstrap_interval(rounded.astype(float))
+    low, high = bootstrap_interval(values, resamples=1)
+    assert low == high
 
 
 def test_blocks_change_memory_and_nothing_else(monkeypatch):
@@ -490,6 +512,8 @@ def test_the_interval_moves_and_stretches_with_the_scores(values, shift, factor)
 def test_infinite_values_have_no_interval():
     with pytest.raises(ValueError, match="found infinite values"):
         bootstrap_interval([1.0, np.inf])
+    with pytest.raises(ValueError, match="found values of shape"):
+        bootstrap_interval([])
 
 
 def test_a_paired_comparison_is_the_interval_of_the_differences():

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ from skimage.color import rgb2lab
 
 from colorlib.color import lab_to_rgb
 from colorlib.datasets import identical, iterate_kept, open_source, pack
+from colorlib.datasets.manifest import FORMAT_VERSION
 from colorlib.datasets.packed import is_grayscale
 from colorlib.errors import UserError
 
@@ -71,6 +73,9 @@ def test_everything_is_kept_or_accounted_for(faces, cache):
     assert "cannot be decoded" in manifest.unreadable["Cut_C/Cut_C_0001.jpg"]
     assert manifest.upscaled == ["Tiny_T/Tiny_T_0001.jpg"]
     assert (manifest.kept_count, manifest.grayscale_count) == (7, 1)
+    assert manifest.format_version == FORMAT_VERSION
+    pixels = np.asarray(packed.images).tobytes()
+    assert manifest.pixels_sha256 == hashlib.sha256(pixels).hexdigest()
     assert manifest.unreadable_count == 1
 
 

@@ -20,7 +20,8 @@ from colorlib.datasets import (
     open_source,
     trees,
 )
-from colorlib.datasets.finding import find_lfw
+from colorlib.datasets.finding import find_imagenette, find_lfw
+from colorlib.datasets.scenes import render_scenes
 from colorlib.datasets.sources import MixedSource, ScenesSource
 from colorlib.datasets.trees import open_tree
 from colorlib.errors import UserError
@@ -138,6 +139,14 @@ def test_imagenette_in_the_layout_of_torchvision(tmp_path, archive):
     assert len(items) == len({item.id for item in items}) == 8
     assert items[0].id == "train/n00000001/n00000001_1.JPEG"
     assert {item.group for item in items} == {"n00000001", "n00000002"}
+
+
+def test_imagenette_may_be_named_itself(tmp_path):
+    path = tmp_path / "imagenette2-320.tgz"
+    with pytest.raises(UserError, match="imagenette2-320"):
+        find_imagenette(path)
+    path.touch()
+    assert find_imagenette(path) == path
 
 
 def test_missing_imagenette_names_the_file_to_place(tmp_path):
@@ -289,6 +298,8 @@ def test_scenes_are_a_source():
     readings = read(source, ids={source.items[3].id})
     assert [r.item for r in readings] == [source.items[3]]
     assert same_readings(readings, read(source)[3:4])
+    drawn = render_scenes(5, 16, seed=2)
+    assert all((r.rgb == one).all() for r, one in zip(read(source), drawn, strict=True))
     assert open_source("scenes", count=5, seed=3).fingerprint != source.fingerprint
 
 
@@ -351,6 +362,20 @@ def test_archive_that_is_none(tmp_path):
     (tmp_path / "lfw.tgz").write_bytes(b"<html>403 Forbidden</html>" * 100)
     with pytest.raises(UserError, match="found a damaged archive"):
         _ = open_source("lfw", tmp_path).items
+
+
+def test_a_path_to_nothing_says_so(tmp_path):
+    (tmp_path / "a.zip").touch()
+    with pytest.raises(UserError, match=r"none\.tar: found nothing, expected a folder"):
+        open_tree(tmp_path / "none.tar")
+    with pytest.raises(UserError, match="found a file of another kind"):
+        open_tree(tmp_path / "a.zip")
+
+
+def test_a_fault_knows_its_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    ((name, fault),) = open_tree(tmp_path).read({"pipe.jpg"})
+    assert (name, fault.name, fault.reason) == ("pipe.jpg", "pipe.jpg", "is not a file")
 
 
 # Downloads, from a server on this machine -------------------------------------------
@@ -424,9 +449,11 @@ def test_download_of_imagenette(tmp_path, server, monkeypatch):
     monkeypatch.setattr(downloads, "IMAGENETTE_MIRRORS", urls)
     downloads.download_imagenette(tmp_path)
     assert len(open_source("imagenette", tmp_path).items) == 4
+    monkeypatch.setattr(downloads, "IMAGENETTE_MD5", "0" * 32)
+    with pytest.raises(UserError, match="with md5:0000"):
+        downloads.download_imagenette(tmp_path / "elsewhere")
 
 
-@pytest.mark.usefixtures("mirrors")
 def test_mixed_sources_are_read_behind_each_other():
     parts = [ScenesSource(3, seed=0), ScenesSource(2, seed=1)]
     parts[1].name = "others"
@@ -461,11 +488,14 @@ def test_only_what_is_missing_is_fetched(tmp_path, monkeypatch):
         fetch_missing("imagenet", tmp_path)
 
 
+@pytest.mark.usefixtures("mirrors")
 def test_download_of_something_else_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "LFW_SHA256", "0" * 64)
     with pytest.raises(UserError, match=r"place it in .* by hand") as caught:
         downloads.download_lfw(tmp_path / "data")
     assert "\n" not in str(caught.value)
+    assert "gone.tgz: HTTPError; " in str(caught.value)  # each mirror, and its fault
+    assert "lfw.tgz: ValueError" in str(caught.value)
     assert not list((tmp_path / "data").iterdir())
 
 
