@@ -62,8 +62,9 @@ def telling_captions(notebook: NotebookNode) -> NotebookNode:
 def fill_captions(notebook: NotebookNode) -> None:
     """Take the last cell away again, and put what it printed in the captions' place."""
     outputs = notebook.cells.pop().outputs  # warnings may be among them
-    (printed,) = (o.text for o in outputs if o.get("name") == "stdout")
-    told = json.loads(printed)
+    # On a busy machine what is printed comes in several pieces.
+    printed = [o.text for o in outputs if o.get("name") == "stdout"]
+    told = json.loads("".join(printed))
     for figure, caption in zip(figures_of(notebook), told, strict=True):
         figure.caption = caption
 

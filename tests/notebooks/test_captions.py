@@ -52,6 +52,14 @@ def test_what_stands_in_braces_is_computed(lesson, tmp_path):
     assert [c.execution_count for c in (parameters, injected, figure)] == [1, 2, 3]
 
 
+def test_captions_may_come_in_pieces(lesson, tmp_path):
+    told = "__import__('sys').stdout"
+    source = lesson(f"{{{told}.write(' ') and {told}.flush() or count}} photographs")
+    execute(source, tmp_path / "done.ipynb", {})
+    figure = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells[1]
+    assert figure.metadata.mystnb.figure.caption == "2 photographs"
+
+
 def test_warnings_are_no_captions(lesson, tmp_path):
     source = lesson("{__import__('warnings').warn('loud') or count}")
     execute(source, tmp_path / "done.ipynb", {})
