@@ -40,7 +40,9 @@ def test_an_uninterrupted_training_goes_through_every_phase(alone):
     assert alone.left["record"]["training"]["epochs"] == 3
     samples = [name for name in alone.left["files"] if "/samples/" in name]
     assert len(samples) == 1 + 4  # the photographs; untrained and after each epoch
-    assert len(alone.left["files"]) == len(samples) + 5
+    seals = [name for name in alone.left["files"] if name.endswith(".sha256")]
+    assert len(seals) == 3  # of the packed images, their manifest, and the baselines
+    assert len(alone.left["files"]) == len(samples) + len(seals) + 5
 
 
 @pytest.mark.parametrize(("phase", "number"), list(kills()))
