@@ -130,3 +130,29 @@ def profile_of(call: Contestant, count: int = 6) -> dict[str, float]:
     times = {e.key: e.self_cpu_time_total for e in profiler.key_averages()}
     largest = sorted(times, key=times.__getitem__, reverse=True)[:count]
     return {name: times[name] / sum(times.values()) for name in largest}
+
+
+def processor_ticks() -> list[int] | None:
+    """What the processors have done since the system began, see `man proc_stat`.
+
+    Returns:
+        Ticks in user mode, nice, system, idle, waiting for disks, two kinds of
+        interrupts, and stolen; None where the system does not tell.
+    """
+    path = Path("/proc/stat")
+    if not path.is_file():
+        return None
+    return [int(ticks) for ticks in path.read_text().split()[1:9]]
+
+
+def stolen_share(before: list[int] | None, after: list[int] | None) -> float | None:
+    """Share of the time between two readings in which the host did other work.
+
+    Example:
+        >>> stolen_share([5, 0, 1, 90, 0, 0, 0, 4], [75, 0, 1, 100, 0, 0, 0, 24])
+        0.2
+    """
+    if before is None or after is None:
+        return None
+    ticks = [new - old for old, new in zip(before, after, strict=True)]
+    return round(ticks[-1] / max(sum(ticks), 1), 3)

@@ -23,6 +23,7 @@ from colorlib.color import images_to_float
 from colorlib.datasets import PackedImages, open_source
 from colorlib.losses import chroma_mse
 from colorlib.model import ColorizationModel
+from colorlib.pace import HALF, PLAIN, Pace
 from colorlib.speed import MATRIX, OURS, REFERENCE, Bar, Measurement
 from colorlib.targets import PAPER
 from colorlib.training import ColorizationTask, FitOptions, fit
@@ -38,13 +39,16 @@ FEW = 2  # photographs where each goes through the three networks: seconds a cal
 class OurStep:
     """One update of a model's weights, as Lightning's loop makes it."""
 
-    def __init__(self, model: ColorizationModel) -> None:
-        self.task = ColorizationTask(model, chroma_mse, learning_rate=1e-3)
-        self.optimizer = self.task.configure_optimizers()
+    def __init__(self, model: ColorizationModel, pace: Pace = PLAIN) -> None:
+        task = ColorizationTask(model, chroma_mse, learning_rate=1e-3)
+        self.task = task.compile_step(pace.compiled)
+        self.optimizer = task.adam()
+        self.half = HALF.get(pace.precision)
 
     def __call__(self, batch: Batch) -> None:
         """Photographs in, weights changed."""
-        loss = self.task._loss(batch)
+        with torch.autocast("cpu", self.half, enabled=self.half is not None):
+            loss = self.task.loss_of(batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -10,7 +10,9 @@ from benchmarks.colouring import photograph
 from benchmarks.colours import colour
 from benchmarks.epochs import epoch
 from benchmarks.loading import data
+from benchmarks.measuring import processor_ticks, stolen_share
 from benchmarks.networks import scores, step
+from benchmarks.paces import pace
 from benchmarks.program import book, start
 from benchmarks.scoring import evaluation
 from benchmarks.setting import Setting
@@ -29,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "data": data,
     "scores": scores,
     "step": step,
+    "pace": pace,
     "epoch": epoch,
     "evaluation": evaluation,
     "photograph": photograph,
@@ -59,7 +62,7 @@ def run(
                 f"found benchmark {name!r}, expected some of {', '.join(known)}"
             )
     load, commit, created = os.getloadavg()[0], current_commit(), now()
-    begin = time.perf_counter()
+    begin, ticks = time.perf_counter(), processor_ticks()
     measurements = []
     with tempfile.TemporaryDirectory(prefix="colorlib-bench-") as folder:
         setting = Setting(Path(folder), quick)
@@ -73,6 +76,7 @@ def run(
         commit=commit,
         quick=quick,
         load=round(load, 2),
+        stolen=stolen_share(ticks, processor_ticks()),
         seconds=round(time.perf_counter() - begin, 1),
         hardware=this_hardware("cpu"),
         measurements=tuple(measurements),

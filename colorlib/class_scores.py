@@ -74,6 +74,7 @@ def compute_class_scores(
     gray: Gray = "L",
     see_size: int = 256,
     device: torch.device | str = "cpu",
+    half: bool = False,
     batch_size: int = 32,
     progress: bool | None = None,
     shard: int = SHARD,
@@ -90,6 +91,7 @@ def compute_class_scores(
         see_size: Side of the square that the classifiers are shown, pixels,
             whatever size the photographs were packed at.
         device: Where to compute.
+        half: Whether in half precision; such scores have files of their own.
         batch_size: Photographs at a time.
         progress: Whether to draw a progress bar; None to do so on a terminal.
         shard: Photographs a block; beyond one block, the scores are not held in memory
@@ -120,12 +122,13 @@ def compute_class_scores(
     folder = cache_root / "class_scores" / _folder_name(manifest)
     count, content = manifest.kept_count, content_of(kind)
     files = [
-        _File(folder / _file_name(backbone, content, gray, see_size), backbone,
+        _File(folder / _file_name(backbone, content, gray, see_size, half), backbone,
               content, (count, *told_shape(backbone, content)))
         for backbone in backbones
     ]  # fmt: skip
     if any(file.open() is None for file in files):
-        view = _View(source, manifest, gray, see_size, torch.device(device), batch_size)
+        asked = (gray, see_size, half, torch.device(device), batch_size)
+        view = _View(source, manifest, *asked)
         try:
             if count > shard:
                 _complete_blocks(_each_once(files), view, shard, progress)
@@ -188,6 +191,7 @@ class _View:
     manifest: Manifest
     gray: Gray
     see_size: int
+    half: bool
     device: torch.device
     batch_size: int
 
@@ -268,7 +272,8 @@ def _complete(missing: Sequence["_File"], view: _View, progress: bool | None) ->
     for start, gray in view.batches(min(rows.values(), default=count), progress):
         for file in missing:
             if rows[file] <= start:
-                told = told_by(file.backbone.to(view.device), gray, file.content)
+                backbone = file.backbone.to(view.device)
+                told = told_by(backbone, gray, file.content, view.half)
                 file.append(told.cpu().numpy())
     for file in missing:
         file.finish(_describe(file, view))
@@ -283,13 +288,16 @@ def _folder_name(manifest: Manifest) -> str:
     return f"{manifest.source}-{_hash_of(content)}"
 
 
-def _file_name(backbone: Backbone, content: Content, gray: Gray, see_size: int) -> str:
+def _file_name(
+    backbone: Backbone, content: Content, gray: Gray, see_size: int, half: bool
+) -> str:
     """Which classifier with which weights, what it is shown and what it is asked."""
     spec = asdict(backbone.spec)
     for remark in ("note", "hub_id", "weights_file"):
         del spec[remark]
     decides = (FORMAT_VERSION, spec, backbone.weights_hash, content, gray, see_size)
-    return f"{backbone.spec.name}-{_hash_of(decides)}.npy"
+    how = "-half" if half else ""
+    return f"{backbone.spec.name}-{_hash_of(decides)}{how}.npy"
 
 
 def _hash_of(content: object) -> str:
@@ -312,6 +320,7 @@ def _describe(file: "_File", view: _View) -> dict[str, Any]:
         "photographs": view.manifest.kept_count,
         "gray": view.gray,
         "see_size": view.see_size,
+        "half": view.half,
         "device": str(view.device),
         "versions": {name: version(name) for name in ("timm", "torch", "pillow")},
     }

@@ -134,7 +134,10 @@ def train(
     ] = None,
     max_time: Annotated[float | None, typer.Option(help="Minutes, each model.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")
+        str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed or auto.")
+    ] = None,
+    compiled: Annotated[
+        str | None, typer.Option(help="none, default, reduce-overhead or auto.")
     ] = None,
     accelerator: Accelerator = None,
     devices: Annotated[str | None, typer.Option(help="A number, or auto.")] = None,
@@ -163,6 +166,7 @@ def train(
         max_steps=max_steps,
         max_minutes=max_time,
         precision=precision,
+        compiled=compiled,
         accelerator=accelerator,
         devices=devices,
         seed=seed,
@@ -367,7 +371,7 @@ def colorize(
     rest.
     """
     from colorlib.colorize import SHIPPED, Colorizer, colorize_file, plan_outputs
-    from colorlib.preparation import torch_device
+    from colorlib.processes import torch_device
 
     jobs = plan_outputs(photographs, to)
     device = torch_device(accelerator)

@@ -165,6 +165,8 @@ def _run(
     if profile.prefer_rare:
         turn_to_rare(model, bin_prior(seen), profile.prefer_rare)
     clock.lap("training")
+    if trained.trials:
+        say(f"of {len(trained.trials)} ways to train, the fastest was {trained.pace}")
     say(f"evaluating {model_name} on {len(data.test)} photographs")
     scores = score_model(profile, model, data, class_scores, folders.cache)
     parts = score_parts(profile, data, scores[MODEL], folders.cache)
@@ -380,6 +382,7 @@ def _fit(
             target=target_of(profile),
             schedule=profile.schedule,
             precision=profile.precision,
+            compiled=profile.compiled,
             accelerator=profile.accelerator,
             devices=profile.devices,
             deterministic=profile.deterministic,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from colorlib.backbones import Backbone, content_of, load_backbone, told_shape
@@ -25,7 +24,7 @@ from colorlib.datasets import (
 )
 from colorlib.errors import UserError
 from colorlib.model import MODELS
-from colorlib.processes import local_rank, started_processes
+from colorlib.processes import torch_device
 from colorlib.profiles import Profile
 
 Say = Callable[[str], None]
@@ -213,9 +212,14 @@ def scores_of(
     *,
     progress: bool = True,
 ) -> Scores | None:
-    """What the backbones tell of all photographs, (N, ...); None without any."""
+    """What the backbones tell of all photographs, (N, ...); None without any.
+
+    On a GPU they are asked in half precision, unless the profile wants to train in
+    float32.
+    """
     if not backbones:
         return None
+    device = torch_device(profile.accelerator)
     return compute_class_scores(
         data.source,
         data.packed.manifest,
@@ -224,7 +228,9 @@ def scores_of(
         gray=profile.gray,
         see_size=SEE_SIZE,
         cache_root=folders.cache,
-        device=torch_device(profile.accelerator),
+        device=device,
+        half=device.type == "cuda" and profile.precision != "32-true",
+        batch_size=128 if device.type == "cuda" else 32,
         progress=progress,
     )
 
@@ -234,17 +240,3 @@ def samples_of(
 ) -> Samples:
     """A part of the data set, with its class scores."""
     return Samples(data.packed.images, class_scores, indices)
-
-
-def torch_device(accelerator: str) -> torch.device:
-    """The device the profile's `accelerator` means on this machine.
-
-    Each of several processes that were started together has a GPU of its own.
-    """
-    if accelerator != "auto":
-        device = torch.device(accelerator)
-    else:
-        device = torch.accelerator.current_accelerator(True) or torch.device("cpu")
-    if device.type == "cuda" and started_processes():
-        return torch.device("cuda", local_rank() % torch.cuda.device_count())
-    return device

@@ -7,6 +7,7 @@ program. What is to be written, the first one writes.
 
 import os
 
+import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -51,3 +52,21 @@ def local_rank() -> int:
     if TorchElasticEnvironment.detect():
         return int(os.environ["LOCAL_RANK"])
     return int(os.environ["SLURM_LOCALID"]) if SLURMEnvironment.detect() else 0
+
+
+def torch_device(accelerator: str) -> torch.device:
+    """The device the profile's `accelerator` means on this machine.
+
+    Each of several processes that were started together has a GPU of its own.
+
+    Example:
+        >>> torch_device("cpu")
+        device(type='cpu')
+    """
+    if accelerator != "auto":
+        device = torch.device(accelerator)
+    else:
+        device = torch.accelerator.current_accelerator(True) or torch.device("cpu")
+    if device.type == "cuda" and started_processes():
+        return torch.device("cuda", local_rank() % torch.cuda.device_count())
+    return device

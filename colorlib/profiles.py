@@ -69,7 +69,8 @@ class Profile(BaseModel):
     max_epochs: int = Field(1, ge=1)
     max_steps: int | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)  # wall time of one model
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compiled: Literal["auto", "none", "default", "reduce-overhead"] = "none"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int | Literal["auto"] = "auto"
     deterministic: bool = False  # refuse what a GPU may add up in any order

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from colorlib.errors import UserError
 from colorlib.files import write_whole
 from colorlib.metrics import Summary
+from colorlib.pace import PLAIN, Pace, Trial
 
 RESULTS = Path(__file__).parent.parent / "results"  # records kept in the repository
 
@@ -67,6 +68,8 @@ class TrainingRecord(Part):
         curve: `train` and `validation`, the loss of Eq. 1 after each epoch.
         folder: Of its checkpoint and logs, beside the record.
         processes: How many trained together, in the last session.
+        pace: How its steps were made.
+        trials: What was measured to decide that, if it was left open.
     """
 
     epochs: int
@@ -76,6 +79,8 @@ class TrainingRecord(Part):
     curve: dict[str, list[float]]
     folder: str
     processes: int = 1
+    pace: Pace = PLAIN
+    trials: tuple[Trial, ...] = ()
 
 
 class ClassError(Part):

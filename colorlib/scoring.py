@@ -31,7 +31,8 @@ from colorlib.evaluation import (
 from colorlib.files import hash_of, is_sealed, seal, write_whole
 from colorlib.metrics import METRICS
 from colorlib.model import ColorizationModel
-from colorlib.preparation import Data, parts_of, samples_of, torch_device
+from colorlib.preparation import Data, parts_of, samples_of
+from colorlib.processes import torch_device
 from colorlib.profiles import Profile
 from colorlib.records import BreakdownRecord, ClassError
 from colorlib.targets import Target

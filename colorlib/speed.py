@@ -23,6 +23,7 @@ OURS, REFERENCE, MATRIX = "ours", "reference", "matrix"
 MATRIX_SIDE = 2048  # of the float32 matrices whose product is the measure
 MATRIX_FLOPS = 2 * MATRIX_SIDE**3  # a multiplication and an addition are two
 IDLE_LOAD = 0.5  # processes waiting on average: above it, something else was running
+IDLE_STOLEN = 0.05  # of the processors' time, alike
 
 Quantity = Literal["ratio", "matrix share", "seconds", "bytes"]
 
@@ -150,6 +151,8 @@ class SpeedRecord(Part):
         quick: Whether everything was as small as possible, to see that it works: its
             numbers tell nothing.
         load: Processes that ran or waited when it began, the average of a minute.
+        stolen: Share of the processors' time that the host of a virtual machine gave to
+            others meanwhile; None where the system does not tell.
         seconds: Wall time of the whole run.
     """
 
@@ -159,14 +162,15 @@ class SpeedRecord(Part):
     commit: str
     quick: bool
     load: float
+    stolen: float | None = None
     seconds: float
     hardware: Hardware
     measurements: tuple[Measurement, ...]
 
     @property
     def busy(self) -> bool:
-        """Whether the machine had other work when it began."""
-        return self.load > IDLE_LOAD
+        """Whether the machine, or its host, had other work."""
+        return self.load > IDLE_LOAD or (self.stolen or 0) > IDLE_STOLEN
 
 
 def write_speed(record: SpeedRecord, folder: Path) -> Path:

@@ -11,6 +11,7 @@ Reference:
 import io
 import logging
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import lightning.pytorch as pl
 import numpy as np
@@ -33,7 +34,17 @@ from colorlib.checkpoints import SaveCheckpoint, WholeCheckpoints
 from colorlib.color import images_to_float
 from colorlib.errors import UserError
 from colorlib.files import write_whole
-from colorlib.processes import started_processes
+from colorlib.pace import (
+    Compiled,
+    Decision,
+    Pace,
+    Precision,
+    Trial,
+    decide,
+    open_ways,
+    try_way,
+)
+from colorlib.processes import started_processes, torch_device
 from colorlib.targets import PAPER, Target
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -68,26 +79,50 @@ class ColorizationTask(pl.LightningModule):
         self.target = target
         self.learning_rate = learning_rate
         self.schedule = schedule
+        self._step = self._compare
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch forward; Lightning does the backward pass and the update."""
-        loss = self._loss(batch)
+        loss = self.loss_of(batch)
         self.log("train_loss", self._to_log(loss.detach()))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The same loss on photographs that are not trained on."""
-        loss = self._loss(batch)
+        loss = self._compare(batch.images, batch.class_scores) * batch.weight
         self.log("val_loss", loss, batch_size=batch.size, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Adam, as the paper."""
-        adam = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+        """Adam, as the paper, and the schedule of its learning rate."""
+        adam = self.adam()
         if self.schedule == "constant":
             return adam
         steps = int(self.trainer.estimated_stepping_batches)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
         return [adam], [{"scheduler": falling, "interval": "step"}]
+
+    def adam(self) -> torch.optim.Adam:
+        """Adam; on a GPU all weights are updated by one kernel."""
+        weights = list(self.model.parameters())
+        fused = True if weights[0].is_cuda else None
+        return torch.optim.Adam(weights, lr=self.learning_rate, fused=fused)
+
+    def compile_step(self, compiled: Compiled) -> Self:
+        """Let the steps of training be compiled, from RGB to the loss.
+
+        Each size of a batch is compiled by itself: an epoch's last one may be smaller.
+        """
+        if compiled != "none":
+            self._step = torch.compile(self._compare, mode=compiled, dynamic=False)
+        return self
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """The loss of a batch that is trained on.
+
+        Of several processes each sees its share of the batch. The mean of what they
+        return is the loss of the batch, and that of their gradients its gradient.
+        """
+        return self._step(batch.images, batch.class_scores) * batch.weight
 
     def _to_log(self, loss: Tensor) -> Tensor:
         """The loss of the whole batch, in the steps that Lightning logs.
@@ -99,16 +134,12 @@ class ColorizationTask(pl.LightningModule):
         whole: Tensor = self.trainer.strategy.reduce(loss.clone(), reduce_op="mean")
         return whole
 
-    def _loss(self, batch: Batch) -> Tensor:
-        """Photographs in, the loss of the predicted chroma out.
-
-        Of several processes each sees its share of the batch. The mean of what they
-        return is the loss of the batch, and that of their gradients its gradient.
-        """
-        rgb = images_to_float(batch.images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
+    def _compare(self, images: Tensor, class_scores: Tensor | None) -> Tensor:
+        """Photographs in, the loss of the predicted chroma out."""
+        rgb = images_to_float(images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
         L_unit, ab_unit = self.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
-        pred = self.model.outputs(L_unit, batch.class_scores)  # type: ignore[operator]
-        return self.loss(pred, ab_unit) * batch.weight
+        pred = self.model.outputs(L_unit, class_scores)  # type: ignore[operator]
+        return self.loss(pred, ab_unit)
 
 
 @dataclass(frozen=True)
@@ -122,7 +153,9 @@ class FitOptions:
         learning_rate: Of Adam.
         target: What of a photograph is seen, and what is to be predicted.
         schedule: Of the learning rate: `constant` or `cosine`.
-        precision: As Lightning names it: `32-true`, `bf16-mixed`, ...
+        precision: As Lightning names it: `32-true`, `bf16-mixed`, ...; or `auto`, see
+            `colorlib.pace`.
+        compiled: `none`, or a mode of `torch.compile`; or `auto`.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: How many, each with a process of its own, or `auto`; `torchrun` and
             SLURM decide it where they start the processes.
@@ -140,6 +173,7 @@ class FitOptions:
     target: Target = PAPER
     schedule: Schedule = "constant"
     precision: str = "32-true"
+    compiled: str = "none"
     accelerator: str = "auto"
     devices: int | str = "auto"
     deterministic: bool = False
@@ -287,7 +321,7 @@ class KeepSamples(Callback):
 class FitResult:
     """What a training did, over all its sessions; `seconds` are wall time.
 
-    `processes` are those of the last session.
+    `processes` are those of the last session; so are `pace` and the `trials` for it.
     """
 
     epochs: int
@@ -296,6 +330,8 @@ class FitResult:
     seconds: float
     curve: dict[str, list[float]]
     processes: int
+    pace: Pace
+    trials: tuple[Trial, ...]
 
 
 def fit(
@@ -329,20 +365,24 @@ def fit(
         Interrupted: If SIGINT or SIGTERM came; the training is saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    history = History()
-    save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
-    trainer = _trainer(folder, options, [history, *callbacks], save)
-    process = Process(trainer.global_rank, trainer.world_size)
-    _check_normalisation(model, process, trainer.strategy.root_device)
     model.to(memory_format=torch.channels_last)  # a third faster on a processor
     task = ColorizationTask(
         model, loss, options.learning_rate, options.target, options.schedule
     )
+    decision = _decide(task, train_batches, folder, options)
+    task.compile_step(decision.pace.compiled)
+    history = History()
+    save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
+    precision = decision.pace.precision
+    trainer = _trainer(folder, options, precision, [history, *callbacks], save)
+    process = Process(trainer.global_rank, trainer.world_size)
+    device = trainer.strategy.root_device
+    _check_normalisation(model, process, device)
     with warnings.catch_warnings(), closing(save):
         _ignore_known_warnings()
         trainer.fit(
             task,
-            train_dataloaders=train_batches.shared(process),
+            train_dataloaders=train_batches.shared(process).brought_to(device),
             val_dataloaders=val_batches.shared(process) if val_batches else None,
             ckpt_path=str(save.path) if options.resume and save.path.exists() else None,
             weights_only=True,  # a checkpoint is data: nothing in it is executed
@@ -354,7 +394,36 @@ def fit(
         seconds=history.seconds,
         curve=history.curve,
         processes=process.count,
+        pace=decision.pace,
+        trials=decision.trials,
     )
+
+
+def _decide(
+    task: ColorizationTask, batches: Batches, folder: Path, options: FitOptions
+) -> Decision:
+    """How to make a step, where the options leave it open."""
+    device = torch_device(options.accelerator)
+    ways = open_ways(options.precision, options.compiled, device)
+    if options.deterministic:
+        ways = ways[:1]  # a clock decides otherwise each time
+    steps = min(options.max_epochs * len(batches), options.max_steps or sys.maxsize)
+
+    size = -(-batches.batch_size // _processes(options, device))  # a process's share
+
+    def attempt(pace: Pace) -> Trial:
+        some = np.arange(min(size, len(batches.samples)))
+        return try_way(task, batches.samples.take(some).to(device), device, pace)
+
+    return decide(folder / "pace.json", ways, device, steps, attempt)
+
+
+def _processes(options: FitOptions, device: torch.device) -> int:
+    """How many will train together."""
+    here, machines = started_processes() or (options.devices, 1)
+    if here == "auto":
+        here = torch.cuda.device_count() if device.type == "cuda" else 1
+    return int(here) * machines
 
 
 def _check_normalisation(
@@ -374,6 +443,7 @@ def _check_normalisation(
 def _trainer(
     folder: Path,
     options: FitOptions,
+    precision: Precision,
     callbacks: Sequence[Callback],
     save: SaveCheckpoint,
 ) -> pl.Trainer:
@@ -388,7 +458,7 @@ def _trainer(
         devices=devices,
         num_nodes=machines,
         sync_batchnorm=True,  # over all processes; of one, nothing changes
-        precision=options.precision,  # type: ignore[arg-type]  # a Literal there
+        precision=precision,
         deterministic=options.deterministic,
         max_epochs=options.max_epochs,
         max_steps=-1 if options.max_steps is None else options.max_steps,

@@ -30,7 +30,8 @@ ROUNDING = 1e-5  # of what a record keeps, five digits
 HALF_PRECISION = 2e-2  # of scores of the model in the box, whose weights are rounded
 OWN = ("dataset", "count", "size", "width", "models", "backbones", "weights")
 BOUNDS = ("encoder_weights", "train_count", "test_count", "max_epochs", "max_steps")
-SMALL = (*OWN, *BOUNDS, "max_minutes", "accelerator", "devices", "precision", "split")
+MACHINE = ("accelerator", "devices", "precision", "compiled")
+SMALL = (*OWN, *BOUNDS, *MACHINE, "max_minutes", "split")
 
 
 @dataclass(frozen=True)

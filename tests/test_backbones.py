@@ -18,6 +18,7 @@ from colorlib.backbones import (
     hash_of_weights,
     load_backbone,
     scores_of_images,
+    told_by,
     told_shape,
 )
 from colorlib.class_scores import gray_of_photographs
@@ -353,3 +354,6 @@ def test_real_networks_recognise_a_gray_cat_and_a_gray_espresso(name):
     scores = scores_of_images([backbone], gray)[:, 0]  # (2, 1000)
     names = timm.data.ImageNetInfo("imagenet-1k").label_names()  # WordNet ids
     assert [names[i] for i in scores.argmax(-1)] == ["n02124075", "n07920052"]
+    half = told_by(backbone, gray, "logits", half=True).softmax(-1)
+    moved = (half - scores).abs().sum(-1) / 2  # of all probability
+    assert 0 < moved.max() < 0.01

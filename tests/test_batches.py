@@ -1,3 +1,4 @@
+import time
 from itertools import chain
 
 import numpy as np
@@ -7,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colorlib.batches import (
+    Batch,
     EpochOrder,
     OrderedBatches,
     Process,
     Samples,
     ShuffledBatches,
+    ahead,
 )
 
 
@@ -223,3 +226,102 @@ def test_one_file_is_shuffled_as_ever():
     batches = ShuffledBatches(numbered(7), 7, seed=0)
     expected = np.random.default_rng((0, 0)).permutation(7).tolist()
     assert numbers(batches) == [expected]
+
+
+# --------------------------------------------------------- on the way to the device
+
+HERE = torch.accelerator.current_accelerator(True) or torch.device("cpu")
+
+
+def coloured(count, class_scores=None):
+    """Samples no two pixels of which are alike, so that mirroring shows."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count + 3, 4, 4, 3)).astype(np.uint8)
+    return Samples(images, class_scores, rng.permutation(count + 3)[:count])
+
+
+def assert_same_batches(found, expected):
+    found, expected = list(found), list(expected)
+    assert len(found) == len(expected) > 0
+    for own, other in zip(found, expected, strict=True):
+        assert torch.equal(own.images.cpu(), other.images)
+        assert (own.weight, own.size) == (other.weight, other.size)
+        if other.class_scores is None:
+            assert own.class_scores is None
+        else:
+            assert torch.equal(own.class_scores.cpu(), other.class_scores)
+
+
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("copied", [1, 4, 100])
+def test_what_a_device_holds_comes_in_the_same_batches(monkeypatch, scored, copied):
+    monkeypatch.setattr("colorlib.batches.COPIED", copied)
+    rng = np.random.default_rng(1)
+    scores = rng.random((14, 2, 5)).astype(np.float32) if scored else None
+    samples = coloured(11, scores)
+    held = samples.held_on(HERE)
+    assert held.held.images.device.type == HERE.type
+    for mirror in (False, True):
+        assert_same_batches(
+            ShuffledBatches(held, 3, seed=2, mirror=mirror),
+            ShuffledBatches(samples, 3, seed=2, mirror=mirror),
+        )
+    assert_same_batches(OrderedBatches(held, 4), OrderedBatches(samples, 4))
+
+
+def test_held_samples_are_as_large_as_they_say():
+    samples = coloured(11, np.zeros((14, 2, 5), np.float16))
+    held = samples.held_on(HERE).held
+    assert samples.nbytes == held.images.nbytes + held.class_scores.nbytes
+
+
+@pytest.mark.parametrize("free", [10**9, 100])
+def test_a_gpu_holds_what_fits_and_is_handed_the_rest(monkeypatch, free):
+    batches = ShuffledBatches(coloured(11), 3, seed=2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    monkeypatch.setattr(Samples, "held_on", lambda own, device: (own, device))
+    brought = batches.brought_to(torch.device("cuda"))
+    assert brought.pinned == (free == 100)
+    assert isinstance(brought.samples, tuple) != brought.pinned
+    assert batches.brought_to(torch.device("cpu")).samples is batches.samples
+
+
+@pytest.mark.parametrize("done", [0, 1, 3, 4])
+def test_batches_made_ahead_are_the_same_and_count_what_was_used(monkeypatch, done):
+    monkeypatch.setattr(Batch, "pinned", lambda batch: batch)  # there may be no GPU
+    plain = ShuffledBatches(coloured(11), 3, seed=2, mirror=True)
+    early = ShuffledBatches(coloured(11), 3, seed=2, mirror=True)
+    early.pinned = True
+    assert_same_batches(early, plain)
+    iterator = iter(early)
+    used = [next(iterator) for _ in range(done)]
+    assert len(used) == done
+    assert early.state_dict() == {"batches_done": done % 4}
+    iterator.close()
+
+
+def test_a_batch_is_made_while_the_one_before_it_is_used():
+    made = []
+
+    def batches():
+        for number in range(3):
+            made.append(number)
+            yield Batch(torch.full((1,), number), None)
+
+    for used in ahead(batches()):
+        number = int(used.images)
+        deadline = time.monotonic() + 10
+        while len(made) < min(number + 2, 3) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert made == list(range(min(number + 2, 3)))
+
+
+def test_what_goes_wrong_ahead_goes_wrong():
+    def batches():
+        yield Batch(torch.zeros(1), None)
+        raise OSError("the disk is gone")
+
+    coming = ahead(batches())
+    next(coming)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(coming)

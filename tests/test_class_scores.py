@@ -95,6 +95,21 @@ def test_scores_are_those_of_the_photographs_in_order(source, compute):
     np.testing.assert_allclose(softmax.sum(-1), 1, rtol=1e-5)
 
 
+def test_scores_in_half_precision_differ_little_and_have_files_of_their_own(
+    source, compute, tmp_path
+):
+    backbones = [classifier(0), classifier(1, "vgg16.tv_in1k")]
+    exact = compute(source, backbones)
+    half = compute(source, backbones, half=True)
+    assert not np.array_equal(half, exact)
+    moved = abs(half - exact).sum(-1) / 2  # (N, K), of all probability
+    assert moved.max() < 0.01
+    assert source.passes == 2
+    np.testing.assert_array_equal(compute(source, backbones), exact)
+    notes = [json.loads(path.read_text()) for path in files(tmp_path, ".json")]
+    assert sorted(note["half"] for note in notes) == [False, False, True, True]
+
+
 def test_each_photograph_is_read_once_for_all_networks_and_kinds(source, compute):
     backbones = [classifier(0), classifier(1)]
     first = compute(source, backbones)

@@ -105,6 +105,8 @@ def test_a_wrong_or_missing_record_is_named(record, tmp_path):
 def test_other_work_on_the_machine_is_told(record):
     assert not record.busy
     assert record.model_copy(update={"load": 2.0}).busy
+    assert not record.model_copy(update={"stolen": 0.01}).busy
+    assert record.model_copy(update={"stolen": 0.3}).busy
 
 
 def test_the_command_line_shows_every_measurement(record):

@@ -1,14 +1,17 @@
 import csv
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
 from colorlib.errors import UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
+from colorlib.pace import PLAIN, TOLERANCES
 from colorlib.training import FitOptions, KeepSamples, fit
 
 CPU = {"accelerator": "cpu", "progress": False}
@@ -205,3 +208,81 @@ def test_every_session_leaves_its_log(samples, tmp_path):
     with logs[0].open() as file:
         assert "val_loss" in next(csv.reader(file))
     assert list(tmp_path.glob("tensorboard/events.*"))
+
+
+# --------------------------------------------------------- where the way is left open
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """As if even the shortest training were worth trials."""
+    monkeypatch.setattr("colorlib.pace.LONG", 1)
+
+
+def choose(monkeypatch, index):
+    """As if one of the ways had been the fastest."""
+    monkeypatch.setattr("colorlib.pace.quickest", lambda trials, steps: trials[index])
+
+
+class NotePrecision(Callback):
+    """Notes what the trainer was told."""
+
+    def on_train_start(self, trainer, task):
+        self.precision = trainer.precision
+
+
+@pytest.mark.parametrize(("index", "precision"), [(0, "32-true"), (1, "bf16-mixed")])
+def test_the_way_taken_is_the_way_gone(
+    samples, tmp_path, monkeypatch, hasty, index, precision
+):
+    choose(monkeypatch, index)
+    noted = NotePrecision()
+    options = FitOptions(**CPU, max_epochs=1, precision="auto")
+    batches = ShuffledBatches(samples, 5, seed=0)
+    result = fit(new_model(), chroma_mse, batches, None, tmp_path, options, [noted])
+    assert noted.precision == result.pace.precision == precision
+    ways = [trial.pace.precision for trial in result.trials]
+    assert ways == ["32-true", "bf16-mixed"]
+
+
+def test_trials_change_nothing_of_the_training(samples, tmp_path, monkeypatch, hasty):
+    choose(monkeypatch, 0)
+    model, tried = new_model(), new_model()
+    train(model, samples, tmp_path / "plain", max_epochs=2)
+    train(tried, samples, tmp_path / "tried", max_epochs=2, precision="auto")
+    assert (tmp_path / "tried" / "pace.json").exists()
+    assert torch.equal(weights_of(model), weights_of(tried))
+
+
+def test_a_resumed_training_goes_on_the_way_it_began(
+    samples, tmp_path, monkeypatch, hasty
+):
+    choose(monkeypatch, 1)
+    train(new_model(), samples, tmp_path, max_epochs=1, precision="auto")
+    choose(monkeypatch, 0)
+    later = train(new_model(), samples, tmp_path, max_epochs=2, precision="auto")
+    assert later.pace.precision == "bf16-mixed"
+    assert later.sessions == 2
+
+
+def test_what_is_to_be_the_same_each_time_does_not_ask_a_clock(
+    samples, tmp_path, hasty
+):
+    options = {"precision": "auto", "compiled": "auto", "deterministic": True}
+    result = train(new_model(), samples, tmp_path, max_epochs=1, **options)
+    assert (result.pace, result.trials) == (PLAIN, ())
+
+
+def test_a_compiled_training_learns_the_same(samples, tmp_path, monkeypatch):
+    # captured, but left to PyTorch's own operations: a compiler takes half a minute
+    captured = partial(torch.compile, backend="aot_eager")
+    monkeypatch.setattr(
+        torch, "compile", lambda step, mode, dynamic: captured(step, dynamic=dynamic)
+    )
+    curves = [
+        train(new_model(), samples, tmp_path / way, max_epochs=3, compiled=way).curve
+        for way in ("none", "default")
+    ]
+    for part in ("train", "validation"):  # 24 photographs by 5: the last batch is of 4
+        plain, compiled = (curve[part] for curve in curves)
+        assert compiled == pytest.approx(plain, rel=TOLERANCES["32-true"])

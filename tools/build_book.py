@@ -129,6 +129,9 @@ def write_speed(stage: Path) -> None:
         "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items()),
         "other work on the machine": f"{'yes' if record.busy else 'none to speak of'}: "
         f"{record.load:.1f} processes ran or waited when it began",
+        "work of its host for others": "not known"
+        if record.stolen is None
+        else f"{100 * record.stolen:.0f} % of the processors' time",
         "the whole run": f"{record.seconds:.0f} s",
     }
     tables = {
