@@ -55,6 +55,12 @@ def test_a_photograph_saved_again_is_found(photographs):
     assert not identical(images, np.arange(4, 8), np.arange(4)).any()
 
 
+def test_of_no_photographs_none_is_identical():
+    images, none = np.zeros((2, 8, 8, 3), np.uint8), np.arange(0)
+    found = identical(images, none, np.arange(2))
+    assert (found.shape, found.dtype) == ((0,), bool)
+
+
 def faded(rgb, share):
     """The picture, and more and more of another one over it."""
     other = fit_square(data.chelsea(), 64)

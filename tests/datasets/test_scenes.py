@@ -121,6 +121,15 @@ def test_noise_has_mean_0_and_variance_1():
     assert abs(np.var(fields) - 1) < 0.1
 
 
+def test_noise_is_drawn_for_the_window_alone():
+    whole, corner = Canvas(64).window(), Canvas(64).window(0.5, 0.25, 1.0, 0.5)
+    for window, drawn in ((whole, 11 * 19), (corner, 6 * 11)):
+        one, other = np.random.default_rng(0), np.random.default_rng(0)
+        noise(one, window, 8, 16)
+        other.random(drawn, np.float32)
+        assert one.random() == other.random()
+
+
 def test_noise_finer_than_the_pixels_averages_out():
     field = noise(np.random.default_rng(0), Canvas(16).window(), 128, 128)
     assert field.std() < 0.3
