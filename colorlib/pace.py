@@ -95,6 +95,9 @@ class Decision:
 class Task(Protocol):
     """What is tried: a training task, such as `colorlib.training.ColorizationTask`."""
 
+    def to(self, device: torch.device) -> Self:
+        """Move it."""
+
     def compile_step(self, compiled: Compiled) -> Self:
         """Make its steps the compiled way."""
 
@@ -202,7 +205,7 @@ def try_way(task: Task, batch: Batch, device: torch.device, pace: Pace) -> Trial
     """
     seconds: list[float] = []
     losses: list[float] = []
-    own = copy.deepcopy(task).compile_step(pace.compiled)
+    own = copy.deepcopy(task).to(device).compile_step(pace.compiled)
     optimizer = own.adam()
     half = HALF.get(pace.precision)
     try:

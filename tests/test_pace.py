@@ -35,7 +35,7 @@ HALF = Pace("bf16-mixed")
 @pytest.fixture
 def task():
     torch.manual_seed(0)
-    model = build_model("plain", width=0.25).to(HERE, memory_format=torch.channels_last)
+    model = build_model("plain", width=0.25).to(memory_format=torch.channels_last)
     return ColorizationTask(model, chroma_mse, learning_rate=1e-3)
 
 
