@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import together
 
-from colorlib import preparation
+from colorlib import processes
 from colorlib.processes import local_rank, started_processes
 from colorlib.records import read_record
 
@@ -213,11 +213,11 @@ def test_torchrun_and_slurm_say_how_many(monkeypatch):
 
 def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     """What can be seen of it without a GPU: which one is asked for."""
-    monkeypatch.setattr(preparation.torch.cuda, "device_count", lambda: 4)
-    assert str(preparation.torch_device("cuda")) == "cuda"  # alone: as ever
-    monkeypatch.setattr(preparation, "started_processes", lambda: (4, 2))
-    monkeypatch.setattr(preparation, "local_rank", lambda: 3)
-    assert str(preparation.torch_device("cuda")) == "cuda:3"
-    assert str(preparation.torch_device("cpu")) == "cpu"
-    monkeypatch.setattr(preparation.torch.cuda, "device_count", lambda: 1)
-    assert str(preparation.torch_device("cuda")) == "cuda:0"  # it sees but its own
+    monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 4)
+    assert str(processes.torch_device("cuda")) == "cuda"  # alone: as ever
+    monkeypatch.setattr(processes, "started_processes", lambda: (4, 2))
+    monkeypatch.setattr(processes, "local_rank", lambda: 3)
+    assert str(processes.torch_device("cuda")) == "cuda:3"
+    assert str(processes.torch_device("cpu")) == "cpu"
+    monkeypatch.setattr(processes.torch.cuda, "device_count", lambda: 1)
+    assert str(processes.torch_device("cuda")) == "cuda:0"  # it sees but its own
