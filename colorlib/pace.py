@@ -150,14 +150,17 @@ def decide(
         UserError: If the file is no decision.
     """
     name = _name(device)
-    if len(ways) == 1 or steps < LONG:
+    if len(ways) == 1:
         return Decision(ways[0], name)
     with only_one_process(path.with_suffix(".lock")):
         known = _read(path)
         if known and known.device == name and known.pace in ways:
-            return known
-        trials = tuple(attempt(way) for way in ways)
-        decision = Decision(quickest(trials, steps).pace, name, trials)
+            return known  # also if it now is to go on for longer, or less long
+        if steps < LONG:
+            decision = Decision(ways[0], name)
+        else:
+            trials = tuple(attempt(way) for way in ways)
+            decision = Decision(quickest(trials, steps).pace, name, trials)
         write_whole(path, _JSON.dump_json(decision, indent=1) + b"\n")
     return decision
 

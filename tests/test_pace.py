@@ -159,12 +159,25 @@ def test_what_was_decided_on_another_device_is_decided_anew(tmp_path):
     assert decide(path, ways, CPU, LONG, Clock(2.0)).pace == PLAIN
 
 
-@pytest.mark.parametrize(("ways", "steps"), [([HALF], LONG), ([HALF, PLAIN], LONG - 1)])
-def test_nothing_is_tried_where_it_cannot_pay(tmp_path, ways, steps):
+def test_nothing_is_tried_where_nothing_is_open(tmp_path):
     clock = Clock(0.5)
-    assert decide(tmp_path / "pace.json", ways, CPU, steps, clock).pace == HALF
+    assert decide(tmp_path / "pace.json", [HALF], CPU, LONG, clock).pace == HALF
     assert clock.tried == []
     assert not list(tmp_path.iterdir())
+
+
+def test_a_short_training_that_is_made_longer_goes_on_as_it_began(tmp_path):
+    path, ways, clock = tmp_path / "pace.json", [PLAIN, COMPILED], Clock(0.5)
+    for steps in (LONG - 1, LONG):
+        assert decide(path, ways, CPU, steps, clock).pace == PLAIN
+    assert clock.tried == []
+
+
+def test_a_long_training_that_is_cut_short_goes_on_as_it_began(tmp_path):
+    path, ways, clock = tmp_path / "pace.json", [PLAIN, COMPILED], Clock(0.5)
+    for steps in (LONG, LONG - 1):
+        assert decide(path, ways, CPU, steps, clock).pace == COMPILED
+    assert clock.tried == ways
 
 
 @pytest.mark.parametrize("content", ["", "{}{", '{"pace": {"precision": "float8"}}'])
