@@ -33,6 +33,8 @@ BIN := .venv/bin
 export PYTHONNOUSERSITE := 1
 export JUPYTER_PREFER_ENV_PATH := 1
 export JUPYTER_PLATFORM_DIRS := 1
+# Every lesson starts a Python of its own: what it imports is compiled once, not each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
 BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
@@ -74,17 +76,20 @@ pdf: book
 links: book
 	$(BIN)/jupyter-book build $(STAGE) --path-output _build/links --builder linkcheck
 
+# A process per core, of one thread each: more threads than cores wait for one another.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+
 test: setup
-	$(BIN)/python -m pytest -n $(CORES)
+	$(PYTEST)
 
 test-faults: setup
-	$(BIN)/python -m pytest -n $(CORES) tests/faults -m "faults or not faults" \
+	$(PYTEST) tests/faults -m "faults or not faults" \
 	  $(if $(RECORD),--campaign)
 
 # The tests of the book build it, through the commands that the others already measure.
 # Those of faults fill the disk on which coverage keeps its numbers, too.
 coverage: setup
-	$(BIN)/python -m pytest -n $(CORES) \
+	$(PYTEST) \
 	  --ignore=tests/book --ignore=tests/notebooks --ignore=tests/faults \
 	  --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
