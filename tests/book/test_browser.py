@@ -28,45 +28,62 @@ def browser():
         browser.close()
 
 
+def open_page(context, address):
+    """Open a page; the tab, and a list of what goes wrong in it, now and later."""
+    tab = context.new_page()
+    faults = []
+    tab.on("console", lambda m: m.type == "error" and faults.append(m.text))
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.on("requestfailed", lambda r: faults.append(f"failed: {r.url}"))
+    tab.on(
+        "request",
+        lambda r: (
+            r.url.startswith(("file:", "data:", "blob:"))
+            or faults.append(f"outside: {r.url}")
+        ),
+    )
+    tab.goto(address)
+    tab.evaluate("window.MathJax?.startup?.promise")  # until formulas are set
+    return tab, faults
+
+
 @pytest.fixture
 def opened(browser, copy):
     """Opens a page of the book; the tab and what went wrong in it."""
     context = browser.new_context(offline=True)
-
-    def open_page(page, **viewport):
-        tab = context.new_page()
-        faults = []
-        tab.on("console", lambda m: m.type == "error" and faults.append(m.text))
-        tab.on("pageerror", lambda error: faults.append(str(error)))
-        tab.on("requestfailed", lambda r: faults.append(f"failed: {r.url}"))
-        tab.on(
-            "request",
-            lambda r: (
-                r.url.startswith(("file:", "data:", "blob:"))
-                or faults.append(f"outside: {r.url}")
-            ),
-        )
-        if viewport:
-            tab.set_viewport_size(viewport)
-        tab.goto((copy.html / f"{page}.html").as_uri())
-        tab.evaluate("window.MathJax?.startup?.promise")  # until formulas are set
-        return tab, faults
-
-    yield open_page
+    yield lambda page: open_page(context, (copy.html / f"{page}.html").as_uri())
     context.close()
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_opens_without_a_fault(opened, page):
-    tab, faults = opened(page)
+@pytest.fixture(scope="module")
+def shown(browser, copy, request):
+    """A page, opened once for all that is asked of it; what went wrong there."""
+    context = browser.new_context(offline=True)
+    yield open_page(context, (copy.html / f"{request.param}.html").as_uri())
+    context.close()
+
+
+def of_pages(pages):
+    """Ask a question of some pages, one after the other."""
+    return pytest.mark.parametrize("shown", pages, indirect=True)
+
+
+def set_theme(tab, theme):
+    """Light or dark, as the button in the corner does."""
+    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+
+
+@of_pages(PAGES)
+def test_a_page_opens_without_a_fault(shown):
+    tab, faults = shown
     for image in tab.locator("img").all():
         image.evaluate("image => { image.loading = 'eager'; return image.decode() }")
     assert faults == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_formulas_are_set(opened, page):
-    tab, _ = opened(page)
+@of_pages(PAGES)
+def test_formulas_are_set(shown):
+    tab, _ = shown
     formulas = tab.locator("article .math")
     assert tab.locator("article .math mjx-container").count() == formulas.count()
     assert tab.locator("mjx-merror").count() == 0
@@ -78,23 +95,24 @@ def test_there_are_formulas_to_set(opened):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
-def test_no_theme_changes_the_colours_of_an_image(opened, page, theme):
-    tab, _ = opened(page)
-    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+@of_pages(PAGES)
+def test_no_theme_changes_the_colours_of_an_image(shown, theme):
+    tab, _ = shown
+    set_theme(tab, theme)
+    changes = "image => ['filter', 'opacity', 'mixBlendMode'].map("
+    changes += "name => getComputedStyle(image)[name])"
     for image in tab.locator("article img").all():
-        changes = "image => ['filter', 'opacity', 'mixBlendMode'].map("
-        changes += "name => getComputedStyle(image)[name])"
         assert image.evaluate(changes) == ["none", "1", "normal"]
 
 
 # The page of the package is thousands of generated signatures: minutes for the checker.
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "book/api"])
-def test_a_page_passes_the_accessibility_checker(opened, page, theme):
+@of_pages([page for page in PAGES if page != "book/api"])
+def test_a_page_passes_the_accessibility_checker(shown, theme):
+    tab, _ = shown
     width = {"light": 1400, "dark": 390}[theme]  # each once, in two tests
-    tab, _ = opened(page, width=width, height=900)
-    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    tab.set_viewport_size({"width": width, "height": 900})
+    set_theme(tab, theme)
     tab.wait_for_timeout(300)  # colours change smoothly
     found = Axe().run(tab, options={"resultTypes": ["violations"]}).response
     told = [
@@ -106,9 +124,9 @@ def test_a_page_passes_the_accessibility_checker(opened, page, theme):
     assert told == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_picture_says_what_it_shows(opened, page):
-    tab, _ = opened(page)
+@of_pages(PAGES)
+def test_every_picture_says_what_it_shows(shown):
+    tab, _ = shown
     for image in tab.locator("article img").all():
         alt = image.get_attribute("alt") or ""
         file = (image.get_attribute("src") or "").rsplit("/", 1)[-1]
@@ -116,9 +134,9 @@ def test_every_picture_says_what_it_shows(opened, page):
         assert alt not in file
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_headings_go_down_one_step_at_a_time(opened, page):
-    tab, _ = opened(page)
+@of_pages(PAGES)
+def test_headings_go_down_one_step_at_a_time(shown):
+    tab, _ = shown
     levels = tab.locator("article :is(h1, h2, h3, h4, h5, h6)").evaluate_all(
         "headings => headings.map(heading => Number(heading.tagName[1]))"
     )
@@ -127,9 +145,10 @@ def test_headings_go_down_one_step_at_a_time(opened, page):
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_fits_a_telephone(opened, page):
-    tab, _ = opened(page, width=390, height=844)
+@of_pages(PAGES)
+def test_a_page_fits_a_telephone(shown):
+    tab, _ = shown
+    tab.set_viewport_size({"width": 390, "height": 844})
     width = tab.evaluate("document.scrollingElement.scrollWidth")
     assert width <= 390
 
