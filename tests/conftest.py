@@ -18,10 +18,10 @@ settings.load_profile("default")
 
 
 class ByFile(LoadFileScheduling):
-    """What shares fixtures stays in one process: a file, and all tests of the book."""
+    """What shares fixtures stays in one process: a file, and what looks at one book."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/book/"):
+        if nodeid.startswith(("tests/book/test_book.py", "tests/book/test_browser.py")):
             return "tests/book"
         scope: str = super()._split_scope(nodeid)
         return scope

@@ -1,0 +1,76 @@
+"""Books of two or three pages, with something wrong in them, or without answers."""
+
+import runpy
+
+import nbformat
+import pytest
+from copies import ROOT
+
+
+def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(small_book):
+    code, told = small_book("Nothing is wrong.")
+    assert code == 0, told
+    page = small_book.folder / "html/book/page.html"
+    good = page.read_bytes()
+    for _ in range(2):
+        code, told = small_book("{ref}`a-label-that-is-nowhere`")
+        assert code != 0
+        assert "a-label-that-is-nowhere" in told
+    assert page.read_bytes() == good
+
+
+@pytest.fixture
+def lesson(small_book):
+    """A lesson of a small book, executed on its stage; the path of its source."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# A lesson\n\nHow much is 6 times 7?"),
+            nbformat.v4.new_code_cell("# Your code here"),
+            nbformat.v4.new_code_cell(
+                "assert 6 * 7 == 42", metadata={"tags": ["solution", "hide-cell"]}
+            ),
+        ],
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "", "language": "python"},
+            "language_info": {"name": "python"},
+        },
+    )
+    source = small_book.folder / "notebooks" / "lesson.ipynb"
+    source.parent.mkdir()
+    nbformat.write(notebook, source)
+    run_notebook = runpy.run_path(str(ROOT / "tools" / "run_notebook.py"))
+    run_notebook["execute"](source, small_book.stage / "notebooks/lesson.ipynb", {})
+    return source
+
+
+def test_students_get_no_answers(small_book, lesson):
+    code, told = small_book("Text.", "hide", chapters=["notebooks/lesson"])
+    assert code == 0, told
+    page = (small_book.folder / "html/notebooks/lesson.html").read_text()
+    assert "6 times 7" in page
+    assert "Your code here" in page
+    assert "42" not in page.split("<article", 1)[1].split("</article>", 1)[0]
+    own = small_book.folder / "_build/student/notebooks/lesson.ipynb"
+    assert [c.source for c in nbformat.read(own, 4).cells] == [
+        c.source for c in nbformat.read(lesson, 4).cells[:2]
+    ]
+    kept = nbformat.read(small_book.stage / "notebooks/lesson.ipynb", 4)
+    assert len(kept.cells) == 3  # the book with answers is not touched
+
+
+def test_a_lesson_older_than_its_source_is_refused(small_book, lesson):
+    lesson.write_text(lesson.read_text().replace("6 times 7", "7 times 6"))
+    code, told = small_book("Text.", chapters=["notebooks/lesson"])
+    assert code != 0
+    assert "lesson.ipynb executed before" in told
+    assert not (small_book.folder / "html").exists()
+
+
+def test_a_lesson_executed_out_of_order_is_refused(small_book, lesson):
+    executed = small_book.stage / "notebooks/lesson.ipynb"
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.cells[1].execution_count = 7
+    nbformat.write(notebook, executed)
+    code, told = small_book("Text.", chapters=["notebooks/lesson"])
+    assert code != 0
+    assert "in the order [7, 2]" in told
