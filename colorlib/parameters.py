@@ -7,7 +7,7 @@ would cause fifty cells on.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from os.path import isdir
 from typing import Any
 
 from colorlib.errors import UserError
@@ -40,7 +40,7 @@ TEXT = Expected("a text", lambda value: isinstance(value, str) and value != "")
 NOTHING = Expected("None", lambda value: value is None)
 FOLDER = Expected(
     "the path of a folder that is there",
-    lambda value: isinstance(value, str) and _is_folder(value),
+    lambda value: isinstance(value, str) and isdir(value),  # False of what is no path
 )
 
 
@@ -113,11 +113,3 @@ def check(**given: tuple[object, Expected]) -> None:
             raise UserError(
                 f"parameter {name}: found {value!r}, expected {expected.words}"
             )
-
-
-def _is_folder(path: str) -> bool:
-    """Whether there is one; a path that no system knows is none."""
-    try:
-        return path != "" and Path(path).is_dir()
-    except ValueError:  # a zero within
-        return False

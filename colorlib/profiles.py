@@ -5,6 +5,7 @@ notebooks (each takes the keys it declares in its parameters cell). A file holds
 what differs from the defaults below; a key that does not exist is an error.
 """
 
+from os.path import isfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,7 +119,7 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = PROFILES_FOLDER / f"{name_or_path}.yaml"
-    if not path.is_file():
+    if not isfile(path):  # not `path.is_file`, which raises where a name is too long
         known = ", ".join(sorted(p.stem for p in PROFILES_FOLDER.glob("*.yaml")))
         raise UserError(
             f"found no profile {name_or_path!r}, expected one of {known} "

@@ -86,7 +86,9 @@ def test_a_number_is_no_text_and_no_nan(value):
     assert not number(0, 1).holds(value)
 
 
-@pytest.mark.parametrize("path", ["", "not here", "zero \0 within", 3, None])
+@pytest.mark.parametrize(
+    "path", ["", "not here", "zero \0 within", "\ud800", "long" * 99, 3, None]
+)
 def test_a_folder_is_there(path, tmp_path):
     assert not FOLDER.holds(path)
     assert FOLDER.holds(str(tmp_path))

@@ -78,9 +78,10 @@ def test_a_wrong_profile_is_refused_by_key(tmp_path, text, named):
     assert "mine.yaml" in str(caught.value)
 
 
-def test_an_unknown_profile_names_the_known():
+@pytest.mark.parametrize("name", ["cluster", "long" * 99, "long" * 99 + ".yaml"])
+def test_an_unknown_profile_names_the_known(name):
     with pytest.raises(UserError, match="expected one of gpu, laptop"):
-        load_profile("cluster")
+        load_profile(name)
 
 
 def test_an_empty_profile_is_the_defaults(tmp_path):

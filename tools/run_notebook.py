@@ -96,6 +96,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     for cell in notebook.cells:
         if INJECTED in cell.metadata.get("tags", []):
             cell.metadata.tags.append("hide-input")
+            cell.metadata.mystnb = {"code_prompt_show": "The parameters of this book"}
     nbformat.write(notebook, partial)
     partial.replace(target)
 
