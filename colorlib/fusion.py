@@ -36,7 +36,8 @@ class Combine(nn.Module):
         super().__init__()
         self.kind = kind
         self.length = count * length if kind == "concat" else length  # of the result
-        self.gate = nn.Linear(length, 1) if kind == "gate" else None
+        # Without a bias: the softmax behind it ignores what all opinions share.
+        self.gate = nn.Linear(length, 1, bias=False) if kind == "gate" else None
 
     def forward(self, opinions: Tensor) -> Tensor:
         """Combine (N, K, D, g, g) to (N, D, g, g), or (N, K D, g, g) by `concat`."""
