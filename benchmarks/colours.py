@@ -1,23 +1,28 @@
 """Colour conversion: a batch in torch, beside scikit-image one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from skimage import color
 
-from benchmarks.measuring import race
+from benchmarks.measuring import profile_of, race
 from benchmarks.setting import Setting
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 from colorlib.speed import OURS, REFERENCE, Bar, Measurement
 
+Convert = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 TEN_TIMES = (
     Bar(
         quantity="ratio",
         at_least=10,
-        obstacle="one operation after the other, each a pass over memory, two of them "
-        "powers; one fused kernel would change the last bits of every training",
+        obstacle="one operation after the other, each a pass over memory that the "
+        "system has to hand out: below; compiled into one kernel it is faster",
     ),
 )
+COMPILED = "compiled"
 
 
 def colour(setting: Setting) -> Iterator[Measurement]:
@@ -25,24 +30,46 @@ def colour(setting: Setting) -> Iterator[Measurement]:
     for size, count in ((32, 8),) if setting.quick else ((64, 64), (256, 8)):
         rgb = images_to_float(setting.batch(count, size).images)  # (N, 3, S, S)
         lab = rgb_to_lab(rgb)
-        rgbs = rgb.permute(0, 2, 3, 1).contiguous().numpy()  # (N, S, S, 3)
-        labs = lab.permute(0, 2, 3, 1).contiguous().numpy()
-        ways = {
-            "RGB to Lab": {
-                OURS: lambda rgb=rgb: rgb_to_lab(rgb),
-                REFERENCE: lambda rgbs=rgbs: np.stack([*map(color.rgb2lab, rgbs)]),
-            },
-            "Lab to RGB": {
-                OURS: lambda lab=lab: lab_to_rgb(lab),
-                REFERENCE: lambda labs=labs: np.stack([*map(color.lab2rgb, labs)]),
-            },
-        }
-        for way, contestants in ways.items():
-            yield Measurement(
-                benchmark="colour",
-                case=f"{way}, {size} px",
-                reference="scikit-image, one by one",
-                images=dict.fromkeys(contestants, count),
-                seconds=race(contestants, 3 * setting.rounds),
-                bars=TEN_TIMES,
-            )
+        for way, ours, theirs, images in (
+            ("RGB to Lab", rgb_to_lab, color.rgb2lab, rgb),
+            ("Lab to RGB", lab_to_rgb, color.lab2rgb, lab),
+        ):
+            arrays = images.permute(0, 2, 3, 1).contiguous().numpy()  # (N, S, S, 3)
+            contestants = {
+                OURS: partial(ours, images),
+                REFERENCE: partial(one_by_one, theirs, arrays),
+            }
+            if not setting.quick:  # compilation alone takes half a minute
+                contestants[COMPILED] = partial(
+                    torch.compile(ours, dynamic=False), images
+                )
+            seconds = race(contestants, 3 * setting.rounds)
+            profile = profile_of(contestants[OURS])
+            yield conversion(f"{way}, {size} px", count, seconds, OURS, profile)
+            if COMPILED in seconds:
+                case = f"{way}, compiled, {size} px"
+                yield conversion(case, count, seconds, COMPILED)
+
+
+def one_by_one(convert: Convert, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Convert (N, S, S, 3) image after image."""
+    return np.stack([convert(image) for image in images])
+
+
+def conversion(
+    case: str,
+    count: int,
+    seconds: Mapping[str, list[float]],
+    contestant: str,
+    profile: dict[str, float] | None = None,
+) -> Measurement:
+    """One of the contestants beside the reference."""
+    return Measurement(
+        benchmark="colour",
+        case=case,
+        reference="scikit-image, one by one",
+        images={OURS: count, REFERENCE: count},
+        seconds={OURS: seconds[contestant], REFERENCE: seconds[REFERENCE]},
+        profile=profile or {},
+        bars=TEN_TIMES,
+    )

@@ -82,7 +82,7 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
         "Share of the machine's matrix rate": markdown_table(
             ["what", "GFLOP/s", "matrix product, GFLOP/s", "share", "noise"], rates
         ),
-        "Where the time of a training step goes": markdown_table(
+        "Where the time goes": markdown_table(
             ["what", "operation", "share"],
             [
                 [m.case, f"`{name}`", f"{100 * share:.0f} %"]
