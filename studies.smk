@@ -11,18 +11,22 @@ import sys
 from pathlib import Path
 
 from colorlib.files import hash_of
+from colorlib.grid import missing_runs
 from colorlib.studies import plan, preparation_of
 
 
 PROFILE = config["profile"]
 RESULTS = Path(config["results_root"])
 BUILD = Path(config["runs_root"])
-RUNS = {
-    run.name: run
+WANTED = [
+    run
     for study in config["studies"].split(",")
     for run in plan(study, PROFILE)
     if run.data in config["data"].split(",")
-}
+]
+# Others are no part of the graph, so a clone that has records but not the folders they
+# were made in makes none of them again.
+RUNS = {run.name: run for run in missing_runs(WANTED, RESULTS)}
 # Runs that look at the same photographs with the same backbones share that work.
 PREPARED = {name: hash_of(preparation_of(run))[:12] for name, run in RUNS.items()}
 OPTIONS = " ".join(
@@ -50,7 +54,7 @@ rule prepare:
 
 rule run:
     input:
-        ancient(lambda wildcards: BUILD / "prepared" / PREPARED[wildcards.run]),
+        lambda wildcards: BUILD / "prepared" / PREPARED[wildcards.run],
     output:
         RESULTS / "{run}.json",
     log:

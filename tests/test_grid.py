@@ -1,6 +1,7 @@
 """The studies, run: every one of them end to end, with small networks."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -52,14 +53,17 @@ def test_a_record_can_be_run_again_and_gives_the_same(folders, results, tmp_path
 
 
 def test_snakemake_runs_what_is_missing_and_only_that(folders, tmp_path):
-    arguments = (["gray"], ["scenes"], "smoke", folders, tmp_path, 2)
+    results, runs = tmp_path / "results", tmp_path / "runs"
+    own = Folders(None, None, folders.cache, runs)
+    arguments = (["gray"], ["scenes"], "smoke", own, results, 2)
     run_missing(*arguments)
-    made = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    made = {path.name: path.stat().st_mtime_ns for path in results.iterdir()}
     assert set(made) == {f"{run.name}.json" for run in plan("gray", "smoke")}
     gone = next(iter(made))
-    (tmp_path / gone).unlink()
+    (results / gone).unlink()
+    shutil.rmtree(runs)  # as in a fresh clone, which has records alone
     run_missing(*arguments)
-    again = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = {path.name: path.stat().st_mtime_ns for path in results.iterdir()}
     assert {name for name in made if made[name] != again[name]} == {gone}
 
 
