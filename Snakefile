@@ -113,7 +113,7 @@ rule notebook:
         settings=SETTINGS.model_dump_json(),
         options=OPTIONS,
     shell:
-        "OMP_NUM_THREADS={threads} {PYTHON} {input.tool} {input.source} {output} {params.options}"
+        "OMP_NUM_THREADS={threads} {PYTHON} {input.tool} {input.source} {output:q} {params.options}"
 
 
 rule book:
@@ -133,4 +133,4 @@ rule book:
         solutions=SOLUTIONS,
     threads: workflow.cores
     shell:
-        "{PYTHON} {input.tool} {params.stage} {params.html} {params.solutions}"
+        "{PYTHON} {input.tool} {params.stage:q} {params.html:q} {params.solutions}"

@@ -61,4 +61,4 @@ rule run:
         BUILD / "{run}/log.txt",
     shell:
         "OMP_NUM_THREADS={threads} {COLORLIB} run {wildcards.run} {OPTIONS}"
-        " --results-root {RESULTS} > {log} 2>&1"
+        " --results-root {RESULTS:q} > {log:q} 2>&1"

@@ -61,8 +61,8 @@ def break_down(
     for batch in batches:
         true_ab, pred_ab = _chroma(predict, batch.to(device), target)
         squared = ((pred_ab - true_ab) / AB_SCALE).square().mean(dim=1)  # (B, S, S)
-        place += F.adaptive_avg_pool2d(squared, PLACES).double().sum(dim=0).cpu()
-        sums += _by_true_chroma(true_ab, pred_ab, squared).cpu()
+        place += F.adaptive_avg_pool2d(squared, PLACES).cpu().double().sum(dim=0)
+        sums += _by_true_chroma(true_ab, pred_ab, squared)
         photographs += len(squared)
     pixels, predicted, mse = sums  # (10,) each
     return Breakdown(
@@ -83,5 +83,5 @@ def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor
     classes = (true_ab.norm(dim=1) / CHROMA_STEP).long()  # (B, S, S)
     classes = classes.clamp(max=CHROMA_CLASSES - 1).flatten()
     summed = torch.stack([torch.ones_like(squared), pred_ab.norm(dim=1), squared])
-    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64, device=squared.device)
-    return sums.index_add_(1, classes, summed.flatten(1).double())
+    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)  # not every GPU has it
+    return sums.index_add_(1, classes.cpu(), summed.flatten(1).cpu().double())

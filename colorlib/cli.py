@@ -111,7 +111,7 @@ def prepare(
         out.print(f"  unreadable: {name}: {reason}", markup=False)
     out.print(
         f"train {len(data.train)}, validation {len(data.validation)}, "
-        f"test {len(data.split.test)} ({data.split.kind} split)"
+        f"test {len(data.test)} ({data.split.kind} split)"
     )
     out.print(f"manifest {manifest.manifest_hash[:12]}, split {data.split.hash[:12]}")
 
@@ -332,7 +332,6 @@ def evaluate(
     cache_root: CacheRoot = CACHE_ROOT,
     dataset: Dataset = None,
     count: Count = None,
-    seed: Seed = None,
     accelerator: Accelerator = None,
 ) -> None:
     """Score a trained model and the trivial baselines on a profile's test part."""
@@ -341,7 +340,7 @@ def evaluate(
     from colorlib.profiles import load_profile
 
     chosen = load_profile(
-        profile, dataset=dataset, count=count, seed=seed, accelerator=accelerator
+        profile, dataset=dataset, count=count, accelerator=accelerator
     )
     folders = Folders(data_root, weights_root, cache_root, RUNS_ROOT)
     scores = evaluate_weights(chosen, weights, folders, say=_say)

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.backbones import Backbone, ScoreKind, load_backbone, scores_of_images
+from colorlib.backbones import Backbone, ScoreKind, scores_of_images
 from colorlib.color import (
     L_SCALE,
     denormalize_lab,
@@ -31,7 +31,7 @@ from colorlib.color import (
     normalize_lab,
 )
 from colorlib.errors import UserError
-from colorlib.feeding import read_feeding
+from colorlib.feeding import read_feeding, told_by
 from colorlib.model import ColorizationModel, load_model
 from colorlib.photographs import (
     PHOTOGRAPH_SUFFIXES,
@@ -93,27 +93,10 @@ class Colorizer:
         """
         model, notes = load_model(Path(path))
         feeding = read_feeding(Path(path), notes)
-        backbones = []
-        for wanted in feeding.backbones:
-            weights: str | Path = wanted.weights
-            if weights == "file":
-                if weights_root is None:
-                    raise UserError(
-                        f"{path} was trained with the file of {wanted.name}; "
-                        "give --weights-root, the folder it is in"
-                    )
-                weights = weights_root
-            backbone = load_backbone(wanted.name, weights)
-            if backbone.weights_hash != wanted.weights_hash:
-                raise UserError(
-                    f"{path} was trained with other weights of {wanted.name}: found "
-                    f"{backbone.weights_hash[:12]}, expected "
-                    f"{wanted.weights_hash[:12]}; use the same file"
-                )
-            backbones.append(backbone.to(device))
+        backbones = told_by(feeding, Path(path), weights_root)
         return cls(
             model=model.to(device),
-            backbones=tuple(backbones),
+            backbones=tuple(backbone.to(device) for backbone in backbones),
             size=feeding.size,
             see_size=feeding.see_size,
             scores=feeding.scores,

@@ -37,7 +37,7 @@ from colorlib.collapse import signs_of_collapse
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
-from colorlib.feeding import read_feeding
+from colorlib.feeding import read_feeding, told_by
 from colorlib.files import file_sha256, hash_of, only_one_process
 from colorlib.metrics import summarize
 from colorlib.model import (
@@ -255,6 +255,10 @@ def evaluate_weights(
 
     Returns:
         method -> metric -> mean over the test photographs.
+
+    Raises:
+        UserError: If the file is no such model, or a backbone is not the one it was
+            trained with.
     """
     model, notes = load_model(weights)
     fed = read_feeding(weights, notes)
@@ -269,7 +273,7 @@ def evaluate_weights(
         }
     )
     data = prepare_data(own, folders, say)
-    backbones = load_backbones(own, fed.model, folders)
+    backbones = told_by(fed, weights, folders.weights)
     class_scores = scores_of(own, data, backbones, folders)
     scores = score_model(own, model, data, class_scores, folders.cache)
     return {

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from colorlib.backbones import ScoreKind
+from colorlib.backbones import Backbone, ScoreKind, load_backbone
 from colorlib.errors import UserError
 from colorlib.records import BackboneRecord
 from colorlib.targets import Gray, Space
@@ -62,3 +62,38 @@ def read_feeding(path: Path, notes: dict[str, Any]) -> Feeding:
             f"{path} does not say how to feed the model: {field}: {fault['msg']}, "
             f"found {fault['input']!r:.60}; train it with this package"
         ) from error
+
+
+def told_by(
+    feeding: Feeding, path: Path, weights_root: Path | None = None
+) -> list[Backbone]:
+    """Load the backbones that a model was trained with, and no others.
+
+    Args:
+        feeding: Of the model.
+        path: Its file, for the errors.
+        weights_root: Folder of the backbones' files, for a model trained with
+            `weights: file`.
+
+    Raises:
+        UserError: If a file is not there, or is not the one of the training.
+    """
+    backbones = []
+    for wanted in feeding.backbones:
+        weights: str | Path = wanted.weights
+        if weights == "file":
+            if weights_root is None:
+                raise UserError(
+                    f"{path} was trained with the file of {wanted.name}; "
+                    "give --weights-root, the folder it is in"
+                )
+            weights = weights_root
+        backbone = load_backbone(wanted.name, weights)
+        if backbone.weights_hash != wanted.weights_hash:
+            raise UserError(
+                f"{path} was trained with other weights of {wanted.name}: found "
+                f"{backbone.weights_hash[:12]}, expected "
+                f"{wanted.weights_hash[:12]}; use the same file"
+            )
+        backbones.append(backbone)
+    return backbones

@@ -566,7 +566,7 @@ def paired_bootstrap(
 def _values(name: str, scores: Tensor | ArrayLike) -> Floats:
     """Scores as (N,) float64 on the CPU; refuse what no mean can be taken of."""
     if isinstance(scores, Tensor):
-        scores = scores.detach().double().cpu().numpy()
+        scores = scores.detach().cpu().double().numpy()
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(

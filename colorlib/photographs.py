@@ -19,6 +19,12 @@ from colorlib.errors import UserError
 from colorlib.files import write_whole
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, Section 4.6.4
+# How the pixels of a TIFF lie in its file, and their colour profile (TIFF 6.0).
+STRUCTURE_TAGS = (
+    *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320),
+    *(322, 323, 324, 325, 330, 338, 339, 347, *range(512, 522), *range(529, 533)),
+    *(700, 34377, 34675),
+)
 JPEG_EXIF_LIMIT = 65533  # bytes: what one JPEG segment holds
 PHOTOGRAPH_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -200,10 +206,14 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _upright_exif(image: Image.Image) -> bytes | None:
-    """The EXIF block without its orientation; None if there is no usable one."""
+    """The EXIF block of the pixels handed on; None if there is no usable one.
+
+    Without its orientation, and without what a TIFF says there of its own pixels.
+    """
     try:
         exif = image.getexif()
-        exif.pop(ORIENTATION_TAG, None)
+        for tag in (ORIENTATION_TAG, *STRUCTURE_TAGS):
+            exif.pop(tag, None)
         return exif.tobytes() if exif else None
     except Exception:  # as above
         return None

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from colorlib.errors import UserError
 from colorlib.files import hash_of
@@ -73,16 +80,17 @@ class Profile(BaseModel):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compiled: Literal["auto", "none", "default", "reduce-overhead"] = "none"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: int | Literal["auto"] = "auto"
+    devices: PositiveInt | Literal["auto"] = "auto"
     deterministic: bool = False  # refuse what a GPU may add up in any order
     seed: int = Field(0, ge=0)  # of the first weights and of the order of batches
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Profile":
         """Refuse what no model can be built for."""
-        if self.loss in CLASSIFYING and self.target != "lab":
+        losses = {self.loss_of(name) for name in self.models}
+        if losses & {*CLASSIFYING} and self.target != "lab":
             raise ValueError(
-                f"found loss {self.loss!r} with target {self.target!r}, expected "
+                f"found a loss of classes with target {self.target!r}, expected "
                 "target 'lab': the classes are bins of the ab plane"
             )
         if self.prefer_rare and self.loss not in CLASSIFYING:

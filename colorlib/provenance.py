@@ -47,8 +47,13 @@ def run_inputs(
 
 
 def training_key(inputs: dict[str, Any]) -> str:
-    """Names a training whatever its length and what is done to it afterwards."""
-    bounds = {"max_epochs", "max_steps", "max_minutes", "prefer_rare"}
+    """Names a training whatever its length and what is done to it afterwards.
+
+    A learning rate that falls to its end is another one for every length.
+    """
+    bounds = {"prefer_rare"}
+    if inputs["profile"].get("schedule", "constant") == "constant":
+        bounds |= {"max_epochs", "max_steps", "max_minutes"}
     settings = {k: v for k, v in inputs["profile"].items() if k not in bounds}
     return hash_of({**inputs, "profile": settings})[:8]
 

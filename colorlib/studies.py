@@ -189,10 +189,11 @@ def _settle(base: Profile, changes: dict[str, Any], place: str) -> tuple[str, Pr
             )
         changes["backbones"] = tuple(backbones[index] for index in use)
     try:
+        changes["models"] = (model,)
         profile = Profile(**{**base.model_dump(exclude_unset=True), **changes})
     except ValidationError as error:
         raise UserError(f"{place}: {error.errors()[0]['msg']}") from error
-    return model, profile.model_copy(update={"models": (model,)})
+    return model, profile
 
 
 def _named(things: dict[str, Any], name: str, what: str) -> Any:

@@ -136,6 +136,9 @@ def odd_images(folder):
         "cmyk": save(rgb.convert("CMYK"), folder / "cmyk.jpg"),
         "alpha": save(rgb.convert("RGBA"), folder / "alpha.png"),
         "gray alpha": save(rgb.convert("LA"), folder / "la.png"),
+        "gray tiff": save(rgb.convert("L"), folder / "scan.tif"),
+        "palette tiff": save(rgb.quantize(16), folder / "colours.tif"),
+        "cmyk tiff": save(rgb.convert("CMYK"), folder / "inks.tif"),
         "turned": save(rgb, folder / "turned.jpg", exif=exif),
         "profile": save(
             rgb,
@@ -157,6 +160,23 @@ def test_odd_files_come_out_in_colour(colorizer, tmp_path):
             assert ("A" in image.mode) == ("alpha" in kind), kind
         rgb = read_photograph(target).rgb.astype(int)
         assert (rgb.max(axis=2) - rgb.min(axis=2)).max() > 3, kind
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "I;16", "F", "CMYK", "RGB"])
+def test_a_tiff_comes_out_as_a_tiff_that_opens(mode, colorizer, tmp_path):
+    gray = np.linspace(0, 1, 48 * 64).reshape(48, 64)
+    source, target = tmp_path / "in.tif", tmp_path / "out.tif"
+    deep = {"I;16": (gray * 65535).astype("u2"), "F": gray.astype("f4")}
+    image = Image.fromarray(deep.get(mode, (gray * 255).astype("u1")))
+    (image if mode in deep else image.convert(mode)).save(source)
+    colorize_file(colorizer, source, target)
+    with Image.open(target) as written:
+        assert "icc_profile" not in written.info
+    other = target.with_suffix(".png")
+    colorize_file(colorizer, source, other)
+    np.testing.assert_array_equal(
+        read_photograph(target).rgb, read_photograph(other).rgb
+    )
 
 
 def test_a_result_is_not_overwritten(colorizer, tmp_path):
@@ -205,6 +225,9 @@ def test_two_results_of_one_name_are_refused(tmp_path):
 
 def test_a_model_with_backbones_asks_them(tmp_path):
     from colorlib.backbones import load_backbone
+    from colorlib.experiment import evaluate_weights
+    from colorlib.preparation import Folders
+    from colorlib.profiles import load_profile
 
     name = "test_resnet.r160_in1k"
     about = {"name": name, "weights": "random"}
@@ -222,6 +245,13 @@ def test_a_model_with_backbones_asks_them(tmp_path):
     assert found.rgb.shape == (64, 96, 3)
     with pytest.raises(UserError, match="other weights"):
         Colorizer.load(tmp_path / "0000.safetensors")
+    with pytest.raises(UserError, match="other weights"):
+        evaluate_weights(
+            load_profile("smoke"),
+            tmp_path / "0000.safetensors",
+            Folders(None, None, tmp_path / "cache", tmp_path / "runs"),
+            say=lambda line: None,
+        )
 
 
 def test_bytes_are_a_photograph_too(colorizer):

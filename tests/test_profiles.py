@@ -4,6 +4,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from colorlib.errors import UserError
 from colorlib.model import MODELS
@@ -120,3 +121,15 @@ def test_any_values_are_taken_or_refused_in_one_line(tmp_path_factory, values):
 def test_what_does_not_fit_together_is_refused(settings, said):
     with pytest.raises(UserError, match=said):
         load_profile("smoke", **settings)
+
+
+@pytest.mark.parametrize("target", ["luv", "yuv", "rgb"])
+def test_a_classifier_predicts_bins_of_lab_and_of_nothing_else(target):
+    with pytest.raises(ValidationError, match="expected target 'lab'"):
+        Profile(models=("plain", "model4"), target=target)
+
+
+@pytest.mark.parametrize("devices", [0, -1])
+def test_there_is_no_training_on_no_device(devices):
+    with pytest.raises(ValidationError, match="devices"):
+        Profile(devices=devices)

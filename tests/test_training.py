@@ -12,6 +12,7 @@ from colorlib.errors import UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
 from colorlib.pace import PLAIN, TOLERANCES
+from colorlib.provenance import training_key
 from colorlib.training import FitOptions, KeepSamples, fit
 
 CPU = {"accelerator": "cpu", "progress": False}
@@ -286,3 +287,12 @@ def test_a_compiled_training_learns_the_same(samples, tmp_path, monkeypatch):
     for part in ("train", "validation"):  # 24 photographs by 5: the last batch is of 4
         plain, compiled = (curve[part] for curve in curves)
         assert compiled == pytest.approx(plain, rel=TOLERANCES["32-true"])
+
+
+def test_a_falling_rate_is_another_training_for_every_length():
+    def key(**settings):
+        return training_key({"profile": {"max_epochs": 2, "seed": 0} | settings})
+
+    assert key() == key(max_epochs=4)
+    assert key(schedule="cosine") == key(schedule="cosine", prefer_rare=0.5)
+    assert key(schedule="cosine") != key(schedule="cosine", max_epochs=4)

@@ -29,7 +29,7 @@ def ramp(*stops: str) -> Ramp:
     """A colour for every tone: `#rrggbb` stops, evenly spaced, dark to light.
 
     Example:
-        >>> ramp("#000000", "#ff0000")[:, -1].tolist()
+        >>> [round(value, 6) for value in ramp("#000000", "#ff0000")[:, -1].tolist()]
         [1.0, 0.0, 0.0]
     """
     values = [[byte / 255 for byte in bytes.fromhex(stop[1:])] for stop in stops]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,9 @@ def split(
         >>> len(split(packed).train), len(split(packed).test)
         (6, 2)
     """
+    if kind not in get_args(SplitKind):
+        kinds = " or ".join(get_args(SplitKind))
+        raise UserError(f"found split {kind!r}, expected {kinds}")
     names, members = np.unique(
         packed.groups if kind == "group" else packed.ids, return_inverse=True
     )

@@ -84,3 +84,8 @@ def test_hash_is_the_same_at_another_size():
 def test_too_few_to_divide(groups, kind):
     with pytest.raises(UserError, match="expected at least 2"):
         split(packed(groups), kind)
+
+
+def test_a_split_of_no_kind_is_refused():
+    with pytest.raises(UserError, match="found split 'groups', expected random or"):
+        split(packed(["a", "b"]), "groups")
