@@ -84,7 +84,7 @@ def real_or_coloured(
         right = "first" if first else "second"
         questions.append(
             f'<section data-right="{right}">{images}<details><summary>Answer</summary>'
-            f"<p>The {right} one is the photograph. {html.escape(why)}</p>"
+            f"<p>The {right} one has its true colours. {html.escape(why)}</p>"
             "</details></section>"
         )
     return f'<div class="real-or-coloured">{"".join(questions)}</div>'

@@ -69,7 +69,7 @@ def test_the_true_picture_stands_where_it_is_said(pictures):
         )
     assert [s["data-right"] for s in page.all("section")] == ["first", "second"]
     text = real_or_coloured(pairs, [True, False])
-    assert "The second one is the photograph. &lt;Two&gt;" in text
+    assert "The second one has its true colours. &lt;Two&gt;" in text
 
 
 def test_no_alternative_text_gives_the_answer_away(pictures):

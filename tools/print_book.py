@@ -28,6 +28,9 @@ h1, h2, h3, h4, h5 {
 }
 h1 { font-size: 1.5rem !important; }
 h2 { font-size: 1.25rem !important; }
+h3 { font-size: 1.1rem !important; }
+h4, h5 { font-size: 1rem !important; }
+dt { break-after: avoid; }
 a.headerlink, .copybtn, .toggle-button, details > summary { display: none !important; }
 pre { white-space: pre-wrap !important; }
 """

@@ -31,6 +31,7 @@ function realOrColoured(box) {
   const votes = [];
   const told = element("p", { className: "told" });
   told.setAttribute("role", "status"); // read out when it changes
+  told.tabIndex = -1; // may be given the focus
   const next = element("button", { type: "button", textContent: "Next pair", hidden: true });
   box.classList.add("live");
   box.append(told, next);
@@ -57,7 +58,7 @@ function realOrColoured(box) {
     questions.forEach((question, index) => (question.hidden = index !== votes.length));
     next.hidden = true;
     if (votes.length < questions.length) {
-      told.textContent = `Pair ${votes.length + 1} of ${questions.length}: which one is the photograph?`;
+      told.textContent = `Pair ${votes.length + 1} of ${questions.length}: which one has its true colours?`;
       return;
     }
     const right = votes.reduce((sum, vote) => sum + vote, 0);
@@ -68,7 +69,11 @@ function realOrColoured(box) {
       (low <= 50 ? "This does not show that you can tell them apart. " : "You can tell them apart. ") +
       `Your votes, for the analysis below: ${votes.join(",")}`;
   };
-  next.addEventListener("click", show);
+  next.addEventListener("click", () => {
+    show();
+    // The button that had the focus is hidden: go on with the first choice, or the score.
+    (box.querySelector("section:not([hidden]) button") ?? told).focus();
+  });
   show();
 }
 

@@ -214,11 +214,22 @@ def test_the_human_test_is_taken_by_keyboard_and_scored(opened):
         is_right = shown.get_attribute("data-right") == "first"
         right += is_right
         assert told.inner_text().startswith("Right." if is_right else "No.")
-        tab.keyboard.press("Enter")  # the next pair has the focus
+        tab.keyboard.press("Enter")
+        focused = tab.evaluate("document.activeElement.textContent")
+        last = number + 1 == count
+        assert focused.startswith(f"{right} of" if last else "The first")
     assert f"{right} of {count} right" in told.inner_text()
     low, high = binomtest(right, count).proportion_ci(method="wilson")
     assert f"{round(100 * low)} to {round(100 * high)} %" in told.inner_text()
     assert faults == []
+
+
+def test_on_paper_every_pair_of_the_human_test_is_there(opened):
+    tab, _ = opened("notebooks/14_real_or_coloured")
+    sections = tab.locator(".real-or-coloured section")
+    tab.emulate_media(media="print")
+    assert all(sections.nth(i).is_visible() for i in range(sections.count()))
+    assert tab.locator(".real-or-coloured figcaption").first.is_visible()
 
 
 def test_the_human_test_can_be_read_without_javascript(browser, copy):
@@ -228,5 +239,5 @@ def test_the_human_test_can_be_read_without_javascript(browser, copy):
     sections = tab.locator(".real-or-coloured section")
     assert sections.count() == tab.locator(".real-or-coloured section:visible").count()
     sections.first.locator("summary").click()
-    assert "is the photograph" in sections.first.locator("details p").inner_text()
+    assert "has its true colours" in sections.first.locator("details p").inner_text()
     context.close()
