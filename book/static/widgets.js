@@ -72,7 +72,7 @@ function realOrColoured(box) {
   next.addEventListener("click", () => {
     show();
     // The button that had the focus is hidden: go on with the first choice, or the score.
-    (box.querySelector("section:not([hidden]) button") ?? told).focus();
+    (box.querySelector(":scope > section:not([hidden]) button") ?? told).focus();
   });
   show();
 }
