@@ -120,7 +120,7 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
-    """A positive base to a power, by way of logarithms: twice as fast as `**`."""
+    """A positive base to a power, by way of logarithms, which costs less than `**`."""
     return torch.exp2(exponent * torch.log2(base))
 
 
