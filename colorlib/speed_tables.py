@@ -5,7 +5,8 @@ Noise is half the distance between the quartiles over the rounds, as a share of 
 median; a single round has none.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from colorlib.speed import (
     MATRIX,
@@ -69,15 +70,13 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
         for m in rows if m.peak_bytes
     ]  # fmt: skip
     bars = [
-        [m.case, bar_text(bar), _measured(bar, value), verdict,
-         bar.obstacle if verdict == NO else ""]
+        [m.case, bar_text(bar), _measured(bar, value), verdict]
         for m in rows for bar, value, verdict in _verdicts(m)
     ]  # fmt: skip
     times = [[m.case, m.reference, *_times(m)] for m in rows]
-    return {
-        "The bars": markdown_table(
-            ["what", "bar", "measured", "", "why not"], bars
-        ),
+    tables = {
+        "The bars": markdown_table(["what", "bar", "measured", ""], bars)
+        + _why_missed(rows),
         "Time": markdown_table(["what", "the reference", *COLUMNS[1:5]], times),
         "Share of the machine's matrix rate": markdown_table(
             ["what", "GFLOP/s", "matrix product, GFLOP/s", "share", "noise"], rates
@@ -97,6 +96,28 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
             list(_projections(record)),
         ),
     }  # fmt: skip
+    return {heading: _unbroken(table) for heading, table in tables.items()}
+
+
+def _why_missed(measurements: Iterable[Measurement]) -> str:
+    """What stands in the way of the bars that are missed, each reason once."""
+    missed: dict[str, list[str]] = {}
+    for measurement in measurements:
+        for bar, _, verdict in _verdicts(measurement):
+            if verdict == NO:
+                obstacle = bar.obstacle or "it is not known why"
+                missed.setdefault(obstacle, []).append(measurement.case)
+    return "".join(
+        f"\n\nMissed by {'; '.join(cases)}: {obstacle}."
+        for obstacle, cases in missed.items()
+    )
+
+
+def _unbroken(text: str) -> str:
+    """Have numbers stay in one line with their units."""
+    return re.sub(
+        r"(?<=\d) (?=(?:%|GB|GFLOP/s|days|h|min|m?s|µs|px)(?!\w))", "\u00a0", text
+    )
 
 
 def _times(measurement: Measurement) -> Row:
@@ -176,12 +197,19 @@ def duration(seconds: float) -> str:
     Example:
         >>> [duration(value) for value in (4.2e-5, 0.0123, 30.0, 7200.0, 1e7)]
         ['42 µs', '12.3 ms', '30 s', '2 h', '116 days']
+        >>> duration(1e8)
+        '1,160 days'
     """
     units = {"days": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3}
     for unit, size in units.items():
         if seconds >= 2 * size or (size <= 1 and seconds >= size):
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
+            return f"{_three_digits(seconds / size)} {unit}"
+    return f"{_three_digits(seconds / 1e-6)} µs"
+
+
+def _three_digits(value: float) -> str:
+    """A number with the three digits that are meant, and no power of ten."""
+    return f"{float(f'{value:.3g}'):,g}"
 
 
 def _percent(share: Estimate | None) -> str:
