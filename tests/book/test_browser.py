@@ -1,11 +1,14 @@
 """The book in a real browser, opened as files, without a network."""
 
+import io
 import itertools
 import shutil
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from copies import ROOT, pages_of
+from PIL import Image, ImageChops
 from playwright.sync_api import sync_playwright
 from scipy.stats import binomtest
 
@@ -23,7 +26,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--force-color-profile=srgb"]
+        )
         yield browser
         browser.close()
 
@@ -103,6 +108,49 @@ def test_no_theme_changes_the_colours_of_an_image(shown, theme):
     changes += "name => getComputedStyle(image)[name])"
     for image in tab.locator("article img").all():
         assert image.evaluate(changes) == ["none", "1", "normal"]
+
+
+LESSONS = [page for page in PAGES if page.startswith("notebooks/")]
+# A lesson of tables, and one whose pictures are part of the page itself.
+WITHOUT_FIGURES = ("notebooks/09_table_1", "notebooks/14_real_or_coloured")
+# At its own size and place, so that no pixel is made of two.
+AS_IT_IS = """article img { position: fixed; inset: 0 auto auto 0; z-index: 9999;
+max-width: none !important; padding: 0 !important; border-radius: 0 !important; }"""
+
+
+@of_pages([page for page in LESSONS if page not in WITHOUT_FIGURES])
+def test_the_pixels_on_the_screen_are_those_of_the_file(shown):
+    tab, _ = shown
+    figures = tab.locator("article figure > img[src$='.png']")
+    place = unquote(urlsplit(figures.first.evaluate("image => image.src")).path)
+    drawn = Image.open(place).convert("RGBA")
+    on_white = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
+    tab.set_viewport_size({"width": drawn.width + 9, "height": drawn.height + 9})
+    style = tab.add_style_tag(content=AS_IT_IS)
+    others = "(images, first) => images.forEach(i => i.style.display = first)"
+    tab.locator("article img").evaluate_all(others, "none")
+    figures.first.evaluate("image => { image.style.display = 'block' }")
+    try:
+        for theme in ("light", "dark"):
+            set_theme(tab, theme)
+            seen = Image.open(io.BytesIO(figures.first.screenshot()))
+            assert ImageChops.difference(
+                seen.convert("RGB"), on_white.convert("RGB")
+            ).getbbox() is None, theme  # fmt: skip
+    finally:
+        style.evaluate("style => style.remove()")
+        tab.locator("article img").evaluate_all(others, "")
+
+
+@of_pages(LESSONS)
+def test_answers_are_folded_until_asked_for(shown):
+    tab, _ = shown
+    answers = tab.locator(".tag_solution")
+    assert answers.count() >= 3
+    for answer in answers.all():
+        assert not answer.locator("pre").first.is_visible()
+    answers.first.locator("summary").click()
+    assert answers.first.locator("pre").first.is_visible()
 
 
 # The page of the package is thousands of generated signatures: minutes for the checker.
