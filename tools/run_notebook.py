@@ -30,15 +30,24 @@ MADE_FROM = "made_from"  # the key of the hashes among the metadata of a copy
 INJECTED = "injected-parameters"
 
 
-def parameters_for(source: Path, folders: dict[str, str]) -> dict[str, Any]:
-    """The values of the profile and the folders that the notebook declares."""
+def parameters_for(source: Path, given: dict[str, str]) -> dict[str, Any]:
+    """The settings of the profile, and what the command line gave, that are declared.
+
+    Folders are told as they are seen from the notebook, which is where it runs: readers
+    see them, and the paths of the machine that makes a book are nothing to them.
+    """
     declared = papermill.inspect_notebook(str(source))
-    values = load_profile(folders["profile"]).model_dump(mode="json") | folders
-    return {
-        name: values[name]
-        for name in declared
-        if name in values and values[name] != ""  # a folder that was not given
+    profile = given["profile"]
+    folders = {
+        name: os.path.relpath(place, source.parent)
+        for name, place in given.items()
+        if name != "profile" and place
     }
+    values = load_profile(profile).model_dump(mode="json") | folders
+    if Path(profile).suffix in (".yaml", ".yml"):
+        profile = os.path.relpath(profile, source.parent)
+    values["profile"] = profile
+    return {name: values[name] for name in declared if name in values}
 
 
 def figures_of(notebook: NotebookNode) -> list[NotebookNode]:
