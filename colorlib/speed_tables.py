@@ -128,7 +128,7 @@ def _times(measurement: Measurement) -> Row:
     return [
         duration(ours.median) if ours else "",
         duration(theirs.median) if theirs else "",
-        f"{ratio.median:.3g}" if ratio else "",
+        _three_digits(ratio.median) if ratio else "",
         f"{100 * noise:.0f} %" if noise is not None else "",
     ]
 
@@ -188,7 +188,9 @@ def _measured(bar: Bar, value: float) -> str:
         return _gigabytes(value)
     if bar.quantity == "seconds":
         return duration(value)
-    return f"{100 * value:.0f} %" if bar.quantity == "matrix share" else f"{value:.3g}"
+    if bar.quantity == "matrix share":
+        return f"{100 * value:.0f} %"
+    return _three_digits(value)
 
 
 def duration(seconds: float) -> str:

@@ -135,6 +135,13 @@ def test_a_reason_that_several_bars_share_is_told_once(record, measurement):
     assert "a wall" not in told  # of a bar that holds
 
 
+def test_no_number_is_told_as_a_power_of_ten(measurement, record):
+    slow = {"ours": [0.001], "reference": [8.0]}
+    far = measurement.model_copy(update={"seconds": slow})
+    (row,) = summary_rows(record.model_copy(update={"measurements": (far,)}))
+    assert row[3] == "40,000"  # 2 s a photograph against 50 µs
+
+
 def test_no_number_stands_in_another_line_than_its_unit(record):
     for heading, table in book_tables(record).items():
         assert not re.search(r"\d (%|GB|h|s|ms|days|min|px)\b", table), heading
