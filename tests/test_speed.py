@@ -136,7 +136,7 @@ def test_a_reason_that_several_bars_share_is_told_once(record, measurement):
 
 
 def test_no_number_is_told_as_a_power_of_ten(measurement, record):
-    slow = {"ours": [0.001], "reference": [8.0]}
+    slow = {"ours": [0.001], "reference": [8.0], "matrix": [0.5]}
     far = measurement.model_copy(update={"seconds": slow})
     (row,) = summary_rows(record.model_copy(update={"measurements": (far,)}))
     assert row[3] == "40,000"  # 2 s a photograph against 50 µs
