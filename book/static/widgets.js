@@ -1,4 +1,5 @@
-// What moves the pieces of colorlib/widgets.py. No library, no request, no cookie.
+// What moves the pieces of colorlib/widgets.py, and what figures need on a telephone. No
+// library, no request, no cookie.
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -76,6 +77,18 @@ function realOrColoured(box) {
   });
   show();
 }
+
+// Figures that scroll, on a telephone, have to be reached by the keyboard.
+function reachFigures() {
+  for (const figure of document.querySelectorAll(".cell_output figure")) {
+    const clipped = getComputedStyle(figure).overflowX === "auto";
+    if (clipped && figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
+    else figure.removeAttribute("tabindex");
+  }
+}
+
+window.addEventListener("load", reachFigures); // with pictures, whose size counts
+window.addEventListener("resize", reachFigures);
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".before-after").forEach(beforeAfter);

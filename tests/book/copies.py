@@ -36,7 +36,7 @@ class Copy:
 
     def make_book(self) -> subprocess.CompletedProcess[str]:
         """`make book`, with the environment that runs the tests in place of .venv."""
-        return self._run("make", "book", "PROFILE=smoke", "CORES=1")
+        return self._run("make", "book", "PROFILE=smoke", "CORES=2")
 
     def planned(self) -> dict[str, int]:
         """The steps that `make book` would take: rule -> number of them."""
