@@ -110,6 +110,8 @@ def test_no_theme_changes_the_colours_of_an_image(shown, theme):
         assert image.evaluate(changes) == ["none", "1", "normal"]
 
 
+# Preloaded, style sheets would be asked for once more, which files refuse.
+AXE = {"resultTypes": ["violations"], "preload": False}
 LESSONS = [page for page in PAGES if page.startswith("notebooks/")]
 # A lesson of tables, and one whose pictures are part of the page itself.
 WITHOUT_FIGURES = ("notebooks/09_table_1", "notebooks/14_real_or_coloured")
@@ -162,11 +164,7 @@ def test_a_page_passes_the_accessibility_checker(shown, theme):
     tab.set_viewport_size({"width": width, "height": 900})
     set_theme(tab, theme)
     tab.wait_for_timeout(300)  # colours change smoothly
-    found = (
-        Axe()
-        .run(tab, options={"resultTypes": ["violations"], "preload": False})
-        .response
-    )
+    found = Axe().run(tab, options=AXE).response
     told = [
         f"{rule['id']}: {rule['help']}: {node['html'][:120]}"
         for rule in found["violations"]
