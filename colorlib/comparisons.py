@@ -21,6 +21,7 @@ from colorlib.studies import load_experiments, plan
 
 CONFIDENCE = 0.95
 NO_DIFFERENCE = "no difference shown"
+AS_SHARE = ("loss_eq1",)  # nobody knows what 0.001 of it is; decibels are no shares
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,21 @@ class Comparison:
             for interval in (self.over_photographs, self.over_seeds)
         )
         return scale * self.over_photographs.mean, photographs, seeds
+
+    @property
+    def unit(self) -> str:
+        """Of what is told of it: `%` for a loss, else the metric's own."""
+        return "%" if self.metric in AS_SHARE else METRICS[self.metric].unit
+
+    def in_unit(self) -> tuple[float, tuple[float, float], tuple[float, float]]:
+        """In `unit`: the mean, and both intervals."""
+        if self.unit == "%":
+            return self.percent()
+        photographs, seeds = (
+            (interval.low, interval.high)
+            for interval in (self.over_photographs, self.over_seeds)
+        )
+        return self.over_photographs.mean, photographs, seeds
 
 
 def study_records(

@@ -5,18 +5,24 @@ Every mean stands with its interval, every metric with its unit and its directio
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from colorlib.campaigns import Campaign
 from colorlib.comparisons import (
+    AS_SHARE,
     Comparison,
     Interval,
     compare,
     same_photographs,
     scores_over_seeds,
+    study_differences,
 )
 from colorlib.evaluation import MODEL
 from colorlib.metrics import METRICS, Metric, Summary
 from colorlib.records import Record
 
 DIRECTION = {True: " ↑", False: " ↓", None: ""}
+BETTER = {True: ", higher is better", False: ", lower is better", None: ""}
+
+COLOURLESS = 0.005  # gray has 0.003: white point and matrix are of a few digits
 
 
 def heading(metric: Metric) -> str:
@@ -71,7 +77,7 @@ def score_table(
     """
     headings = ["", *(heading(METRICS[name]) for name in metrics)]
     rows = [
-        [method, *(mean_with_interval(scores[name]) for name in metrics)]
+        [method, *(mean_with_interval(scores[name], name) for name in metrics)]
         for method, scores in methods.items()
     ]
     return markdown_table(headings, rows)
@@ -88,25 +94,112 @@ def study_table(
     Args:
         arms: arm -> records, one a seed, see `colorlib.comparisons.study_records`.
         reference: The arm that the others are compared with.
-        metrics: Names of `METRICS`, the columns: pooled over photographs, their mean
-            over seeds, and half of Student's 95 % interval.
-        compared: The metric of the last two columns, as a share of the reference's.
+        metrics: Names of `METRICS`, the last columns: pooled over photographs, their
+            mean over seeds, and half of Student's 95 % interval.
+        compared: The metric of the verdict and the change, which stand first: the rest
+            of a wide table is beyond the edge of a phone.
 
     Returns:
         A Markdown table. An arm tested on other photographs is not compared.
     """
     names = [heading(METRICS[name]) for name in metrics]
-    headings = ["", *names, f"{METRICS[compared].label}, change", "verdict"]
+    headings = ["", "verdict", f"{METRICS[compared].label}, change", *names]
     first = arms[reference]
     trivial = [name for name in first[0].scores if name != MODEL]
     rows = [
-        [name, *(_trivial(first, metric, name) for metric in metrics), "", ""]
+        [name, "", "", *(_trivial(first, metric, name) for metric in metrics)]
         for name in trivial
     ]
     for arm, records in arms.items():
-        scores = [_plus_minus(scores_over_seeds(records, m)) for m in metrics]
-        rows.append([arm, *scores, *_against(records, arms[reference], compared)])
+        scores = [plus_minus(scores_over_seeds(records, m), m) for m in metrics]
+        rows.append([arm, *_against(records, first, compared), *scores])
     return markdown_table(headings, rows)
+
+
+def differences_table(study: str, metric: str, data_sets: Sequence[str]) -> str:
+    """A study's differences in one metric, an arm on a data set a row.
+
+    Args:
+        study: Its name.
+        metric: One that records keep for each photograph.
+        data_sets: Names of data sets in the profile's grid.
+
+    Returns:
+        See `verdict_table`.
+    """
+    found = {
+        f"{arm}, {data}": comparison
+        for data in data_sets
+        for arm, comparison in study_differences(study, data, metric).items()
+    }
+    return verdict_table(heading(METRICS[metric]), found)
+
+
+def pair_table(
+    what: str,
+    arm: Sequence[Record],
+    reference: Sequence[Record],
+    metrics: Sequence[str],
+) -> str:
+    """Two arms, of one study or of two, a metric a row.
+
+    Args:
+        what: Is compared with what.
+        arm: Records, one a seed.
+        reference: Records of the same seeds, tested on the same photographs.
+        metrics: Those that records keep for each photograph.
+
+    Returns:
+        See `verdict_table`.
+    """
+    found = {heading(METRICS[m]): compare(arm, reference, m) for m in metrics}
+    return verdict_table(what, found)
+
+
+def verdict_table(what: str, comparisons: Mapping[str, Comparison]) -> str:
+    """Differences, each with its verdict and both intervals.
+
+    Args:
+        what: The first column's heading.
+        comparisons: A row's name -> what was found.
+
+    Returns:
+        A Markdown table; the numbers are in percent of the reference for a loss, else
+        in the metric's own unit.
+    """
+    headings = [what, "verdict", "change", "over photographs", "over seeds"]
+    rows = [[name, c.verdict, *_with_intervals(c)] for name, c in comparisons.items()]
+    return markdown_table(headings, rows)
+
+
+def change_label(metric: str, reference: str) -> str:
+    """What an axis of changes shows, with its unit and the direction that is better.
+
+    Example:
+        >>> change_label("psnr_rgb", "none")
+        'PSNR RGB, change against none (dB), higher is better'
+    """
+    known = METRICS[metric]
+    unit = "%" if metric in AS_SHARE else known.unit
+    shown = f" ({unit})" if unit else ""
+    better = BETTER[known.higher_is_better]
+    return f"{known.label}, change against {reference}{shown}{better}"
+
+
+def campaign_table(campaign: Campaign) -> str:
+    """What a campaign tried and how often the program held, a kind a row.
+
+    Args:
+        campaign: Its record.
+
+    Returns:
+        A Markdown table; the column of notes is there if a kind has one.
+    """
+    headings = ["what was done", "tried", "held", "note"]
+    rows = [[t.kind, str(t.tried), str(t.held), t.note] for t in campaign.trials]
+    rows.append(["**all**", f"**{campaign.tried}**", f"**{campaign.held}**", ""])
+    width = 4 if any(trial.note for trial in campaign.trials) else 3
+    return markdown_table(headings[:width], [row[:width] for row in rows])
 
 
 def sources(records: Iterable[Record]) -> str:
@@ -123,45 +216,74 @@ def sources(records: Iterable[Record]) -> str:
         named.setdefault(record.commit[:9], []).append(record.name)
     count = sum(len(names) for names in named.values())
     lines = [f"- commit {at}: {', '.join(names)}" for at, names in named.items()]
-    head = f"\n\n<details><summary>From {count} records</summary>\n\n"
+    what = "1 record" if count == 1 else f"{count} records"
+    head = f"\n\n<details><summary>From {what}</summary>\n\n"
     return head + "\n".join(lines) + "\n\n</details>"
 
 
 def _against(
     arm: Sequence[Record], reference: Sequence[Record], metric: str
 ) -> tuple[str, str]:
-    """Two cells: by how much an arm differs from the reference, and the verdict."""
+    """Two cells: the verdict, and by how much an arm differs from the reference."""
     if arm is reference:
-        return "", "reference"
+        return "reference", ""
     if not same_photographs(arm, reference):
-        return "", "other photographs"
-    comparison = compare(arm, reference, metric)
-    return change(comparison), comparison.verdict
+        return "other photographs", ""
+    found = compare(arm, reference, metric)
+    effect = round(found.effect, 2) + 0.0  # no minus zero
+    return found.verdict, f"{_with_intervals(found)[0]}, d = {effect:+.2f}"
 
 
-def change(comparison: Comparison) -> str:
-    """A difference as a share of the reference, and as an effect size."""
-    return f"{100 * comparison.share:+.1f} %, d = {comparison.effect:+.2f}"
+def _with_intervals(comparison: Comparison) -> tuple[str, str, str]:
+    """Three cells: the mean difference with its unit, and both intervals."""
+    mean, *intervals = comparison.in_unit()
+    digits = 1 if comparison.unit == "%" else 2
+    unit = f" {comparison.unit}" if comparison.unit else ""
+    mean = round(mean, digits) + 0.0  # no minus zero
+    photographs, seeds = (f"{a:+.{digits}f} to {b:+.{digits}f}" for a, b in intervals)
+    return f"{mean:+.{digits}f}{unit}", photographs, seeds
+
+
+def number(value: float, metric: str = "") -> str:
+    """Four digits of a score.
+
+    Example:
+        >>> number(0.0955123), number(0.002955, "colourfulness")
+        ('0.09551', '0.00')
+    """
+    if metric == "colourfulness" and abs(value) < COLOURLESS:
+        return "0.00"
+    return f"{value:#.4g}"
 
 
 def _trivial(records: Sequence[Record], metric: str, method: str) -> str:
     """One metric of a trivial prediction, which no seed changes."""
-    return f"{scores_over_seeds(records, metric, method).mean:#.4g}"
+    return number(scores_over_seeds(records, metric, method).mean, metric)
 
 
-def _plus_minus(interval: Interval) -> str:
-    """A mean over seeds with half its interval, in the mean's last digits."""
-    return f"{interval.mean:#.4g} ± {interval.high - interval.mean:.2g}"
+def plus_minus(interval: Interval, metric: str = "") -> str:
+    """A mean over seeds, and two digits of half its interval.
+
+    Example:
+        >>> plus_minus(Interval(25.951, 21.951, 29.951))
+        '25.95 ± 4.0'
+    """
+    half = f"{interval.high - interval.mean:#.2g}".removesuffix(".")
+    return f"{number(interval.mean, metric)} ± {half}"
 
 
-def mean_with_interval(summary: Summary) -> str:
+def mean_with_interval(summary: Summary, metric: str = "") -> str:
     """Four digits of the mean, and where 95 % of its resamples lie.
 
     Example:
         >>> mean_with_interval(Summary(0.09551, 0.09, 0.1, 0.0943, 0.0968, 3298))
         '0.09551 (0.09430–0.09680)'
     """
-    return f"{summary.mean:#.4g} ({summary.ci_low:#.4g}–{summary.ci_high:#.4g})"
+    mean, low, high = (
+        number(value, metric)
+        for value in (summary.mean, summary.ci_low, summary.ci_high)
+    )
+    return f"{mean} ({low}–{high})"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

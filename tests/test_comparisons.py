@@ -13,7 +13,7 @@ from colorlib.comparisons import (
     study_records,
 )
 from colorlib.errors import UserError
-from colorlib.metrics import summarize
+from colorlib.metrics import METRICS, summarize
 from colorlib.records import RESULTS, read_record, write_record
 from colorlib.studies import plan
 
@@ -74,7 +74,21 @@ def test_a_difference_in_all_seeds_is_shown(shift, verdict):
     assert mean == pytest.approx(100 * comparison.share)
     assert photographs[0] < mean < photographs[1]
     assert seeds[0] < mean < seeds[1]
+    assert comparison.unit == "%"
+    assert comparison.in_unit() == comparison.percent()
     assert np.sign(comparison.effect) == np.sign(shift)
+
+
+def test_what_has_a_unit_of_its_own_is_told_in_it():
+    comparison = compare(*arms(shift=-0.2), "colourfulness")
+    assert comparison.unit == METRICS["colourfulness"].unit == ""
+    mean, photographs, seeds = comparison.in_unit()
+    assert mean == pytest.approx(-0.2, abs=0.02)
+    for interval, (low, high) in [
+        (comparison.over_photographs, photographs),
+        (comparison.over_seeds, seeds),
+    ]:
+        assert (low, high) == (interval.low, interval.high)
 
 
 def test_a_difference_of_one_lucky_seed_is_not_shown():

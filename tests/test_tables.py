@@ -1,13 +1,22 @@
 import pytest
 
+from colorlib.campaigns import Trial, read_campaigns
+from colorlib.comparisons import Comparison, Interval, study_differences
 from colorlib.metrics import METRICS, Summary
 from colorlib.records import RESULTS, read_record
 from colorlib.tables import (
     beside_the_baselines,
+    campaign_table,
+    change_label,
+    differences_table,
     heading,
+    mean_with_interval,
+    pair_table,
+    plus_minus,
     score_table,
     sources,
     study_table,
+    verdict_table,
 )
 
 SCORE = Summary(mean=0.5, median=0.5, pooled=0.5, ci_low=0.25, ci_high=0.75, n=3)
@@ -74,16 +83,39 @@ def cells(table):
 
 def test_a_study_s_table_has_baselines_arms_and_verdicts(arms):
     head, _, *rows = cells(study_table(arms, "ours"))
-    assert head[1].startswith("RMSE ab/128")
+    assert head[:3] == ["", "verdict", "Loss of Eq. 1, change"]
+    assert head[3].startswith("RMSE ab/128")
     by_name = {row[0]: row for row in rows}
     assert list(by_name) == [
         "no colour", "training mean", "pixel-wise training mean", "ours", "worse",
     ]  # fmt: skip
-    assert by_name["no colour"][-2:] == ["", ""]
-    assert by_name["ours"][-2:] == ["", "reference"]
-    assert by_name["worse"][-1] == "worse"
-    assert by_name["worse"][-2].startswith("+")
-    assert "±" in by_name["ours"][1]
+    assert by_name["no colour"][1:3] == ["", ""]
+    assert by_name["ours"][1:3] == ["reference", ""]
+    assert by_name["worse"][1] == "worse"
+    assert by_name["worse"][2].startswith("+")
+    assert " %, d = " in by_name["worse"][2]
+    assert "±" in by_name["ours"][3]
+
+
+def test_no_colour_has_no_colourfulness(record, arms):
+    trivial = record.scores["no colour"]["colourfulness"]
+    assert 0 < trivial.mean < 0.005  # what is left of rounded constants
+    assert mean_with_interval(trivial, "colourfulness") == "0.00 (0.00–0.00)"
+    table = score_table({"gray": record.scores["no colour"]}, ["colourfulness"])
+    assert cells(table)[-1] == ["gray", "0.00 (0.00–0.00)"]
+    assert cells(study_table(arms, "ours"))[2][-1] == "0.00"
+
+
+def test_other_small_scores_keep_their_digits():
+    small = Summary(0.002955, 0, 0.003, 0.0029, 0.003, 3)
+    assert mean_with_interval(small, "loss_eq1").startswith("0.002955 ")
+
+
+@pytest.mark.parametrize(
+    ("half", "text"), [(0.00063, "0.00063"), (0.2, "0.20"), (4, "4.0"), (15, "15")]
+)
+def test_half_an_interval_has_two_digits(half, text):
+    assert plus_minus(Interval(20, 20 - half, 20 + half)) == f"20.00 ± {text}"
 
 
 def test_arms_of_other_photographs_get_no_verdict(arms):
@@ -92,7 +124,82 @@ def test_arms_of_other_photographs_get_no_verdict(arms):
         for r in arms["worse"]
     ]
     table = study_table({"ours": arms["ours"], "elsewhere": elsewhere}, "ours")
-    assert cells(table)[-1][-2:] == ["", "other photographs"]
+    assert cells(table)[-1][1:3] == ["other photographs", ""]
+
+
+def difference(metric, mean=-0.2, reference=20.0):
+    """What was found: seeds scatter more than photographs, none reaches zero."""
+    return Comparison(
+        metric=metric,
+        over_photographs=Interval(mean, 1.25 * mean, 0.75 * mean),
+        over_seeds=Interval(mean, 1.5 * mean, 0.5 * mean),
+        effect=-0.5,
+        reference_mean=reference,
+        verdict="better",
+    )
+
+
+def test_decibels_are_told_as_such_and_losses_in_percent():
+    of = {m: difference(m) for m in ("psnr_rgb", "ciede2000", "loss_eq1")}
+    rows = {m: cells(verdict_table("", {"arm": of[m]}))[-1] for m in of}
+    change = {m: row[2] for m, row in rows.items()}
+    assert change == {
+        "psnr_rgb": "-0.20 dB", "ciede2000": "-0.20", "loss_eq1": "-1.0 %",
+    }  # fmt: skip
+    assert rows["psnr_rgb"][3:] == ["-0.25 to -0.15", "-0.30 to -0.10"]
+    assert rows["loss_eq1"][3:] == ["-1.2 to -0.8", "-1.5 to -0.5"]
+    for metric, found in of.items():
+        assert change[metric].endswith(found.unit)
+        assert found.unit in change_label(metric, "none")
+
+
+def test_nothing_is_told_as_minus_zero():
+    found = difference("loss_eq1", mean=-0.001)
+    assert cells(verdict_table("", {"arm": found}))[-1][2] == "+0.0 %"
+
+
+def test_the_differences_of_a_study_have_a_row_an_arm_and_a_data_set():
+    head, _, *rows = cells(differences_table("gray", "ciede2000", ["lfw", "imagenet"]))
+    assert head[:3] == ["CIEDE2000 ↓", "verdict", "change"]
+    assert [row[0] for row in rows] == ["luma, lfw", "luma, imagenet"]
+    found = study_differences("gray", "imagenet", "ciede2000")["luma"]
+    assert rows[1][1:3] == [found.verdict, f"{found.over_photographs.mean:+.2f}"]
+
+
+def test_two_arms_are_compared_in_several_metrics(arms):
+    metrics = ["loss_eq1", "psnr_rgb"]
+    table = pair_table("these against ours", arms["worse"], arms["ours"], metrics)
+    head, _, *rows = cells(table)
+    assert head[0] == "these against ours"
+    assert [row[0] for row in rows] == ["Loss of Eq. 1 ↓", "PSNR RGB (dB) ↑"]
+    assert rows[0][1] == "worse"
+    assert rows[0][2].startswith("+")
+    assert rows[1][1:3] == ["no difference shown", "+0.00 dB"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_change_is_labelled_with_its_better_direction(metric):
+    word = {True: "higher is better", False: "lower is better", None: "none"}
+    direction = word[METRICS[metric].higher_is_better]
+    assert direction in change_label(metric, "none")
+
+
+def test_only_campaigns_with_notes_have_a_column_for_them():
+    for campaign in read_campaigns():
+        head, _, *rows = cells(campaign_table(campaign))
+        noted = any(trial.note for trial in campaign.trials)
+        assert head == ["what was done", "tried", "held", "note"][: 4 if noted else 3]
+        assert len(rows) == len(campaign.trials) + 1
+        assert rows[-1][1] == f"**{campaign.tried}**"
+        assert {len(row) for row in rows} == {len(head)}
+        bare = [Trial(kind=t.kind, tried=t.tried, held=t.held) for t in campaign.trials]
+        without = campaign.model_copy(update={"trials": tuple(bare)})
+        assert cells(campaign_table(without))[0][-1] == "held"
+
+
+def test_one_record_is_one_record():
+    one = read_record(min(RESULTS.glob("*.json")))
+    assert "From 1 record<" in sources([one])
 
 
 def test_sources_name_every_record_at_its_commit():

@@ -22,7 +22,7 @@ from colorlib.provenance import current_commit, now, this_hardware
 from colorlib.records import read_record
 from colorlib.speed import latest_speed
 from colorlib.speed_tables import book_tables
-from colorlib.tables import markdown_table
+from colorlib.tables import campaign_table, markdown_table
 
 
 def fill_stage(stage: Path) -> None:
@@ -161,12 +161,10 @@ def write_campaigns(stage: Path) -> None:
     """Complete the page on what was done to break the program, by the records kept."""
     parts = []
     for campaign in read_campaigns():
-        rows = [[t.kind, str(t.tried), str(t.held), t.note] for t in campaign.trials]
-        rows.append(["**all**", f"**{campaign.tried}**", f"**{campaign.held}**", ""])
         parts += [
             f"## {campaign.title}",
             f"Expected: {campaign.expected}.",
-            markdown_table(["what was done", "tried", "held", ""], rows),
+            campaign_table(campaign),
             f"`campaigns/{campaign.name}.json`, commit {campaign.commit[:7]}, "
             f"{campaign.created[:10]}, {campaign.hardware.cpu}, "
             f"{campaign.seconds:.0f} s; again by `{campaign.command}`.",

@@ -40,7 +40,7 @@ def score_rows(scores) -> str:
     rows = [
         [
             names.get(method, method),
-            *(mean_with_interval(scores[method][metric]) for metric in COLUMNS),
+            *(mean_with_interval(scores[method][metric], metric) for metric in COLUMNS),
         ]
         for method in order
     ]

@@ -16,9 +16,9 @@ import victim
 CAMPAIGN = {
     "name": "kills",
     "title": "Trainings killed",
-    "expected": "a training that SIGKILL ended, once resumed, leaves the same weights, "
-    "samples and caches to the bit, and the same record but for times and sessions, as "
-    "one that was left alone",
+    "expected": "a training that was killed by SIGKILL and then resumed leaves the "
+    "same as one that was never interrupted: weights, samples and caches to the bit, "
+    "and the record but for times and sessions",
 }
 SEED = 6
 EVERY_TIME = ("stepping", "writing a checkpoint", "writing the record")

@@ -17,8 +17,8 @@ CAMPAIGN = {
     "name": "faults",
     "title": "Machines that fail",
     "expected": "the training ends in one line that says what to do, or makes again "
-    "what was damaged, and when the fault is mended leaves what one that was left "
-    "alone leaves",
+    "what was damaged; once the fault is mended, it leaves the same as a training "
+    "without a fault",
 }
 RESTART = ("--restart",)
 

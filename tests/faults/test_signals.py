@@ -12,8 +12,8 @@ CAMPAIGN = {
     "name": "signals",
     "title": "Trainings interrupted",
     "expected": "a training that gets SIGINT or SIGTERM ends with exit code 130 or 143 "
-    "and one line that says how to go on, saves what it has learned, and once resumed "
-    "leaves what one that was left alone leaves",
+    "and one line that says how to go on, and saves what it has learned; once resumed, "
+    "it leaves the same as a training that was never interrupted",
 }
 SEED = 7
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
