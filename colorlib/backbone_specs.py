@@ -44,6 +44,8 @@ class BackboneSpec:
         weights_file: Name of the file in a folder of weights.
         note: Origin and licence of the weights.
         hub_id: Where timm finds the weights; empty if only a file has them.
+        hub_sha256: Of the file there, which may be replaced under its name; empty if it
+            is not known, and then any file is taken.
         create_options: Further arguments of `timm.create_model`.
     """
 
@@ -57,6 +59,7 @@ class BackboneSpec:
     weights_file: str
     note: str
     hub_id: str = ""
+    hub_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     create_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -69,7 +72,9 @@ SPECS = {
     spec.name: spec
     for spec in (
         # The paper's three. The tag matters: what timm takes for a plain `resnet50`
-        # was trained with another loss, and its logits have another scale.
+        # was trained with another loss, and its logits have another scale. The hashes
+        # are those that other public projects state of the same files; of the third
+        # none was found.
         BackboneSpec(
             name="vgg16.tv_in1k",
             timm_name="vgg16.tv_in1k",
@@ -81,6 +86,7 @@ SPECS = {
             weights_file="vgg16.tv_in1k.safetensors",
             note="torchvision's weights, bsd-3-clause",
             hub_id="timm/vgg16.tv_in1k",
+            hub_sha256="57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
         ),
         BackboneSpec(
             name="resnet50.tv_in1k",
@@ -93,6 +99,7 @@ SPECS = {
             weights_file="resnet50.tv_in1k.safetensors",
             note="torchvision's weights, bsd-3-clause",
             hub_id="timm/resnet50.tv_in1k",
+            hub_sha256="5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888",
         ),
         BackboneSpec(
             name="inception_resnet_v2.tf_in1k",

@@ -34,6 +34,7 @@ from colorlib.backbone_specs import (
 )
 from colorlib.color import check_image
 from colorlib.errors import UserError
+from colorlib.files import file_sha256
 
 WeightsKind = Literal["pretrained", "random", "file"]
 ScoreKind = Literal["softmax", "logits", "features", "maps"]
@@ -173,8 +174,8 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
         The classifier, which says in `weights_kind` and `weights_hash` what it is.
 
     Raises:
-        UserError: If there is no such network, or its weights cannot be had or do not
-            fit; the message names the ways out.
+        UserError: If there is no such network, or its weights cannot be had, do not
+            fit or are not those known; the message names the ways out.
 
     Example:
         >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
@@ -186,7 +187,7 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
         kind, spec, path = "random", spec_for(name), None
     elif weights == "pretrained":
         kind, spec = "pretrained", spec_for(name)
-        path = _hub_file(spec)
+        path = _known_hub_file(spec)
     else:
         path = _local_file(name, Path(weights))
         spec = spec_of_file(path, name)
@@ -331,6 +332,19 @@ def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
             f"{shorten(str(error), 200)}; give the file of that network"
         ) from error
     return net
+
+
+def _known_hub_file(spec: BackboneSpec) -> Path:
+    """The weights of the hub, refused if they are others than those once there."""
+    path = _hub_file(spec)
+    found = file_sha256(path) if spec.hub_sha256 else ""
+    if found != spec.hub_sha256:
+        raise UserError(
+            f"{path}: found weights of SHA-256 {found}, expected {spec.hub_sha256}: a "
+            "damaged copy, or the hub has others now; delete it and try again, or give "
+            f"the right {spec.weights_file} as the weights"
+        )
+    return path
 
 
 def _hub_file(spec: BackboneSpec) -> Path:

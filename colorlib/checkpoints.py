@@ -67,13 +67,30 @@ class SaveCheckpoint(Callback):
     Args:
         path: Of the checkpoint; it appears whole or not at all.
         every: Steps between two of them.
+        at_most: Steps that the training may have; one with more is not gone on with.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int, at_most: int) -> None:
         self.path = path
         self.every = every
+        self.at_most = at_most
         self._signal = 0
         self._handlers: dict[signal.Signals, Any] = {}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, task: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse a training that is longer already than it is to be.
+
+        Lightning would end it at once, and it would pass for the shorter one.
+        """
+        steps = checkpoint["global_step"]
+        if steps > self.at_most:
+            raise UserError(
+                f"{self.path}: found a training of {steps} steps, expected at most the "
+                f"{self.at_most} that max_epochs and max_steps allow; raise them to go "
+                "on, or give --restart to begin again"
+            )
 
     def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Take the signals over; Python gives them to its main thread only."""

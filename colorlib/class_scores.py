@@ -126,22 +126,22 @@ def compute_class_scores(
               content, (count, *told_shape(backbone, content)))
         for backbone in backbones
     ]  # fmt: skip
-    if any(file.open() is None for file in files):
-        asked = (gray, see_size, half, torch.device(device), batch_size)
-        view = _View(source, manifest, *asked)
-        try:
+    asked = (gray, see_size, half, torch.device(device), batch_size)
+    view = _View(source, manifest, *asked)
+    try:
+        if any(file.open() is None for file in files):
             if count > shard:
                 _complete_blocks(_each_once(files), view, shard, progress)
             with only_one_process(folder / "lock"):
                 missing = [file for file in _each_once(files) if file.open() is None]
                 _complete(missing, view, progress)
-        except OSError as error:
-            raise UserError(
-                f"{folder}: the class scores cannot be completed: {error}; "
-                "finished batches are kept, give the same command again"
-            ) from error
-    if count > shard:
-        return _mapped(files, kind, folder, shard)
+        if count > shard:
+            return _mapped(files, kind, folder, shard)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the class scores cannot be completed: {error}; "
+            "finished batches are kept, give the same command again"
+        ) from error
     return _joined([file.read() for file in files], kind)
 
 
@@ -163,18 +163,26 @@ def _mapped(
     """The same, made once and mapped: no process need hold all of it."""
     path = folder / f"{kind}-{_hash_of([file.path.name for file in files])}.npy"
     with only_one_process(folder / "lock"):
-        if not path.exists():
-            tables, part = [file.read() for file in files], path.with_suffix(".part")
-            first = _joined([table[:1] for table in tables], kind)
-            shape = (len(tables[0]), *first.shape[1:])
-            joined = np.lib.format.open_memmap(part, "w+", first.dtype, shape)
-            for start in range(0, len(joined), shard):
-                rows = slice(start, start + shard)
-                joined[rows] = _joined([table[rows] for table in tables], kind)
-            joined.flush()
-            part.replace(path)
-    mapped: Scores = np.load(path, mmap_mode="r")
+        if _open_sealed(path) is None:
+            _write_joined(path, [file.read() for file in files], kind, shard)
+        mapped = _open_sealed(path)
+    assert mapped is not None
     return mapped
+
+
+def _write_joined(
+    path: Path, tables: Sequence[Scores], kind: ScoreKind, shard: int
+) -> None:
+    """Put on the disk what several classifiers tell, block by block."""
+    part, first = path.with_suffix(".part"), _joined([t[:1] for t in tables], kind)
+    with part.open("wb") as file:
+        file.write(_header(first.dtype.str, (len(tables[0]), *first.shape[1:])))
+        for start in range(0, len(tables[0]), shard):
+            rows = slice(start, start + shard)
+            file.write(_joined([table[rows] for table in tables], kind).tobytes())
+        synchronise(file)
+    seal(part, path)
+    rename_whole(part, path)
 
 
 def _softmax_of(logits: Scores, kind: ScoreKind) -> Scores:
@@ -293,7 +301,7 @@ def _file_name(
 ) -> str:
     """Which classifier with which weights, what it is shown and what it is asked."""
     spec = asdict(backbone.spec)
-    for remark in ("note", "hub_id", "weights_file"):
+    for remark in ("note", "hub_id", "hub_sha256", "weights_file"):
         del spec[remark]
     decides = (FORMAT_VERSION, spec, backbone.weights_hash, content, gray, see_size)
     how = "-half" if half else ""
@@ -304,6 +312,25 @@ def _hash_of(content: object) -> str:
     """SHA-256 of something that JSON can write, shortened to fit a name."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _header(kind: str, shape: tuple[int, ...]) -> bytes:
+    """NumPy's, of an array file that is written piece by piece."""
+    header = io.BytesIO()
+    about = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, about)
+    return header.getvalue()
+
+
+def _open_sealed(path: Path) -> Scores | None:
+    """Map an array file; None if there is none or it is damaged."""
+    if not is_sealed(path):
+        return None
+    try:
+        told: Scores = np.load(path, mmap_mode="r")
+    except (OSError, EOFError, ValueError):
+        return None
+    return told
 
 
 def _describe(file: "_File", view: _View) -> dict[str, Any]:
@@ -350,10 +377,7 @@ class _File:
     @property
     def header(self) -> bytes:
         """NumPy's, of the complete array."""
-        header = io.BytesIO()
-        kind = {"descr": STORED[self.content], "fortran_order": False}
-        np.lib.format.write_array_header_1_0(header, {**kind, "shape": self.shape})
-        return header.getvalue()
+        return _header(STORED[self.content], self.shape)
 
     @property
     def row_bytes(self) -> int:
@@ -412,14 +436,10 @@ class _File:
 
     def open(self) -> Scores | None:
         """Map the complete array; None if there is none or it is damaged."""
-        if not is_sealed(self.path):
+        told = _open_sealed(self.path)
+        if told is None or told.shape != self.shape:
             return None
-        try:
-            told: Scores = np.load(self.path, mmap_mode="r")
-        except (OSError, EOFError, ValueError):
-            return None
-        right = told.shape == self.shape and told.dtype == STORED[self.content]
-        return told if right else None
+        return told if told.dtype == STORED[self.content] else None
 
     def read(self) -> Scores:
         """The complete array, if it can be what a working classifier tells."""

@@ -1,15 +1,15 @@
 """A photograph of any size in, the same photograph in colour out.
 
-The network sees a small gray copy. Chroma has little detail, so what it predicts is
-enlarged to the photograph's own grid and joined with the photograph's own lightness:
-nothing of its sharpness is lost.
+The photograph is made gray, and the network sees a small copy of that. Chroma has
+little detail, so what it predicts is enlarged to the photograph's own grid and joined
+with the photograph's own lightness: nothing of its sharpness is lost.
 
 Reference:
     Section 4.3 of the paper: the predicted a and b are added to the input's L.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,6 +107,9 @@ class Colorizer:
     def colorize(self, photograph: Photograph) -> Photograph:
         """Colour a photograph; whatever colour it had is not looked at.
 
+        It is made gray before it is made small: resizing mixes neighbours, and what
+        colours mix to is not of the lightness that their grays mix to.
+
         Args:
             photograph: Any size from 8 px.
 
@@ -114,48 +117,73 @@ class Colorizer:
             The same size, transparency and metadata, the same lightness (L of Lab, to
             the rounding of 8 bits), and the predicted chroma.
         """
-        ab_unit = self._predict(photograph)  # (1, 2, h, w)
-        rgb = join_with_own_lightness(photograph, ab_unit)
+        gray = gray_of(photograph.rgb)  # (H, W, 3)
+        ab_unit = self._predict(gray)  # (1, 2, h, w)
+        rgb = join_with_own_lightness(photograph, gray, ab_unit)
         return replace(photograph, rgb=rgb)
 
-    def _predict(self, photograph: Photograph) -> Tensor:
+    def _predict(self, gray: Pixels) -> Tensor:
         """The chroma of a small copy, `ab_unit` (1, 2, h, w)."""
         device = next(self.model.parameters()).device
-        small = _small_copy(photograph.rgb, self.size)  # (h, w, 3)
+        small = _small_copy(gray, self.size)  # (h, w, 3)
         L_unit, _ = self.target.split(_batch_of_one(small).to(device))  # (1, 1, h, w)
-        class_scores = self._class_scores(photograph) if self.backbones else None
+        class_scores = self._class_scores(gray) if self.backbones else None
         chroma_unit = self.model(L_unit, class_scores)  # (1, 2 or 3, h, w)
         _, ab_unit = normalize_lab(self.target.to_lab(L_unit, chroma_unit))
         return ab_unit
 
-    def _class_scores(self, photograph: Photograph) -> Tensor:
+    def _class_scores(self, gray: Pixels) -> Tensor:
         """What the backbones say of the gray photograph, (1, ...)."""
         device = next(self.model.parameters()).device
-        square = fit_square(photograph.rgb, self.see_size)
+        square = fit_square(gray, self.see_size)
         L_unit, _ = Target(gray=self.target.gray).split(_batch_of_one(square))
-        gray = gray_from_L(L_unit).to(device)  # (1, 1, see, see)
-        return scores_of_images(self.backbones, gray, self.scores)
+        seen = gray_from_L(L_unit).to(device)  # (1, 1, see, see)
+        return scores_of_images(self.backbones, seen, self.scores)
 
 
-def join_with_own_lightness(photograph: Photograph, ab_unit: Tensor) -> Pixels:
+def gray_of(rgb: Pixels) -> Pixels:
+    """Make a photograph gray: of the 256 grays, each pixel's nearest in lightness.
+
+    Args:
+        rgb: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W, 3) uint8, three equal channels; of what is gray already, the same.
+
+    Example:
+        >>> gray_of(np.array([[[0, 0, 255], [80, 80, 80]]], np.uint8))[..., 0]
+        array([[76, 80]], dtype=uint8)
+    """
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # (256, 3)
+    L_unit = _own_L_unit(levels[None], torch.device("cpu")).flatten()  # ascending
+    between = (L_unit[1:] + L_unit[:-1]) / 2
+    gray = np.empty_like(rgb)
+    for rows in _strips(*rgb.shape[:2]):
+        L_unit = _own_L_unit(rgb[rows], torch.device("cpu"))  # (1, 1, rows, W)
+        gray[rows] = torch.bucketize(L_unit[0, 0], between)[..., None].numpy()
+    return gray
+
+
+def join_with_own_lightness(
+    photograph: Photograph, gray: Pixels, ab_unit: Tensor
+) -> Pixels:
     """Enlarge chroma along the photograph's own lightness, and join the two.
 
     Works on strips of rows, so memory beyond the photograph itself is bounded.
 
     Args:
         photograph: (H, W) pixels.
+        gray: (H, W, 3) uint8, the same in gray, see `gray_of`.
         ab_unit: (1, 2, h, w) in [-1, 1], the chroma of the whole photograph.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     (H, W), (h, w) = photograph.rgb.shape[:2], ab_unit.shape[-2:]
-    small_L_unit = _own_L_unit(_resized(photograph.rgb, h, w), ab_unit.device)
+    small_L_unit = _own_L_unit(_resized(gray, h, w), ab_unit.device)
     lines = chroma_along_lightness(ab_unit, small_L_unit)  # (1, 4, h, w)
     coloured = np.empty_like(photograph.rgb)
-    step = max(1, STRIP_PIXELS // W)
-    for start in range(0, H, step):
-        rows = slice(start, min(start + step, H))
+    for rows in _strips(H, W):
         L_unit = _own_L_unit(photograph.rgb[rows], ab_unit.device)  # (1, 1, rows, W)
         slope, offset = _enlarged_rows(lines, rows, H, W).chunk(2, dim=1)
         ab_strip = slope * L_unit + offset  # (1, 2, rows, W)
@@ -163,6 +191,13 @@ def join_with_own_lightness(photograph: Photograph, ab_unit: Tensor) -> Pixels:
         strip = (rgb[0] * 255).round().byte().permute(1, 2, 0)  # (rows, W, 3)
         coloured[rows] = strip.cpu().numpy()
     return coloured
+
+
+def _strips(H: int, W: int) -> Iterator[slice]:
+    """The rows of a photograph, some at a time."""
+    step = max(1, STRIP_PIXELS // W)
+    for start in range(0, H, step):
+        yield slice(start, min(start + step, H))
 
 
 def chroma_along_lightness(ab_unit: Tensor, L_unit: Tensor) -> Tensor:
@@ -265,7 +300,9 @@ def plan_outputs(
     jobs = []
     for given in inputs:
         if not given.exists():
-            raise UserError(f"found no {given}, expected a photograph or a folder")
+            raise UserError(
+                f"found no {given}, expected a photograph or a folder; check the path"
+            )
         base = given if given.is_dir() else given.parent
         for source in _pictures_below(given) if given.is_dir() else [given]:
             place = (folder or base) / source.parent.relative_to(base)

@@ -18,7 +18,6 @@ from colorlib.color import (
     out_of_gamut,
     rgb_to_lab,
 )
-from colorlib.losses import chroma_mse
 from colorlib.metrics import score_images
 from colorlib.targets import PAPER, Target
 
@@ -139,8 +138,8 @@ def _score(predict: Predictor, batch: Batch, target: Target) -> Scores:
     pred_lab = target.to_lab(L_unit, chroma_unit)  # (B, 3, S, S)
     _, pred_ab_unit = normalize_lab(pred_lab)
     scores = score_images(lab_to_rgb(pred_lab), true_rgb)
-    pairs = zip(pred_ab_unit, true_ab_unit, strict=True)
-    scores["loss_eq1"] = torch.stack([chroma_mse(p[None], t[None]) for p, t in pairs])
+    squared = (pred_ab_unit - true_ab_unit).square()  # (B, 2, S, S)
+    scores["loss_eq1"] = squared.mean(dim=(1, 2, 3))
     scores["out_of_gamut"] = out_of_gamut(pred_lab).float().mean(dim=(-2, -1))
     return {metric: values.cpu() for metric, values in scores.items()}
 

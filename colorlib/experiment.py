@@ -10,7 +10,6 @@ photographs while the others wait, all of them train, and the first one scores a
 records.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -84,7 +83,7 @@ from colorlib.scoring import (
     score_model,
     score_parts,
 )
-from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, fit
+from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, discard, fit
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
@@ -118,7 +117,8 @@ def run_model(
         `model.safetensors`.
 
     Raises:
-        UserError: If `unfinished` is "refuse" and there is such a training.
+        UserError: If `unfinished` is "refuse" and there is such a training, or if the
+            run's folder cannot be written.
     """
     with ExitStack() as held:
         return _run(profile, model_name, folders, unfinished, progress, say, held)
@@ -147,7 +147,7 @@ def _run(
         return finished
 
     if is_first_process():
-        held.enter_context(only_one_process(folder / "lock"))
+        _lock(folder, held)
     class_scores = scores_of(profile, data, backbones, folders, progress=progress)
     clock.lap("class scores")
     model = initial_model(profile, model_name, backbones, vgg16)
@@ -274,12 +274,23 @@ def evaluate_weights(
     )
     data = prepare_data(own, folders, say)
     backbones = told_by(fed, weights, folders.weights)
-    class_scores = scores_of(own, data, backbones, folders)
+    class_scores = scores_of(own, data, backbones, folders, see_size=fed.see_size)
     scores = score_model(own, model, data, class_scores, folders.cache)
     return {
         method: {metric: float(values.mean()) for metric, values in metrics.items()}
         for method, metrics in scores.items()
     }
+
+
+def _lock(folder: Path, held: ExitStack) -> None:
+    """Have `held` hold the lock of a run's folder."""
+    try:
+        held.enter_context(only_one_process(folder / "lock"))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: found a place that cannot be written ({error.strerror}), "
+            "expected one for the run; give another runs_root (--runs-root)"
+        ) from error
 
 
 def _record_of_the_first(folder: Path, inputs: dict[str, Any]) -> Record:
@@ -353,7 +364,7 @@ def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
             "give --resume to continue it or --restart to begin again"
         )
     if unfinished == "restart" and is_first_process():
-        shutil.rmtree(folder)
+        discard(folder)
 
 
 def _fit(

@@ -17,7 +17,6 @@ class Feeding(BaseModel):
     """How a model was fed when it was trained, and so must be fed ever after.
 
     Attributes:
-        model: Its name among `colorlib.model.MODELS`, if it has one.
         size: Side of its training photographs, pixels.
         see_size: Side of the square that its backbones see, pixels.
         scores: What it is told by its backbones.
@@ -28,7 +27,6 @@ class Feeding(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    model: str = ""
     size: int = Field(ge=8, le=LARGEST)
     see_size: int = Field(ge=8, le=LARGEST)
     scores: ScoreKind

@@ -100,10 +100,11 @@ def _title_beside(axis: Axes, title: str) -> None:
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """The loss of Eq. 1 after each epoch, for each model.
+    """The loss of Eq. 1 after each epoch, for each model that was trained by it.
 
     Args:
-        curves: model -> part (`train`, `validation`) -> loss of each epoch.
+        curves: model -> part (`train`, `validation`) -> loss of each epoch, (ab/128)².
+            The cross-entropy of a classifier, in nats, has no place on this axis.
 
     Returns:
         The figure; a model has one colour and marker, a part one line style.

@@ -33,6 +33,7 @@ from colorlib.color import AB_SCALE
 from colorlib.errors import UserError
 from colorlib.files import write_whole
 from colorlib.fusion import Combine, Fusion, FusionKind, Projections
+from colorlib.parameters import check_words
 
 NUM_CLASSES = 1000  # ImageNet-1k: the one space in which the backbones agree
 PROJECTED = 256  # numbers a backbone's features are projected to, at width 1
@@ -81,6 +82,9 @@ class Design:
             last convolution; or `bilinear`, behind the tanh.
         channels: Planes to predict: 2, or 3 for a model that predicts RGB.
         classes: Whether each pixel is classified into ab bins, not regressed.
+
+    Raises:
+        UserError: If a field that is one of some words is another.
     """
 
     backbones: tuple[str, ...] = ()
@@ -94,6 +98,9 @@ class Design:
     upsampling: Literal["nearest", "nearest_before", "bilinear"] = "nearest"
     channels: int = 2
     classes: bool = False
+
+    def __post_init__(self) -> None:
+        check_words(self)
 
     def scaled(self, channels: int) -> int:
         """Number of channels at this width, at least one."""
@@ -373,7 +380,8 @@ def build_model(
         random state.
 
     Raises:
-        ValueError: If there is no model of that name, or `plain` is given backbones.
+        ValueError: If there is no model of that name, `plain` is given backbones, or an
+            option has no such value.
 
     Reference:
         Section 5.3 of the paper; facts on the layers from arXiv:1712.03400.

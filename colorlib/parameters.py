@@ -8,7 +8,7 @@ would cause fifty cells on.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from os.path import isdir
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from colorlib.errors import UserError
 
@@ -113,3 +113,28 @@ def check(**given: tuple[object, Expected]) -> None:
             raise UserError(
                 f"parameter {name}: found {value!r}, expected {expected.words}"
             )
+
+
+def check_words(choices: object) -> None:
+    """Refuse a dataclass if a field holds none of the words that its type allows.
+
+    Python itself takes anything for a `Literal`.
+
+    Args:
+        choices: Its fields of other types are not looked at.
+
+    Raises:
+        UserError: It names the field, the value and the words.
+
+    Example:
+        >>> @dataclass
+        ... class Seen:
+        ...     gray: Literal["L", "luma"]
+        >>> check_words(Seen("luma"))
+        >>> check_words(Seen("green"))
+        Traceback (most recent call last):
+        colorlib.errors.UserError: parameter gray: found 'green', expected one of ...
+    """
+    for name, kind in get_type_hints(type(choices)).items():
+        if get_origin(kind) is Literal:
+            check(**{name: (getattr(choices, name), one_of(get_args(kind)))})

@@ -8,6 +8,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import exists, isfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -88,8 +89,8 @@ def read_photograph(
         The photograph.
 
     Raises:
-        PhotographError: If it is not an image, is damaged, is too large, or stores
-            its pixels in a way whose meaning would have to be guessed.
+        PhotographError: If it is not there, is not an image, is damaged, is too large,
+            or stores its pixels in a way whose meaning would have to be guessed.
 
     Example:
         >>> import io
@@ -99,6 +100,10 @@ def read_photograph(
         (2, 3, 3)
     """
     name = name or _name_of(source)
+    if isinstance(source, str | Path) and not isfile(source):  # a pipe would wait
+        found = "what is no file" if exists(source) else "nothing"
+        reason = f"found {found}, expected a photograph; check the path"
+        raise PhotographError(name, reason)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata: only pixels matter here
@@ -179,8 +184,6 @@ def _name_of(source: Source) -> str:
 
 def _decode(source: Source, at_least: int | None) -> Photograph:
     """Open, turn upright, separate the transparency, bring to 8-bit sRGB."""
-    if isinstance(source, str | Path) and not Path(source).is_file():
-        raise OSError("it is no file, or none any more")  # a pipe would be waited for
     with Image.open(
         io.BytesIO(source) if isinstance(source, bytes) else source
     ) as file:

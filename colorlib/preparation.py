@@ -210,12 +210,21 @@ def scores_of(
     backbones: Sequence[Backbone],
     folders: Folders,
     *,
+    see_size: int = SEE_SIZE,
     progress: bool = True,
 ) -> Scores | None:
     """What the backbones tell of all photographs, (N, ...); None without any.
 
     On a GPU they are asked in half precision, unless the profile wants to train in
     float32.
+
+    Args:
+        profile: Names what they are asked and shown.
+        data: The profile's.
+        backbones: In the order of what is told.
+        folders: Where things are.
+        see_size: Side of the square that they are shown, pixels.
+        progress: Whether to draw a progress bar.
     """
     if not backbones:
         return None
@@ -226,7 +235,7 @@ def scores_of(
         backbones,
         kind=profile.scores,
         gray=profile.gray,
-        see_size=SEE_SIZE,
+        see_size=see_size,
         cache_root=folders.cache,
         device=device,
         half=device.type == "cuda" and profile.precision != "32-true",

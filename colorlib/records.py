@@ -65,7 +65,8 @@ class TrainingRecord(Part):
         steps: Updates of the weights.
         sessions: How often it was started: more than one if it was resumed.
         seconds: Wall time over all sessions.
-        curve: `train` and `validation`, the loss of Eq. 1 after each epoch.
+        curve: `train` and `validation`, after each epoch the loss that was trained by:
+            in (ab/128)² if it is Eq. 1's; a cross-entropy, in nats, of a classifier.
         folder: Of its checkpoint and logs, beside the record.
         processes: How many trained together, in the last session.
         pace: How its steps were made.

@@ -26,6 +26,7 @@ from colorlib.color import (
     xyz_to_lab,
     yuv_to_rgb,
 )
+from colorlib.parameters import check_words
 
 Space = Literal["lab", "luv", "yuv", "rgb"]
 Gray = Literal["L", "luma"]
@@ -45,6 +46,9 @@ class Target:
             paper seems to mean; or `luma`: the photograph is first made gray as image
             software does it. A gray photograph found in an attic has neither.
 
+    Raises:
+        UserError: If it is another word.
+
     Example:
         >>> rgb = torch.rand(2, 3, 8, 8)
         >>> L_unit, chroma_unit = Target("yuv").split(rgb)
@@ -55,6 +59,9 @@ class Target:
 
     space: Space = "lab"
     gray: Gray = "L"
+
+    def __post_init__(self) -> None:
+        check_words(self)
 
     @property
     def channels(self) -> int:

@@ -11,6 +11,7 @@ Reference:
 import io
 import logging
 import math
+import shutil
 import sys
 import time
 import warnings
@@ -360,8 +361,9 @@ def fit(
         What was done, counted from the first session's start.
 
     Raises:
-        UserError: If the loss is no number any more; the checkpoint before stays. Or if
-            several processes without GPUs were to normalise over batches.
+        UserError: If the loss is no number any more; the checkpoint before stays. If
+            the checkpoint has more steps than the bounds allow. Or if several processes
+            without GPUs were to normalise over batches.
         Interrupted: If SIGINT or SIGTERM came; the training is saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -372,7 +374,11 @@ def fit(
     decision = _decide(task, train_batches, folder, options)
     task.compile_step(decision.pace.compiled)
     history = History()
-    save = SaveCheckpoint(folder / "last.ckpt", options.checkpoint_every)
+    save = SaveCheckpoint(
+        folder / "last.ckpt",
+        options.checkpoint_every,
+        at_most=_bound(options, train_batches),
+    )
     precision = decision.pace.precision
     trainer = _trainer(folder, options, precision, [history, *callbacks], save)
     process = Process(trainer.global_rank, trainer.world_size)
@@ -399,6 +405,21 @@ def fit(
     )
 
 
+def discard(folder: Path) -> None:
+    """Remove a training's checkpoint, logs and samples: another begins in its place.
+
+    How to make a step stays decided. Other processes that will train along may be
+    reading that at any time, and all have to make the same steps.
+
+    Args:
+        folder: Of a training with a checkpoint.
+    """
+    (folder / "last.ckpt").unlink()
+    for part in ("csv", "tensorboard", "samples"):
+        if (folder / part).exists():
+            shutil.rmtree(folder / part)
+
+
 def _decide(
     task: ColorizationTask, batches: Batches, folder: Path, options: FitOptions
 ) -> Decision:
@@ -407,7 +428,6 @@ def _decide(
     ways = open_ways(options.precision, options.compiled, device)
     if options.deterministic:
         ways = ways[:1]  # a clock decides otherwise each time
-    steps = min(options.max_epochs * len(batches), options.max_steps or sys.maxsize)
 
     size = -(-batches.batch_size // _processes(options, device))  # a process's share
 
@@ -415,7 +435,13 @@ def _decide(
         some = np.arange(min(size, len(batches.samples)))
         return try_way(task, batches.samples.take(some).to(device), device, pace)
 
+    steps = _bound(options, batches)
     return decide(folder / "pace.json", ways, device, steps, attempt)
+
+
+def _bound(options: FitOptions, batches: Batches) -> int:
+    """Steps behind which a training ends, if its time is not up before."""
+    return min(options.max_epochs * len(batches), options.max_steps or sys.maxsize)
 
 
 def _processes(options: FitOptions, device: torch.device) -> int:

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub.constants as hub
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from support import photographs
 from torch import nn
 
-from colorlib.backbone_specs import SPECS
+from colorlib.backbone_specs import SPECS, spec_for
 from colorlib.backbones import (
     Backbone,
     hash_of_weights,
@@ -30,6 +31,7 @@ from colorlib.color import (
     rgb_to_lab,
 )
 from colorlib.errors import UserError
+from colorlib.files import file_sha256
 from colorlib.photographs import fit_square
 
 TINY = "test_resnet.r160_in1k"  # 0.5 million weights, 160 px
@@ -314,7 +316,9 @@ def test_a_refused_connection_is_tried_once(empty_hub, monkeypatch, caplog):
     assert "Retrying" not in caplog.text
 
 
-def test_weights_in_the_cache_of_the_hub_need_no_network(empty_hub, monkeypatch, tiny):
+@pytest.fixture
+def in_the_cache(empty_hub, monkeypatch, tiny):
+    """The file of a small network in the cache of the hub, which cannot be asked."""
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     folder = empty_hub / f"models--timm--{TINY}"
     snapshot = folder / "snapshots" / "0123"
@@ -323,9 +327,23 @@ def test_weights_in_the_cache_of_the_hub_need_no_network(empty_hub, monkeypatch,
     (folder / "refs" / "main").write_text("0123")
     state = {k: v.contiguous() for k, v in tiny.net.state_dict().items()}
     save_file(state, snapshot / "model.safetensors")
+    return snapshot / "model.safetensors"
+
+
+@pytest.mark.usefixtures("in_the_cache")
+def test_weights_in_the_cache_of_the_hub_need_no_network(tiny):
     backbone = load_backbone(TINY, "pretrained")
     assert backbone.weights_kind == "pretrained"
     assert backbone.weights_hash == tiny.weights_hash
+
+
+def test_other_weights_under_the_same_name_are_refused(in_the_cache, monkeypatch, tiny):
+    known = replace(spec_for(TINY), hub_sha256=file_sha256(in_the_cache))
+    monkeypatch.setitem(SPECS, TINY, known)
+    assert load_backbone(TINY, "pretrained").weights_hash == tiny.weights_hash
+    monkeypatch.setitem(SPECS, TINY, replace(known, hub_sha256="0" * 64))
+    with pytest.raises(UserError, match=rf"{known.hub_sha256}, expected 0{{64}}: "):
+        load_backbone(TINY, "pretrained")
 
 
 def test_weights_that_only_a_file_has_are_not_looked_for():

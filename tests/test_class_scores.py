@@ -3,12 +3,15 @@ import json
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from colorlib import class_scores
+from colorlib import files as files_module
 from colorlib.backbone_specs import SPECS
 from colorlib.backbones import (
     Backbone,
@@ -141,6 +144,15 @@ def test_what_changes_the_scores_changes_the_file(tmp_path, source, compute, man
         source, larger, [backbone], see_size=SEE_SIZE, cache_root=tmp_path
     )
     assert source.passes == 4  # the same photographs, packed at another size
+
+
+def test_a_remark_about_a_network_does_not_change_the_file(source, compute):
+    backbone = classifier(0)
+    compute(source, [backbone])
+    remarks = {"note": "x", "hub_id": "", "hub_sha256": "0" * 64, "weights_file": "x"}
+    spec = replace(backbone.spec, **remarks)
+    compute(source, [Backbone(spec, backbone.net, "random", "0")])
+    assert source.passes == 1
 
 
 def test_a_file_says_what_it_was_made_from(tmp_path, source, compute, manifest):
@@ -332,8 +344,57 @@ def test_blocks_give_the_bits_of_one_pass(source, compute, tmp_path, kind):
     assert len(source.read_ids) == 2 * COUNT
     names = {path.name for path in files(again, "")}
     left = {name for name in names if not name.startswith("lock")}
-    (mapped,) = left - {path.name for path in files(tmp_path, "")}
+    mapped, seal = sorted(left - {path.name for path in files(tmp_path, "")})
     assert mapped.startswith(kind)  # no block is left
+    assert seal == f"{mapped}.sha256"
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed"])
+def test_joined_scores_that_were_damaged_are_made_again(
+    source, compute, tmp_path, harm
+):
+    whole = np.array(compute(source, [classifier(0)], shard=BATCH))
+    (path,) = [p for p in files(tmp_path, ".npy") if p.name.startswith("softmax")]
+    content = path.read_bytes()
+    path.unlink()  # the array still maps the old file
+    other = content[:-8] if harm == "cut" else content[:-8] + bytes(8)
+    path.write_bytes(other)
+    again = compute(source, [classifier(0)], shard=BATCH)
+    np.testing.assert_array_equal(again, whole)
+    assert path.read_bytes() == content
+    assert source.passes == 3  # of one block each: nothing is computed again
+
+
+def test_joined_scores_are_on_the_disk_before_they_have_their_name(
+    source, compute, tmp_path, monkeypatch
+):
+    done = []
+
+    def rename_whole(made, path):
+        done.append(("named", made))
+        files_module.rename_whole(made, path)
+
+    monkeypatch.setattr(
+        class_scores,
+        "synchronise",
+        lambda file: done.append(("synchronised", Path(file.name))),
+    )
+    monkeypatch.setattr(class_scores, "rename_whole", rename_whole)
+    compute(source, [classifier(0)], shard=BATCH)
+    (path,) = [p for p in files(tmp_path, ".npy") if p.name.startswith("softmax")]
+    part = path.with_suffix(".part")
+    assert done[-2:] == [("synchronised", part), ("named", part)]
+
+
+def test_a_full_disk_is_one_line_where_scores_are_joined_too(
+    source, compute, monkeypatch
+):
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(class_scores, "_write_joined", full)
+    with pytest.raises(UserError, match=r"cannot be completed: .*No space left"):
+        compute(source, [classifier(0)], shard=BATCH)
 
 
 def test_blocks_are_shared_between_processes(compute, monkeypatch):

@@ -89,6 +89,13 @@ def test_a_model_is_trained_then_read_then_evaluated(colorlib, folders):
     record = json.loads((folders[3] / "plain" / "record.json").read_text())
     assert (record["training"]["epochs"], record["training"]["sessions"]) == (2, 2)
 
+    status, _, err = colorlib(*train, "--resume")
+    assert status == 1
+    assert "found a training of 6 steps, expected at most the 3" in err
+    status, _, _ = colorlib(*train, "--restart")
+    record = json.loads((folders[3] / "plain" / "record.json").read_text())
+    assert (record["training"]["epochs"], record["training"]["sessions"]) == (1, 1)
+
     path = folders[3] / "plain" / "model.safetensors"
     evaluate = ["evaluate", path, "--profile", "smoke", *folders[:2]]
     status, out, _ = colorlib(*evaluate)
@@ -123,7 +130,7 @@ def test_photographs_are_coloured_and_the_bad_one_is_named(colorlib, weights, tm
         (["train", "--profile", "laptop", "--data-root", "/nowhere"], "lfw"),
         (["train", "--profile", "laptop"], "--data-root"),
         (["evaluate", "/nowhere/model.safetensors"], "train one first"),
-        (["colorize", "/nowhere/a.jpg", "--weights", "x"], "found no"),
+        (["colorize", "/nowhere/a.jpg", "--weights", "x"], "check the path"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(colorlib, arguments, named):
@@ -132,6 +139,19 @@ def test_an_error_is_one_line_that_says_what_to_do(colorlib, arguments, named):
     assert named in err
     assert err.count("\n") == 1
     assert "Traceback" not in err
+
+
+def test_a_place_that_cannot_be_written_is_named_with_its_option(
+    colorlib, folders, tmp_path
+):
+    (tmp_path / "file").touch()  # to root no folder is read-only
+    train = ["train", "--profile", "smoke", "--model", "plain"]
+    for option, others in (("--runs-root", folders[:2]), ("--cache-root", folders[2:])):
+        status, _, err = colorlib(*train, *others, option, tmp_path / "file")
+        assert status == 1
+        assert str(tmp_path / "file") in err
+        assert option in err
+        assert err.count("\n") == 1
 
 
 def test_debug_shows_the_traceback(colorlib):

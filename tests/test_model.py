@@ -277,3 +277,12 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="train one first"):
         load_model(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    "field", ["encoder", "scores", "fusion", "normalisation", "upsampling"]
+)
+def test_a_word_that_no_design_has_is_refused(field):
+    expected = rf"{field}: found 'mean', expected one of {getattr(Design(), field)}, "
+    with pytest.raises(UserError, match=expected):
+        build_model("model3", **{field: "mean"})

@@ -301,8 +301,10 @@ def test_damage_never_escapes_as_another_error(file_format, at, junk):
 
 
 def test_missing_file_and_folder_are_named(tmp_path):
-    for path in (tmp_path / "none.png", tmp_path):
-        with pytest.raises(PhotographError, match=str(path)):
+    places = {tmp_path / "none.png": "nothing", tmp_path: "what is no file"}
+    for path, found in places.items():
+        expected = f"{path}: found {found}, expected a photograph; check the path"
+        with pytest.raises(PhotographError, match=expected):
             read_photograph(path)
 
 

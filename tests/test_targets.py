@@ -5,6 +5,7 @@ from skimage.color import rgb2gray, rgb2lab, rgb2luv, rgb2yuv
 from support import photographs, with_skimage
 
 from colorlib.color import lab_to_rgb
+from colorlib.errors import UserError
 from colorlib.targets import PAPER, Target
 
 SPACES = ["lab", "luv", "yuv", "rgb"]
@@ -83,3 +84,10 @@ def test_luma_and_l_disagree_on_saturated_colours():
 def test_refuses_the_wrong_number_of_planes():
     with pytest.raises(ValueError, match="3, H, W"):
         Target("rgb").to_lab(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("wrong", [{"space": "hsv"}, {"gray": "l"}, {"space": None}])
+def test_refuses_other_words(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(UserError, match=f"{name}: found {value!r}, expected one of"):
+        Target(**wrong)

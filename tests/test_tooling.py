@@ -1,5 +1,6 @@
 """What surrounds the package says the same everywhere: versions, commands, pages."""
 
+import ast
 import importlib.metadata
 import re
 import subprocess
@@ -46,6 +47,35 @@ def test_everything_in_the_lock_has_one_version_and_hashes():
         first = Requirement(entry.splitlines()[0].removesuffix("\\"))
         assert re.fullmatch(r"==[^*,]+", str(first.specifier)), first
         assert "--hash=sha256:" in entry, first
+
+
+def imported(folders):
+    """Names of the packages that the programs in some folders import."""
+    names = set()
+    for path in chain.from_iterable((ROOT / name).rglob("*.py") for name in folders):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("folders", "declared"),
+    [
+        (["colorlib"], PROJECT["dependencies"]),
+        (["tools", "tests", "benchmarks"], map(str, DIRECT)),
+    ],
+)
+def test_what_is_imported_is_declared(folders, declared):
+    names = {Requirement(line).name for line in declared}
+    installed = importlib.metadata.packages_distributions()
+    used = imported(folders) & installed.keys() - {"colorlib"}
+    assert len(used) > 10
+    for module in used:
+        theirs = {re.sub(r"[-_.]+", "-", n).lower() for n in installed[module]}
+        assert theirs & names, module
 
 
 @pytest.mark.parametrize("wanted", DIRECT, ids=lambda requirement: requirement.name)

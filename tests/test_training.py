@@ -9,11 +9,12 @@ from lightning.pytorch.callbacks import Callback
 
 from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
 from colorlib.errors import UserError
+from colorlib.files import only_one_process
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
 from colorlib.pace import PLAIN, TOLERANCES
 from colorlib.provenance import training_key
-from colorlib.training import FitOptions, KeepSamples, fit
+from colorlib.training import FitOptions, KeepSamples, discard, fit
 
 CPU = {"accelerator": "cpu", "progress": False}
 
@@ -115,6 +116,20 @@ def test_more_epochs_continue_a_finished_training(samples, tmp_path):
     train(whole, samples, tmp_path / "whole", max_epochs=4)
     assert result.epochs == 4
     assert torch.equal(weights_of(whole), weights_of(longer))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "allowed"),
+    [({"max_epochs": 1}, 5), ({"max_epochs": 3, "max_steps": 7}, 7)],
+)
+def test_a_training_does_not_pass_for_a_shorter_one(samples, tmp_path, bounds, allowed):
+    train(new_model(), samples, tmp_path, max_epochs=2)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    expected = rf"a training of 10 steps, expected at most the {allowed} .*--restart"
+    with pytest.raises(UserError, match=expected):
+        train(new_model(), samples, tmp_path, **bounds)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert train(new_model(), samples, tmp_path, max_epochs=2).steps == 10
 
 
 @pytest.mark.parametrize(
@@ -264,6 +279,20 @@ def test_a_resumed_training_goes_on_the_way_it_began(
     later = train(new_model(), samples, tmp_path, max_epochs=2, precision="auto")
     assert later.pace.precision == "bf16-mixed"
     assert later.sessions == 2
+
+
+def test_a_discarded_training_leaves_what_other_processes_may_be_reading(
+    samples, tmp_path, monkeypatch, hasty
+):
+    choose(monkeypatch, 1)
+    watch(new_model(), samples, tmp_path, max_epochs=1, precision="auto")
+    decided = (tmp_path / "pace.json").read_bytes()
+    with only_one_process(tmp_path / "pace.lock"):  # as another one that decides
+        discard(tmp_path)
+        with only_one_process(tmp_path / "pace.lock", wait=False) as held:
+            assert not held
+    assert {path.name for path in tmp_path.iterdir()} == {"pace.json", "pace.lock"}
+    assert (tmp_path / "pace.json").read_bytes() == decided
 
 
 def test_what_is_to_be_the_same_each_time_does_not_ask_a_clock(

@@ -108,7 +108,10 @@ def pack(
                 packed = _open(folder)
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{folder}: the cache cannot be written: {reason}") from error
+        raise UserError(
+            f"{folder}: the cache cannot be written: {reason}; make room for it, or "
+            "give another cache_root (--cache-root)"
+        ) from error
     assert packed is not None
     return packed
 

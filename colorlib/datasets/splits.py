@@ -23,7 +23,8 @@ class Split:
         test: (T,) int64, indices of the test photographs, ascending.
         kind: `random`, or `group` if no person or class is in both parts.
         seed: Of the draw.
-        hash: Over the ids in both parts: the same at every size.
+        hash: SHA-256 over the ids of both parts. The same at every size at which the
+            same photographs are kept: whether one is gray is seen at its size.
     """
 
     train: NDArray[np.int64]

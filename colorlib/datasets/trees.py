@@ -214,9 +214,11 @@ class _Unpacked(io.BufferedIOBase):
         return bytes(self._content.read(size))
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        """Go on from another place."""
+        """Go on from another place, counted from the start: `tarfile` asks no other."""
+        if whence != os.SEEK_SET:
+            raise io.UnsupportedOperation(f"found whence {whence}, expected 0")
         self._check(position)
-        return int(self._content.seek(position, whence))
+        return int(self._content.seek(position))
 
     def tell(self) -> int:
         """The place, in bytes from the start of the unpacked archive."""

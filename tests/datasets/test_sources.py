@@ -364,6 +364,17 @@ def test_archive_that_is_none(tmp_path):
         _ = open_source("lfw", tmp_path).items
 
 
+def test_an_archive_is_gone_through_from_its_start_only(tmp_path):
+    # the limit of what is unpacked is counted from there
+    path = as_archive(tmp_path / "lfw.tgz", people())
+    with trees._Unpacked(path) as content:
+        assert content.seek(512) == 512
+        for whence in (os.SEEK_CUR, os.SEEK_END):
+            with pytest.raises(io.UnsupportedOperation, match=f"whence {whence}"):
+                content.seek(1, whence)
+        assert content.tell() == 512
+
+
 def test_a_path_to_nothing_says_so(tmp_path):
     (tmp_path / "a.zip").touch()
     with pytest.raises(UserError, match=r"none\.tar: found nothing, expected a folder"):
