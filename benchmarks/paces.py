@@ -35,5 +35,5 @@ def one_way(setting: Setting, way: Pace, size: int, count: int) -> Measurement:
         case=f"training step {kind}, {size} px, batch {count}",
         reference="float32, not compiled",
         images={OURS: count, REFERENCE: count},
-        seconds=race(contestants, setting.rounds),
+        seconds=race(contestants, setting.few_rounds),  # seconds each, some of them
     )
