@@ -1,6 +1,7 @@
 """Books of two or three pages, with something wrong in them, or without answers."""
 
 import runpy
+import shutil
 
 import nbformat
 import pytest
@@ -19,9 +20,9 @@ def test_a_fault_in_a_page_fails_as_often_as_it_is_tried(small_book):
     assert page.read_bytes() == good
 
 
-@pytest.fixture
-def lesson(small_book):
-    """A lesson of a small book, executed on its stage; the path of its source."""
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A lesson, and its executed copy."""
     notebook = nbformat.v4.new_notebook(
         cells=[
             nbformat.v4.new_markdown_cell("# A lesson\n\nHow much is 6 times 7?"),
@@ -35,11 +36,22 @@ def lesson(small_book):
             "language_info": {"name": "python"},
         },
     )
-    source = small_book.folder / "notebooks" / "lesson.ipynb"
-    source.parent.mkdir()
+    folder = tmp_path_factory.mktemp("written")
+    source, executed = folder / "lesson.ipynb", folder / "executed.ipynb"
     nbformat.write(notebook, source)
     run_notebook = runpy.run_path(str(ROOT / "tools" / "run_notebook.py"))
-    run_notebook["execute"](source, small_book.stage / "notebooks/lesson.ipynb", {})
+    run_notebook["execute"](source, executed, {})
+    return source, executed
+
+
+@pytest.fixture
+def lesson(small_book, written):
+    """A lesson of a small book, executed on its stage; the path of its source."""
+    source = small_book.folder / "notebooks/lesson.ipynb"
+    executed = small_book.stage / "notebooks/lesson.ipynb"
+    for path, kept in zip((source, executed), written, strict=True):
+        path.parent.mkdir()
+        shutil.copy(kept, path)
     return source
 
 
