@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,6 +18,8 @@ from colorlib.errors import UserError
 from colorlib.speed import MATRIX_SIDE
 
 ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+NAME = 80  # letters of a kernel's name, some of which are longer than a page
 
 Contestant = Callable[[], object]
 
@@ -93,15 +97,47 @@ def _run(command: Sequence[str]) -> tuple[float, int]:
 
 
 class MatrixProduct:
-    """The fastest thing a machine does: the product of two large float32 matrices."""
+    """The fastest thing a machine does: the product of two large matrices.
 
-    def __init__(self) -> None:
-        self.factors = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE)
-        self.product = torch.empty(MATRIX_SIDE, MATRIX_SIDE)
+    Args:
+        side: Their rows and columns.
+        options: The type of their numbers and where they are, as of `torch.rand`.
+    """
+
+    def __init__(self, side: int = MATRIX_SIDE, **options: Any) -> None:
+        self.flops = 2 * side**3
+        self.factors = torch.rand(2, side, side, **options)
+        self.product = torch.empty(side, side, **options)
 
     def __call__(self) -> None:
-        """Multiply, `MATRIX_FLOPS` operations."""
+        """Multiply, `flops` operations."""
         torch.mm(*self.factors, out=self.product)
+
+
+def waited_for(call: Contestant, device: torch.device, calls: int = 1) -> Contestant:
+    """Some calls of a function, and the wait until a device has done them.
+
+    A GPU works while the program goes on: a clock must wait for it.
+    """
+
+    def contestant() -> None:
+        for _ in range(calls):
+            call()
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+
+    return contestant
+
+
+def device_memory(call: Contestant, device: torch.device) -> int | None:
+    """Bytes that a call holds on a GPU beside what was there; None elsewhere."""
+    if device.type != "cuda":
+        call()
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    call()
+    return torch.cuda.max_memory_allocated(device) - before
 
 
 def count_flops(call: Contestant) -> int:
@@ -116,8 +152,10 @@ def count_flops(call: Contestant) -> int:
     return int(counter.get_total_flops())
 
 
-def profile_of(call: Contestant, count: int = 6) -> dict[str, float]:
-    """The operations that take most of a function's time, and which share of it.
+def profile_of(
+    call: Contestant, count: int = 6, device: torch.device = CPU
+) -> dict[str, float]:
+    """The operations that take most of a device's time in a function, and which share.
 
     Example:
         >>> a = torch.rand(256, 256)
@@ -125,9 +163,15 @@ def profile_of(call: Contestant, count: int = 6) -> dict[str, float]:
         ['aten::mm']
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it complains of having no GPU
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    on_gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]
+    with profile(activities=activities) as profiler:
         call()
-    times = {e.key: e.self_cpu_time_total for e in profiler.key_averages()}
+    times = {
+        e.key[:NAME]: e.self_device_time_total if on_gpu else e.self_cpu_time_total
+        for e in profiler.key_averages()
+        if (e.device_type == DeviceType.CUDA) == on_gpu  # of a GPU, its own kernels
+    }
     largest = sorted(times, key=times.__getitem__, reverse=True)[:count]
     return {name: times[name] / sum(times.values()) for name in largest}
 

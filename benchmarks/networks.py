@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from benchmarks.loading import pack_afresh
-from benchmarks.measuring import count_flops, profile_of, race
+from benchmarks.measuring import CPU, count_flops, profile_of, race, waited_for
 from benchmarks.reference import network, photographs
 from benchmarks.setting import Setting
 from colorlib.backbones import Backbone
@@ -39,15 +39,18 @@ FEW = 2  # photographs where each goes through the three networks: seconds a cal
 class OurStep:
     """One update of a model's weights, as Lightning's loop makes it."""
 
-    def __init__(self, model: ColorizationModel, pace: Pace = PLAIN) -> None:
-        task = ColorizationTask(model, chroma_mse, learning_rate=1e-3)
+    def __init__(
+        self, model: ColorizationModel, pace: Pace = PLAIN, device: torch.device = CPU
+    ) -> None:
+        task = ColorizationTask(model, chroma_mse, learning_rate=1e-3).to(device)
+        self.device = device
         self.task = task.compile_step(pace.compiled)
         self.optimizer = task.adam()
         self.half = HALF.get(pace.precision)
 
     def __call__(self, batch: Batch) -> None:
         """Photographs in, weights changed."""
-        with torch.autocast("cpu", self.half, enabled=self.half is not None):
+        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             loss = self.task.loss_of(batch)
         self.optimizer.zero_grad()
         loss.backward()
@@ -120,19 +123,21 @@ def step(setting: Setting) -> Iterator[Measurement]:
     yield lightning_loop(setting)
 
 
-def deterministic_step(setting: Setting) -> Measurement:
+def deterministic_step(setting: Setting, device: torch.device = CPU) -> Measurement:
     """What it costs to forbid whatever may give other bits each time."""
     size, count = next(iter(setting.sizes.items()))
-    batch, our_step = setting.batch(count, size), OurStep(setting.model())
+    batch = setting.batch(count, size).to(device)
+    our_step = OurStep(setting.model(), device=device)
+    step = waited_for(lambda: our_step(batch), device)
 
     def deterministic() -> None:
         torch.use_deterministic_algorithms(True)
         try:
-            our_step(batch)
+            step()
         finally:
             torch.use_deterministic_algorithms(False)
 
-    contestants = {OURS: deterministic, REFERENCE: lambda: our_step(batch)}
+    contestants = {OURS: deterministic, REFERENCE: step}
     return Measurement(
         benchmark="step",
         case=f"deterministic mode, {size} px",

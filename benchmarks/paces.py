@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-import torch
-
-from benchmarks.measuring import race
+from benchmarks.measuring import CPU, race
 from benchmarks.networks import OurStep
 from benchmarks.setting import Setting
 from colorlib.pace import Pace, open_ways
 from colorlib.speed import OURS, REFERENCE, Measurement
-
-CPU = torch.device("cpu")
 
 
 def pace(setting: Setting) -> Iterator[Measurement]:

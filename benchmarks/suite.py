@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.colouring import photograph
 from benchmarks.colours import colour
 from benchmarks.epochs import epoch
+from benchmarks.gpu import gpu
 from benchmarks.loading import data
 from benchmarks.measuring import processor_ticks, stolen_share
 from benchmarks.networks import scores, step
@@ -36,11 +37,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "evaluation": evaluation,
     "photograph": photograph,
 }
-ON_REQUEST: dict[str, Benchmark] = {"book": book}
+ON_REQUEST: dict[str, Benchmark] = {"book": book, "gpu": gpu}
 
 
 def run(
-    names: Sequence[str] = (), quick: bool = False, say: Callable[[str], None] = print
+    names: Sequence[str] = (),
+    quick: bool = False,
+    say: Callable[[str], None] = print,
+    keep: Callable[[SpeedRecord], object] = lambda record: None,
 ) -> SpeedRecord:
     """Run benchmarks.
 
@@ -48,6 +52,7 @@ def run(
         names: Which; all but those on request by default.
         quick: Whether to make everything as small as possible, to see that it works.
         say: Told, in one line, what is being done.
+        keep: Given the record as it is after each measurement.
 
     Returns:
         The record.
@@ -63,21 +68,27 @@ def run(
             )
     load, commit, created = os.getloadavg()[0], current_commit(), now()
     begin, ticks = time.perf_counter(), processor_ticks()
-    measurements = []
+    hardware = this_hardware("cuda" if "gpu" in names else "cpu")
+    measurements: list[Measurement] = []
+
+    def record() -> SpeedRecord:
+        return SpeedRecord(
+            name=f"bench-{created[:19].replace(':', '')}",
+            created=created,
+            commit=commit,
+            quick=quick,
+            load=round(load, 2),
+            stolen=stolen_share(ticks, processor_ticks()),
+            seconds=round(time.perf_counter() - begin, 1),
+            hardware=hardware,
+            measurements=tuple(measurements),
+        )
+
     with tempfile.TemporaryDirectory(prefix="colorlib-bench-") as folder:
         setting = Setting(Path(folder), quick)
         for name in names or BENCHMARKS:
             for measurement in known[name](setting):
                 say(f"{measurement.case}: {brief(measurement)}")
                 measurements.append(measurement)
-    return SpeedRecord(
-        name=f"bench-{created[:19].replace(':', '')}",
-        created=created,
-        commit=commit,
-        quick=quick,
-        load=round(load, 2),
-        stolen=stolen_share(ticks, processor_ticks()),
-        seconds=round(time.perf_counter() - begin, 1),
-        hardware=this_hardware("cpu"),
-        measurements=tuple(measurements),
-    )
+                keep(record())
+    return record()

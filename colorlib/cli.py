@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -404,7 +405,7 @@ def bench(
     """Measure speed and memory beside plain references; one table, one record.
 
     Minutes on two cores, of drawn scenes and random weights: neither changes the
-    speed. `make book` is timed only if named: `colorlib bench book`.
+    speed. Only if named: `colorlib bench book` times `make book`, `bench gpu` a GPU.
     """
     repository = Path(__file__).parents[1]
     if not (repository / "benchmarks").is_dir():
@@ -415,7 +416,8 @@ def bench(
     sys.path.insert(0, str(repository))
     # Not by name: training imports this module, and does not depend on benchmarks.
     suite = importlib.import_module("benchmarks.suite")
-    record = suite.run(names or (), quick, _say)
+    keep = partial(suite.write_speed, folder=to)  # what is measured outlives a kill
+    record = suite.run(names or (), quick, _say, keep)
     table = Table(*suite.COLUMNS, title=record.name)
     for row in suite.summary_rows(record):
         table.add_row(*row)

@@ -86,8 +86,10 @@ class Measurement(Part):
         images: Photographs in one call of each contestant.
         seconds: contestant -> one value a round; round by round they took turns.
         flops: Floating-point operations of one of our calls; None if not counted.
+        matrix_flops: Those of one call of the matrix product.
         profile: operation -> its share of our time, the largest first.
-        peak_bytes: contestant -> largest resident memory of its process.
+        peak_bytes: contestant -> largest resident memory of its process; on a GPU, what
+            its first call holds there at most beside what was there before.
         bars: What is to be reached.
     """
 
@@ -97,6 +99,7 @@ class Measurement(Part):
     images: dict[str, int]
     seconds: dict[str, list[float]]
     flops: int | None = None
+    matrix_flops: int = MATRIX_FLOPS
     profile: dict[str, float] = Field(default_factory=dict)
     peak_bytes: dict[str, int] = Field(default_factory=dict)
     bars: tuple[Bar, ...] = ()
@@ -122,7 +125,7 @@ class Measurement(Part):
         """Operations a second, as a share of those of a matrix product."""
         if self.flops is None or MATRIX not in self.seconds:
             return None
-        share = self.flops / MATRIX_FLOPS
+        share = self.flops / self.matrix_flops
         pairs = zip(self.seconds[MATRIX], self.seconds[OURS], strict=True)
         return Estimate.of([share * matrix / ours for matrix, ours in pairs])
 
@@ -195,16 +198,21 @@ def read_speed(path: Path) -> SpeedRecord:
         raise UserError(f"record {path}: {field}: {fault['msg']}") from error
 
 
-def latest_speed(folder: Path = KEPT) -> SpeedRecord:
+def latest_speed(folder: Path = KEPT, on_gpu: bool = False) -> SpeedRecord:
     """The newest record that the repository keeps.
+
+    Args:
+        folder: Of the records.
+        on_gpu: Whether it is to be of a GPU, or of a processor alone.
 
     Raises:
         UserError: If there is none.
     """
     records = [read_speed(path) for path in folder.glob("*.json")]
+    records = [r for r in records if (r.hardware.gpu is not None) == on_gpu]
     if not records:
         raise UserError(
-            f"found no record in {folder}, expected one: run `colorlib bench`, and "
-            "copy it there"
+            f"found no record in {folder}, expected one: run `colorlib bench"
+            f"{' gpu' if on_gpu else ''}`, and copy it there"
         )
     return max(records, key=lambda record: record.created)

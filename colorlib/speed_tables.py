@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 from colorlib.speed import (
     MATRIX,
-    MATRIX_FLOPS,
     OURS,
     REFERENCE,
     Bar,
@@ -139,7 +138,7 @@ def _rates(measurement: Measurement) -> Row:
     assert share is not None
     assert measurement.flops is not None
     ours = measurement.flops / Estimate.of(measurement.seconds[OURS]).median
-    matrix = MATRIX_FLOPS / Estimate.of(measurement.seconds[MATRIX]).median
+    matrix = measurement.matrix_flops / Estimate.of(measurement.seconds[MATRIX]).median
     return [
         f"{ours / 1e9:.0f}",
         f"{matrix / 1e9:.0f}",

@@ -8,13 +8,23 @@ import pytest
 import torch
 
 from benchmarks import colouring, suite
-from benchmarks.measuring import MatrixProduct, count_flops, race, race_processes
+from benchmarks.gpu import Device, way_text
+from benchmarks.measuring import (
+    MatrixProduct,
+    count_flops,
+    device_memory,
+    race,
+    race_processes,
+    waited_for,
+)
 from benchmarks.networks import OurStep
 from benchmarks.reference import network, photographs
 from benchmarks.setting import Setting
 from colorlib import cli
 from colorlib.color import images_to_float
+from colorlib.errors import UserError
 from colorlib.evaluation import score_predictor
+from colorlib.pace import open_ways
 from colorlib.photographs import read_photograph
 from colorlib.speed import MATRIX_FLOPS, latest_speed, read_speed
 from colorlib.targets import PAPER
@@ -42,14 +52,72 @@ def test_memory_is_that_of_the_program_and_not_of_this_one():
 
 
 def test_a_program_that_fails_is_named():
-    from colorlib.errors import UserError
-
     with pytest.raises(UserError, match="no such thing"):
         race_processes({"bad": ["-c", "raise SystemExit('no such thing')"]}, 1)
 
 
 def test_the_matrix_product_does_the_operations_it_is_counted_for():
     assert count_flops(MatrixProduct()) == MATRIX_FLOPS
+
+
+def test_a_matrix_product_of_any_kind_is_counted():
+    product = MatrixProduct(64, dtype=torch.bfloat16)
+    assert count_flops(product) == product.flops == 2 * 64**3
+    assert product.product.dtype == torch.bfloat16
+
+
+def test_a_gpu_is_measured_by_several_calls_and_one_wait():
+    calls = []
+    waited_for(lambda: calls.append(1), torch.device("cpu"), calls=3)()
+    assert len(calls) == 3
+    assert device_memory(lambda: calls.append(1), torch.device("cpu")) is None
+    assert len(calls) == 4
+
+
+def test_what_runs_on_a_gpu_is_measured_on_any_device(setting):
+    measurements = list(Device(setting, torch.device("cpu")).measurements())
+    cases = [m.case for m in measurements]
+    assert [c for c in cases if c.startswith("training step")] == [
+        "training step, float32, 32 px, batch 4",
+        "training step, bfloat16, 32 px, batch 4",
+    ]
+    assert sum(c.startswith("a later epoch") for c in cases) == 1
+    for measurement in measurements:
+        assert measurement.ratio.median > 0
+    shares = [m.matrix_share.median for m in measurements if m.flops]
+    assert len(shares) == 3
+    assert all(0 < share < 1 for share in shares)
+
+
+def test_the_full_measurement_of_a_gpu_has_each_way_and_one_bar(setting, monkeypatch):
+    device = Device(setting, torch.device("cpu"))
+    monkeypatch.setattr("benchmarks.gpu.FULL", 4)  # that of the quick batch
+    ways = list(device.steps(32, 4))
+    assert [len(m.bars) for m in ways].count(1) == 1
+    (best,) = [m for m in ways if m.bars]
+    assert best.per_image().median == min(m.per_image().median for m in ways)
+    on_gpu = open_ways("auto", "auto", torch.device("cuda"))
+    told = {way_text(way) for way in on_gpu}
+    assert len(told) == len(on_gpu)
+
+
+def test_without_a_gpu_its_benchmark_is_refused(setting, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="found no GPU"):
+        list(suite.ON_REQUEST["gpu"](setting))
+
+
+def test_what_is_measured_outlives_what_fails(monkeypatch):
+    def broken(setting):
+        yield from suite.BENCHMARKS["data"](setting)
+        raise RuntimeError("a wire")
+
+    kept = []
+    monkeypatch.setitem(suite.ON_REQUEST, "broken", broken)
+    with pytest.raises(RuntimeError, match="a wire"):
+        suite.run(["broken"], quick=True, say=lambda line: None, keep=kept.append)
+    assert [len(record.measurements) for record in kept] == [1, 2]
+    assert len({record.name for record in kept}) == 1
 
 
 def test_the_reference_network_has_the_weights_of_ours_and_gives_the_same(setting):

@@ -93,6 +93,24 @@ def test_a_record_is_read_as_it_was_written_and_the_newest_is_taken(record, tmp_
     assert latest_speed(tmp_path) == newer
 
 
+def test_records_of_gpus_are_taken_apart(record, tmp_path):
+    gpu = record.hardware.model_copy(update={"gpu": "any GPU"})
+    other = record.model_copy(
+        update={"name": "b", "created": "2026-02-01T00:00:00+00:00", "hardware": gpu}
+    )
+    write_speed(record, tmp_path)
+    with pytest.raises(UserError, match="colorlib bench gpu"):
+        latest_speed(tmp_path, on_gpu=True)
+    write_speed(other, tmp_path)
+    assert latest_speed(tmp_path) == record
+    assert latest_speed(tmp_path, on_gpu=True) == other
+
+
+def test_a_share_is_of_the_matrix_product_that_took_turns(measurement):
+    larger = measurement.model_copy(update={"matrix_flops": 4 * MATRIX_FLOPS})
+    assert larger.matrix_share.median == measurement.matrix_share.median / 4
+
+
 def test_a_wrong_or_missing_record_is_named(record, tmp_path):
     with pytest.raises(UserError, match="colorlib bench"):
         latest_speed(tmp_path)
