@@ -156,7 +156,8 @@ def measured_effect(
 def effect(arm: Sequence[Record], reference: Sequence[Record]) -> str:
     """Change of the RMSE of ab / 128 from one arm to another, with its verdict.
 
-    The RMSE is the root of the mean loss of Eq. 1 over photographs and seeds. The
+    The RMSE is the root of the mean loss of Eq. 1 over photographs and seeds, of the
+    predictions themselves; `rmse_ab_unit` is of the colours that a screen can show. The
     verdict is that of `colorlib.comparisons.compare`; arms that were tested on other
     photographs do not pair up and get none.
     """

@@ -22,6 +22,7 @@ from colorlib.records import Record
 DIRECTION = {True: " ↑", False: " ↓", None: ""}
 BETTER = {True: ", higher is better", False: ", lower is better", None: ""}
 
+NONE = "–"  # a cell of which there is nothing to say
 COLOURLESS = 0.005  # gray has 0.003: white point and matrix are of a few digits
 
 
@@ -75,7 +76,7 @@ def score_table(
     Returns:
         A Markdown table.
     """
-    headings = ["", *(heading(METRICS[name]) for name in metrics)]
+    headings = ["method", *(heading(METRICS[name]) for name in metrics)]
     rows = [
         [method, *(mean_with_interval(scores[name], name) for name in metrics)]
         for method, scores in methods.items()
@@ -103,11 +104,11 @@ def study_table(
         A Markdown table. An arm tested on other photographs is not compared.
     """
     names = [heading(METRICS[name]) for name in metrics]
-    headings = ["", "verdict", f"{METRICS[compared].label}, change", *names]
+    headings = ["method", "verdict", f"{METRICS[compared].label}, change", *names]
     first = arms[reference]
     trivial = [name for name in first[0].scores if name != MODEL]
     rows = [
-        [name, "", "", *(_trivial(first, metric, name) for metric in metrics)]
+        [name, NONE, NONE, *(_trivial(first, metric, name) for metric in metrics)]
         for name in trivial
     ]
     for arm, records in arms.items():
@@ -226,9 +227,9 @@ def _against(
 ) -> tuple[str, str]:
     """Two cells: the verdict, and by how much an arm differs from the reference."""
     if arm is reference:
-        return "reference", ""
+        return "reference", NONE
     if not same_photographs(arm, reference):
-        return "other photographs", ""
+        return "other photographs", NONE
     found = compare(arm, reference, metric)
     effect = round(found.effect, 2) + 0.0  # no minus zero
     return found.verdict, f"{_with_intervals(found)[0]}, d = {effect:+.2f}"

@@ -26,7 +26,7 @@ def test_a_table_has_a_row_a_method_and_a_column_a_metric():
     methods = {"gray": {"psnr_rgb": SCORE, "ciede2000": SCORE}}
     lines = score_table(methods, ["psnr_rgb", "ciede2000"]).splitlines()
     assert lines == [
-        "|  | PSNR RGB (dB) ↑ | CIEDE2000 ↓ |",
+        "| method | PSNR RGB (dB) ↑ | CIEDE2000 ↓ |",
         "|---|---|---|",
         "| gray | 0.5000 (0.2500–0.7500) | 0.5000 (0.2500–0.7500) |",
     ]
@@ -83,14 +83,14 @@ def cells(table):
 
 def test_a_study_s_table_has_baselines_arms_and_verdicts(arms):
     head, _, *rows = cells(study_table(arms, "ours"))
-    assert head[:3] == ["", "verdict", "Loss of Eq. 1, change"]
+    assert head[:3] == ["method", "verdict", "Loss of Eq. 1, change"]
     assert head[3].startswith("RMSE ab/128")
     by_name = {row[0]: row for row in rows}
     assert list(by_name) == [
         "no colour", "training mean", "pixel-wise training mean", "ours", "worse",
     ]  # fmt: skip
-    assert by_name["no colour"][1:3] == ["", ""]
-    assert by_name["ours"][1:3] == ["reference", ""]
+    assert by_name["no colour"][1:3] == ["–", "–"]
+    assert by_name["ours"][1:3] == ["reference", "–"]
     assert by_name["worse"][1] == "worse"
     assert by_name["worse"][2].startswith("+")
     assert " %, d = " in by_name["worse"][2]
@@ -124,7 +124,7 @@ def test_arms_of_other_photographs_get_no_verdict(arms):
         for r in arms["worse"]
     ]
     table = study_table({"ours": arms["ours"], "elsewhere": elsewhere}, "ours")
-    assert cells(table)[-1][1:3] == ["other photographs", ""]
+    assert cells(table)[-1][1:3] == ["other photographs", "–"]
 
 
 def difference(metric, mean=-0.2, reference=20.0):

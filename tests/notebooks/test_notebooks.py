@@ -123,6 +123,8 @@ def test_answers_are_executed_folded_and_checked(path):
     for cell in answers:
         assert "hide-cell" in cell.metadata.tags
         assert cell.metadata.jupyter.source_hidden is True
+        assert cell.metadata.mystnb.code_prompt_show == "A solution"
+        assert cell.metadata.mystnb.code_prompt_hide == "Hide the solution"
         assert "assert " in cell.source
 
 
