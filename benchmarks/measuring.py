@@ -1,5 +1,6 @@
 """Clocks: contestants that take turns, processes that are weighed, a matrix product."""
 
+import gc
 import json
 import os
 import subprocess
@@ -134,6 +135,7 @@ def device_memory(call: Contestant, device: torch.device) -> int | None:
     if device.type != "cuda":
         call()
         return None
+    gc.collect()  # what others have left must not go meanwhile
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     call()
@@ -171,6 +173,7 @@ def profile_of(
         e.key[:NAME]: e.self_device_time_total if on_gpu else e.self_cpu_time_total
         for e in profiler.key_averages()
         if (e.device_type == DeviceType.CUDA) == on_gpu  # of a GPU, its own kernels
+        and not (on_gpu and e.is_user_annotation)  # and not what spans them
     }
     largest = sorted(times, key=times.__getitem__, reverse=True)[:count]
     return {name: times[name] / sum(times.values()) for name in largest}

@@ -5,8 +5,10 @@ is data only: nothing in it is executed when it is read.
 """
 
 import io
+import math
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -57,6 +59,9 @@ class WholeCheckpoints(TorchCheckpointIO):
 class SaveCheckpoint(Callback):
     """Writes `last.ckpt` every so many steps, after each epoch, and at the end.
 
+    But not so often that much of the time goes into it: on a GPU an epoch may take
+    seconds, and a checkpoint of a hundred megabytes one of them.
+
     At each of these moments resuming gives the weights and the curve that an
     uninterrupted training has. The end of an epoch is saved behind its validation, or
     its validation loss would be lost.
@@ -68,12 +73,15 @@ class SaveCheckpoint(Callback):
         path: Of the checkpoint; it appears whole or not at all.
         every: Steps between two of them.
         at_most: Steps that the training may have; one with more is not gone on with.
+        share: Of the time that may go into them. The one at the end is always written.
     """
 
-    def __init__(self, path: Path, every: int, at_most: int) -> None:
+    def __init__(self, path: Path, every: int, at_most: int, share: float) -> None:
         self.path = path
         self.every = every
         self.at_most = at_most
+        self.share = share
+        self._rest_until = -math.inf  # on the clock of `time.perf_counter`
         self._signal = 0
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -110,16 +118,31 @@ class SaveCheckpoint(Callback):
         if trainer.is_last_batch and trainer.enable_validation:
             return
         step, stopped = trainer.global_step, self._stopped(trainer)
-        stops = stopped or trainer.should_stop or step == trainer.max_steps
-        if stops or trainer.is_last_batch or step % self.every == 0:
-            trainer.save_checkpoint(self.path)
+        due = trainer.is_last_batch or step % self.every == 0
+        if stopped or _ends(trainer) or (due and self._rested(trainer)):
+            self._save(trainer)
         self._end_if(stopped, step)
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Save the finished epoch."""
-        if trainer.is_last_batch:
-            trainer.save_checkpoint(self.path)
-            self._end_if(self._stopped(trainer), trainer.global_step)
+        if not trainer.is_last_batch:
+            return
+        stopped = self._stopped(trainer)
+        if stopped or _ends(trainer) or self._rested(trainer):
+            self._save(trainer)
+        self._end_if(stopped, trainer.global_step)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint, and see how long to wait until the next one."""
+        start = time.perf_counter()
+        trainer.save_checkpoint(self.path)
+        end = time.perf_counter()
+        self._rest_until = end + (1 / self.share - 1) * (end - start)
+
+    def _rested(self, trainer: pl.Trainer) -> bool:
+        """Whether another checkpoint may be written; all processes give one answer."""
+        rested = time.perf_counter() >= self._rest_until
+        return trainer.strategy.reduce_boolean_decision(rested)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         """The first signal waits for the step to end."""
@@ -144,3 +167,13 @@ class SaveCheckpoint(Callback):
                 self._signal or signal.SIGTERM,
                 f"the training is saved at step {step}, give --resume to go on",
             )
+
+
+def _ends(trainer: pl.Trainer) -> bool:
+    """Whether a bound of the training is reached with this step."""
+    epochs = trainer.current_epoch + trainer.is_last_batch
+    return (
+        trainer.should_stop
+        or trainer.global_step == trainer.max_steps
+        or epochs == trainer.max_epochs
+    )

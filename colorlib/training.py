@@ -163,6 +163,7 @@ class FitOptions:
         deterministic: Whether operations that may give other bits each time are
             replaced or refused. On a processor there are none here.
         checkpoint_every: Steps between two checkpoints.
+        checkpoint_share: Of the time that may go into them; some are left out for it.
         resume: Whether to go on from the folder's checkpoint, if it has one.
         progress: Whether to draw a progress bar.
     """
@@ -179,6 +180,7 @@ class FitOptions:
     devices: int | str = "auto"
     deterministic: bool = False
     checkpoint_every: int = 200
+    checkpoint_share: float = 0.05
     resume: bool = True
     progress: bool = True
 
@@ -378,6 +380,7 @@ def fit(
         folder / "last.ckpt",
         options.checkpoint_every,
         at_most=_bound(options, train_batches),
+        share=options.checkpoint_share,
     )
     precision = decision.pace.precision
     trainer = _trainer(folder, options, precision, [history, *callbacks], save)

@@ -61,7 +61,7 @@ def train(
     """
     torch.set_num_threads(1)
     experiment.FitOptions = functools.partial(
-        FitOptions, checkpoint_every=BETWEEN_CHECKPOINTS
+        FitOptions, checkpoint_every=BETWEEN_CHECKPOINTS, checkpoint_share=1.0
     )
     for stream in (1, 2):
         os.dup2(told.fileno(), stream)
