@@ -120,7 +120,7 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
                 label=f"{model}, {part}",
             )  # fmt: skip
     axis.set(xlabel="epoch", ylabel="loss of Eq. 1, (ab/128)²")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.legend(frameon=False)
     return figure
 

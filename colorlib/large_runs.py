@@ -2,7 +2,7 @@
 
 Bytes are counted. Hours on the machine of a benchmark record are what it measured of
 one photograph, times the photographs. Hours on a GPU are an estimate: operations that
-the record counted, over a share of the device's rate that is assumed; or, where that is
+the record counted, over the rate that a training reached on one; or, where that is
 slower, what the record measured of a process that hands out photographs.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from colorlib.datasets import SHARD
 from colorlib.model import MODELS, NUM_CLASSES
-from colorlib.speed import OURS, Measurement, SpeedRecord
+from colorlib.speed import OURS, Estimate, Measurement, SpeedRecord
 from colorlib.speed_tables import LATER_EPOCH, duration
 from colorlib.tables import markdown_table
 
@@ -30,7 +30,7 @@ class Device:
 
     Attributes:
         peak: Operations a second in bf16, dense, as its maker states them.
-        share: Of them that a training reaches; an assumption until it is measured.
+        share: Of them that a training reaches.
         price: Of an hour, in any currency.
     """
 
@@ -48,7 +48,27 @@ class Device:
         return operations / (self.peak * self.share)
 
 
-H200 = Device(peak=989e12, share=0.4)  # NVIDIA's data sheet, without sparsity
+H200_PEAK = 989e12  # operations a second in bf16: NVIDIA's data sheet, no sparsity
+
+
+def measured_device(record: SpeedRecord, peak: float = H200_PEAK) -> Device:
+    """The GPU of a benchmark record, with the share that its fastest step reached.
+
+    Args:
+        record: Of `colorlib bench gpu`.
+        peak: Operations a second in bf16, dense, as its maker states them.
+
+    Example:
+        >>> from colorlib.speed import latest_speed
+        >>> 0.3 < measured_device(latest_speed(on_gpu=True)).share < 0.5
+        True
+    """
+    rates = [
+        step.flops / Estimate.of(step.seconds[OURS]).median
+        for step in record.measurements
+        if step.case.startswith("training step") and step.flops
+    ]
+    return Device(peak=peak, share=max(rates) / peak)
 
 
 @dataclass(frozen=True)
@@ -138,8 +158,12 @@ def packed_bytes(photographs: int, size: int) -> int:
     return photographs * size * size * 3
 
 
-def large_run_tables(record: SpeedRecord, device: Device = H200) -> dict[str, str]:
+def large_run_tables(record: SpeedRecord, device: Device) -> dict[str, str]:
     """The tables of the book's page.
+
+    Args:
+        record: Of the machine that was measured.
+        device: That the hours on a GPU are of.
 
     Returns:
         heading -> a Markdown table.
@@ -150,7 +174,7 @@ def large_run_tables(record: SpeedRecord, device: Device = H200) -> dict[str, st
         "Hours on the machine that was measured": markdown_table(
             ["what", "a photograph", *names], list(_measured_rows(record))
         ),
-        "Hours on a GPU: estimated, not measured": markdown_table(
+        "Hours on a GPU: estimated": markdown_table(
             ["what", "operations a photograph", "the device takes, a second",
              "a process hands out, a second, measured", *names],
             list(_estimated_rows(record, device)),

@@ -157,6 +157,7 @@ class SpeedRecord(Part):
         stolen: Share of the processors' time that the host of a virtual machine gave to
             others meanwhile; None where the system does not tell.
         seconds: Wall time of the whole run.
+        note: What is known to be wrong with it.
     """
 
     schema_version: Literal[1] = 1
@@ -169,6 +170,7 @@ class SpeedRecord(Part):
     seconds: float
     hardware: Hardware
     measurements: tuple[Measurement, ...]
+    note: str = ""
 
     @property
     def busy(self) -> bool:

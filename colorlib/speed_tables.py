@@ -55,13 +55,36 @@ def brief(measurement: Measurement) -> str:
     return ", ".join(told)
 
 
+def machine_table(record: SpeedRecord) -> str:
+    """Where and with what a record was made, as a Markdown table."""
+    machine = record.hardware
+    facts = {
+        "record": f"`benchmarks/results/{record.name}.json`",
+        "commit": record.commit,
+        "GPU": machine.gpu,
+        "processor": f"{machine.cpu}, {machine.threads} threads",
+        "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items()),
+        "other work on the machine": f"{'yes' if record.busy else 'none to speak of'}: "
+        f"{record.load:.1f} processes ran or waited when it began",
+        "work of its host for others": "not known"
+        if record.stolen is None
+        else f"{100 * record.stolen:.0f} % of the processors' time",
+        "the whole run": f"{record.seconds:.0f} s",
+        "what is wrong with it": record.note,
+    }
+    return markdown_table(
+        ["", ""], [[what, fact] for what, fact in facts.items() if fact]
+    )
+
+
 def book_tables(record: SpeedRecord) -> dict[str, str]:
     """The tables of the book's page.
 
     Returns:
-        heading -> a Markdown table.
+        heading -> a Markdown table; none that would be empty.
     """
     rows = record.measurements
+    on_gpu = record.hardware.gpu is not None  # whose kernels have names of their own
     rates = [[m.case, *_rates(m)] for m in rows if m.matrix_share]
     memory = [
         [m.case, *(_gigabytes(m.peak_bytes[c]) if c in m.peak_bytes else ""
@@ -84,7 +107,7 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
             ["what", "operation", "share"],
             [
                 [m.case, f"`{name}`", f"{100 * share:.0f} %"]
-                for m in rows
+                for m in rows if not on_gpu
                 for name, share in m.profile.items()
             ],
         ),
@@ -95,7 +118,11 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
             list(_projections(record)),
         ),
     }  # fmt: skip
-    return {heading: _unbroken(table) for heading, table in tables.items()}
+    return {
+        heading: _unbroken(table)
+        for heading, table in tables.items()
+        if table.count("\n") > 1
+    }
 
 
 def _why_missed(measurements: Iterable[Measurement]) -> str:
@@ -140,8 +167,8 @@ def _rates(measurement: Measurement) -> Row:
     ours = measurement.flops / Estimate.of(measurement.seconds[OURS]).median
     matrix = measurement.matrix_flops / Estimate.of(measurement.seconds[MATRIX]).median
     return [
-        f"{ours / 1e9:.0f}",
-        f"{matrix / 1e9:.0f}",
+        f"{ours / 1e9:,.0f}",
+        f"{matrix / 1e9:,.0f}",
         _percent(share),
         f"{100 * (share.spread or 0):.0f} %",
     ]
@@ -151,7 +178,7 @@ def _projections(record: SpeedRecord) -> Iterator[Row]:
     """What the measured photographs of an epoch mean for the paper's training."""
     for measurement in record.measurements:
         what, _, size = measurement.case.rpartition(", ")
-        if what == LATER_EPOCH:
+        if what.startswith(LATER_EPOCH) and measurement.benchmark in ("epoch", "gpu"):
             each = [measurement.per_image(OURS), measurement.per_image(REFERENCE)]
             epochs = [PAPER_TRAINING * e.median for e in each if e]
             trainings = [duration(PAPER_EPOCHS * seconds) for seconds in epochs]

@@ -9,10 +9,16 @@ import typer
 
 from colorlib.cli import app
 from colorlib.datasets import SHARD, open_source, pack
-from colorlib.large_runs import Device, large_run_tables, packed_bytes, plan
+from colorlib.large_runs import (
+    Device,
+    large_run_tables,
+    measured_device,
+    packed_bytes,
+    plan,
+)
 from colorlib.profiles import load_profile
 from colorlib.records import Hardware
-from colorlib.speed import Measurement, SpeedRecord
+from colorlib.speed import Measurement, SpeedRecord, latest_speed
 
 TRAIN = typer.main.get_command(app).commands["train"]
 HELP = {option for parameter in TRAIN.params for option in parameter.opts}
@@ -73,15 +79,27 @@ def test_a_fast_device_waits_for_photographs(record):
     assert found.hours == pytest.approx(1000 * (1e-3 + 10 * 1e-6) / 3600)
 
 
+def test_the_share_of_a_device_is_that_of_its_fastest_step(record):
+    # steps of 2e10 operations in 1 s, and one in half a second
+    faster = measured("training step, 256 px, batch 256", 0.5, 4, 2 * 10**10)
+    gpu = record.model_copy(update={"measurements": (*record.measurements, faster)})
+    assert measured_device(gpu, peak=1e11) == Device(peak=1e11, share=0.4)
+
+
 def test_the_tables_multiply_what_was_measured(record):
     tables = large_run_tables(record, Device(peak=2e9, share=0.5))
     assert "| packed, 128 px | 63 GB | 698 GB |" in tables["Bytes"]
     assert f"| files of them | {-(-1281167 // SHARD)} |" in tables["Bytes"]
     measured_hours = tables["Hours on the machine that was measured"]
     assert "| a later epoch, 64 px | 40 ms | 14.2 h | 6.57 days |" in measured_hours
-    estimated = tables["Hours on a GPU: estimated, not measured"]
+    estimated = tables["Hours on a GPU: estimated"]
     assert "| an epoch, 64 px | 5 G | 0 | 1,000,000 | 74.1 days |" in estimated
     assert tables["Whole plans"].count("ImageNet-1k") == 3
+
+
+def test_what_the_page_tells_of_a_gpu_is_what_was_measured():
+    device = measured_device(latest_speed(on_gpu=True))
+    assert f"did {device.peak * device.share / 1e12:.0f} TFLOP/s" in PAGE.read_text()
 
 
 def test_what_the_page_tells_of_files_is_so():

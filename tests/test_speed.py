@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from colorlib.errors import UserError
-from colorlib.records import Hardware
+from colorlib.pace import Pace, quickest
+from colorlib.records import Hardware, kept_record
 from colorlib.speed import (
     MATRIX_FLOPS,
     Bar,
@@ -18,6 +20,9 @@ from colorlib.speed import (
     write_speed,
 )
 from colorlib.speed_tables import book_tables, summary_rows
+
+BOOK = Path(__file__).parents[1] / "book"
+CONTESTANTS = ("ours", "reference")
 
 
 @pytest.fixture
@@ -163,6 +168,48 @@ def test_no_number_is_told_as_a_power_of_ten(measurement, record):
 def test_no_number_stands_in_another_line_than_its_unit(record):
     for heading, table in book_tables(record).items():
         assert not re.search(r"\d (%|GB|h|s|ms|days|min|px)\b", table), heading
+
+
+def test_what_the_page_on_gpus_tells_is_what_was_measured():
+    page = plain((BOOK / "gpu.md").read_text())
+    steps = {m.case: m for m in latest_speed(on_gpu=True).measurements}
+
+    def step(case):
+        return steps[f"training step, bfloat16{case}"]
+
+    full = step(", compiled, 256 px, batch 256")
+    assert f"a step reaches {100 * full.matrix_share.median:.0f} % of the mat" in page
+    assert f"takes {full.ratio.median:.2g} times as long" in page
+    half = step(", 256 px, batch 256").matrix_share.median
+    assert f"that reaches {100 * half:.0f} %" in page
+    graphs = [step(f", as a CUDA graph, {s} px, batch 20") for s in (64, 128, 256)]
+    low, *_, high = sorted(graph.ratio.median for graph in graphs)
+    assert f"a step is {low:.1f} to {high:.1f} times as fast as the plain" in page
+    for size in (64, 128):
+        slower = step(f", {size} px, batch 20").per_image().median
+        float32 = steps[f"training step, float32, {size} px, batch 20"]
+        assert slower > float32.per_image().median
+        assert step(f", compiled, {size} px, batch 20").ratio.median < 1
+    (epoch,) = [m for case, m in steps.items() if case.startswith("a later epoch")]
+    ours, theirs = (1000 * 12_750 * epoch.per_image(c).median for c in CONTESTANTS)
+    assert f"would take {ours / 60:.0f} minutes by the benchmark's" in page
+    assert f"would take {theirs / 86_400:.2g} days" in page
+
+
+def test_what_the_page_on_gpus_tells_of_trainings_is_in_their_records():
+    page = plain((BOOK / "gpu.md").read_text())
+    record = kept_record("lfw-256-model3-d8bcd6bf")
+    rate = 20 * record.training.steps / record.training.seconds
+    assert f"{rate:,.0f} photographs a second were reached" in page
+    assert f"which makes {1000 * 12_750 / rate / 60:.0f} minutes" in page
+    assert f"took {record.seconds['class scores']:.0f} seconds" in page
+    trials = kept_record("lfw-128-plain-4df6c7cc").training.trials
+    eager, compiled = (trial.losses[2] for trial in trials[:2])
+    assert f"were {100 * abs(eager / compiled - 1):.0f} % apart" in page
+    fast = quickest(trials, 9400)
+    assert fast.pace == Pace("32-true", "reduce-overhead")  # taken now, refused then
+    every = 200 * record.training.seconds / record.training.steps
+    assert f"{every:.1f}" == "1.6"  # seconds: the page says "a second and a half"
 
 
 def plain(text):

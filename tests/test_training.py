@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
+from colorlib.checkpoints import WholeCheckpoints
 from colorlib.errors import UserError
 from colorlib.files import only_one_process
 from colorlib.losses import chroma_mse
@@ -76,6 +77,26 @@ def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
             FitOptions(**CPU, max_epochs=2),
         )
     assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 10), (1e-9, 2)])
+def test_checkpoints_take_a_share_of_the_time_at_most(
+    samples, tmp_path, monkeypatch, share, expected
+):
+    written = []
+    save = WholeCheckpoints.save_checkpoint
+
+    def counted(self, checkpoint, path, storage_options=None):
+        written.append(checkpoint["global_step"])
+        save(self, checkpoint, path)
+
+    monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", counted)
+    options = {"checkpoint_every": 1, "checkpoint_share": share}
+    train(new_model(), samples, tmp_path, max_epochs=2, **options)
+    assert (written[0], written[-1]) == (1, 10)  # the last one, whatever its price
+    assert len(written) == expected
+    resumed = train(new_model(), samples, tmp_path, max_epochs=3, **options)
+    assert (resumed.sessions, resumed.steps) == (2, 15)
 
 
 def test_the_curve_is_the_mean_over_the_epoch(samples, tmp_path):

@@ -17,11 +17,11 @@ import yaml
 from run_notebook import MADE_FROM, made_from
 
 from colorlib.campaigns import read_campaigns
-from colorlib.large_runs import large_run_tables
+from colorlib.large_runs import large_run_tables, measured_device
 from colorlib.provenance import current_commit, now, this_hardware
 from colorlib.records import read_record
 from colorlib.speed import latest_speed
-from colorlib.speed_tables import book_tables
+from colorlib.speed_tables import book_tables, machine_table
 from colorlib.tables import campaign_table, markdown_table
 
 
@@ -119,39 +119,25 @@ def write_status(stage: Path) -> None:
 
 
 def write_speed(stage: Path) -> None:
-    """Complete the page on speed by the newest record that is kept."""
-    record = latest_speed()
-    machine = record.hardware
-    facts = {
-        "record": f"`benchmarks/results/{record.name}.json`",
-        "commit": record.commit,
-        "processor": f"{machine.cpu}, {machine.threads} threads",
-        "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items()),
-        "other work on the machine": f"{'yes' if record.busy else 'none to speak of'}: "
-        f"{record.load:.1f} processes ran or waited when it began",
-        "work of its host for others": "not known"
-        if record.stolen is None
-        else f"{100 * record.stolen:.0f} % of the processors' time",
-        "the whole run": f"{record.seconds:.0f} s",
-    }
-    tables = {
-        "Where and with what": markdown_table(["", ""], list(map(list, facts.items()))),
-        **book_tables(record),
-    }
-    parts = [f"## {name}\n\n{table}" for name, table in tables.items()]
-    with (stage / "book" / "speed.md").open("a") as page:
-        page.write("\n" + "\n\n".join(parts) + "\n")
+    """Complete the pages on speed by the newest records that are kept."""
+    for name, on_gpu in (("speed.md", False), ("gpu.md", True)):
+        record = latest_speed(on_gpu=on_gpu)
+        tables = {"Where and with what": machine_table(record), **book_tables(record)}
+        parts = [f"## {heading}\n\n{table}" for heading, table in tables.items()]
+        with (stage / "book" / name).open("a") as page:
+            page.write("\n" + "\n\n".join(parts) + "\n")
 
 
 def write_large_runs(stage: Path) -> None:
     """Complete the page that plans large runs, by the newest speed record."""
-    record = latest_speed()
-    parts = [
-        f"## {name}\n\n{table}" for name, table in large_run_tables(record).items()
-    ]
+    record, gpu_record = latest_speed(), latest_speed(on_gpu=True)
+    tables = large_run_tables(record, measured_device(gpu_record))
+    parts = [f"## {name}\n\n{table}" for name, table in tables.items()]
     parts.append(
         f"From `benchmarks/results/{record.name}.json`: {record.hardware.cpu}, "
-        f"{record.hardware.threads} threads, commit {record.commit[:7]}."
+        f"{record.hardware.threads} threads, commit {record.commit[:7]}; and "
+        f"`benchmarks/results/{gpu_record.name}.json`: {gpu_record.hardware.gpu}, "
+        f"commit {gpu_record.commit[:7]}."
     )
     with (stage / "book" / "cluster.md").open("a") as page:
         page.write("\n" + "\n\n".join(parts) + "\n")
