@@ -190,6 +190,8 @@ def test_what_the_page_on_gpus_tells_is_what_was_measured():
         float32 = steps[f"training step, float32, {size} px, batch 20"]
         assert slower > float32.per_image().median
         assert step(f", compiled, {size} px, batch 20").ratio.median < 1
+    scattered = [share for k, share in full.profile.items() if "index_put" in k]
+    assert 1 / sum(scattered) == pytest.approx(6, abs=0.3)  # "a sixth of the time"
     (epoch,) = [m for case, m in steps.items() if case.startswith("a later epoch")]
     ours, theirs = (1000 * 12_750 * epoch.per_image(c).median for c in CONTESTANTS)
     assert f"would take {ours / 60:.0f} minutes by the benchmark's" in page
