@@ -109,7 +109,8 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
     Returns:
         The figure; a model has one colour and marker, a part one line style.
     """
-    figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    size = (6, 3 + 0.2 * len(curves))  # the legend, a row a model, stands above
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     styles = {"train": ":", "validation": "-"}
     looks = zip(OKABE_ITO, MARKERS, strict=True)
     for (colour, marker), (model, parts) in zip(looks, curves.items(), strict=False):
@@ -121,7 +122,12 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
             )  # fmt: skip
     axis.set(xlabel="epoch", ylabel="loss of Eq. 1, (ab/128)²")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.legend(frameon=False)
+    lines, labels = axis.get_legend_handles_labels()
+    by_part = [*range(0, len(lines), 2), *range(1, len(lines), 2)]  # columns fill first
+    figure.legend(
+        [lines[i] for i in by_part], [labels[i] for i in by_part],
+        frameon=False, loc="outside upper center", ncols=2,
+    )  # fmt: skip
     return figure
 
 

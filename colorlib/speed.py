@@ -22,7 +22,7 @@ KEPT = Path(__file__).parent.parent / "benchmarks" / "results"
 OURS, REFERENCE, MATRIX = "ours", "reference", "matrix"
 MATRIX_SIDE = 2048  # of the float32 matrices whose product is the measure
 MATRIX_FLOPS = 2 * MATRIX_SIDE**3  # a multiplication and an addition are two
-IDLE_LOAD = 0.5  # processes waiting on average: above it, something else was running
+IDLE_LOAD = 0.25  # processes a thread on average: above it, something else was running
 IDLE_STOLEN = 0.05  # of the processors' time, alike
 
 Quantity = Literal["ratio", "matrix share", "seconds", "bytes"]
@@ -175,7 +175,8 @@ class SpeedRecord(Part):
     @property
     def busy(self) -> bool:
         """Whether the machine, or its host, had other work."""
-        return self.load > IDLE_LOAD or (self.stolen or 0) > IDLE_STOLEN
+        load = self.load / self.hardware.threads
+        return load > IDLE_LOAD or (self.stolen or 0) > IDLE_STOLEN
 
 
 def write_speed(record: SpeedRecord, folder: Path) -> Path:
