@@ -117,20 +117,26 @@ class SaveCheckpoint(Callback):
         """Save where a bound or a signal ends the training, and now and then."""
         if trainer.is_last_batch and trainer.enable_validation:
             return
-        step, stopped = trainer.global_step, self._stopped(trainer)
-        due = trainer.is_last_batch or step % self.every == 0
-        if stopped or _ends(trainer) or (due and self._rested(trainer)):
-            self._save(trainer)
-        self._end_if(stopped, step)
+        self._save_or_go_on(trainer, due=trainer.global_step % self.every == 0)
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Save the finished epoch."""
-        if not trainer.is_last_batch:
-            return
+        if trainer.is_last_batch:
+            self._save_or_go_on(trainer, due=True)
+
+    def _save_or_go_on(self, trainer: pl.Trainer, due: bool) -> None:
+        """Save if the training ends here, or if it is time; a signal ends it."""
         stopped = self._stopped(trainer)
-        if stopped or _ends(trainer) or self._rested(trainer):
+        due = due or trainer.is_last_batch
+        if stopped or _ends(trainer) or (due and self._rested(trainer)):
             self._save(trainer)
-        self._end_if(stopped, trainer.global_step)
+            stopped = self._stopped(trainer)  # a signal may have come meanwhile
+        if stopped:
+            raise Interrupted(
+                self._signal or signal.SIGTERM,
+                f"the training is saved at step {trainer.global_step}, "
+                "give --resume to go on",
+            )
 
     def _save(self, trainer: pl.Trainer) -> None:
         """Write the checkpoint, and see how long to wait until the next one."""
@@ -159,14 +165,6 @@ class SaveCheckpoint(Callback):
         if trainer.world_size > 1 and steps % ASK_EVERY and not trainer.is_last_batch:
             return False
         return trainer.strategy.reduce_boolean_decision(bool(self._signal), all=False)
-
-    def _end_if(self, stopped: bool, step: int) -> None:
-        """End the training that was just saved."""
-        if stopped:
-            raise Interrupted(
-                self._signal or signal.SIGTERM,
-                f"the training is saved at step {step}, give --resume to go on",
-            )
 
 
 def _ends(trainer: pl.Trainer) -> bool:

@@ -1,4 +1,5 @@
 import csv
+import signal
 import time
 from functools import partial
 
@@ -9,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
 from colorlib.checkpoints import WholeCheckpoints
-from colorlib.errors import UserError
+from colorlib.errors import Interrupted, UserError
 from colorlib.files import only_one_process
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
@@ -97,6 +98,21 @@ def test_checkpoints_take_a_share_of_the_time_at_most(
     assert len(written) == expected
     resumed = train(new_model(), samples, tmp_path, max_epochs=3, **options)
     assert (resumed.sessions, resumed.steps) == (2, 15)
+
+
+def test_a_signal_while_the_last_checkpoint_is_written_is_heard(
+    samples, tmp_path, monkeypatch
+):
+    save = WholeCheckpoints.save_checkpoint
+
+    def interrupted(self, checkpoint, path, storage_options=None):
+        save(self, checkpoint, path)
+        if checkpoint["global_step"] == 10:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", interrupted)
+    with pytest.raises(Interrupted, match="saved at step 10, give --resume"):
+        train(new_model(), samples, tmp_path, max_epochs=2)
 
 
 def test_the_curve_is_the_mean_over_the_epoch(samples, tmp_path):
