@@ -26,6 +26,7 @@ PAPER_TRAINING = 12_750  # photographs: three quarters of 17,000, Section 5.1
 PAPER_EPOCHS = 1000  # Section 4.3
 LATER_EPOCH = "a later epoch"  # the case whose photographs are projected
 YES, NO = "holds", "missed"
+NONE = "–"  # where nothing was measured
 
 Row = list[str]
 
@@ -60,7 +61,7 @@ def machine_table(record: SpeedRecord) -> str:
     machine = record.hardware
     facts = {
         "record": f"`benchmarks/results/{record.name}.json`",
-        "commit": record.commit,
+        "commit": record.commit[:9],
         "GPU": machine.gpu,
         "processor": f"{machine.cpu}, {machine.threads} threads",
         "packages": ", ".join(f"{k} {v}" for k, v in machine.packages.items()),
@@ -73,7 +74,7 @@ def machine_table(record: SpeedRecord) -> str:
         "what is wrong with it": record.note,
     }
     return markdown_table(
-        ["", ""], [[what, fact] for what, fact in facts.items() if fact]
+        ["what", "value"], [[what, fact] for what, fact in facts.items() if fact]
     )
 
 
@@ -87,7 +88,7 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
     on_gpu = record.hardware.gpu is not None  # whose kernels have names of their own
     rates = [[m.case, *_rates(m)] for m in rows if m.matrix_share]
     memory = [
-        [m.case, *(_gigabytes(m.peak_bytes[c]) if c in m.peak_bytes else ""
+        [m.case, *(_gigabytes(m.peak_bytes[c]) if c in m.peak_bytes else NONE
                    for c in (OURS, REFERENCE))]
         for m in rows if m.peak_bytes
     ]  # fmt: skip
@@ -95,11 +96,11 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
         [m.case, bar_text(bar), _measured(bar, value), verdict]
         for m in rows for bar, value, verdict in _verdicts(m)
     ]  # fmt: skip
-    times = [[m.case, m.reference, *_times(m)] for m in rows]
+    times = [[text or NONE for text in (m.case, m.reference, *_times(m))] for m in rows]
     tables = {
-        "The bars": markdown_table(["what", "bar", "measured", ""], bars)
+        "The bars": markdown_table(["what", "bar", "measured", "verdict"], bars)
         + _why_missed(rows),
-        "Time": markdown_table(["what", "the reference", *COLUMNS[1:5]], times),
+        "Time": markdown_table(["what", "compared with", *COLUMNS[1:5]], times),
         "Share of the machine's matrix rate": markdown_table(
             ["what", "GFLOP/s", "matrix product, GFLOP/s", "share", "noise"], rates
         ),

@@ -99,7 +99,9 @@ def test_the_tables_multiply_what_was_measured(record):
 
 def test_what_the_page_tells_of_a_gpu_is_what_was_measured():
     device = measured_device(latest_speed(on_gpu=True))
-    assert f"did {device.peak * device.share / 1e12:.0f} TFLOP/s" in PAGE.read_text()
+    page = PAGE.read_text()
+    assert f"did {device.peak * device.share / 1e12:.0f} TFLOP/s" in page
+    assert f"reached of it, here {device.share:.2f}." in page
 
 
 def test_what_the_page_tells_of_files_is_so():

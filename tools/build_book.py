@@ -109,7 +109,7 @@ def write_status(stage: Path) -> None:
         for r in map(read_record, sorted(stage.parent.glob("runs/*/record.json")))
     ]
     tables = {
-        "Where and with what": (["", ""], list(map(list, facts.items()))),
+        "Where and with what": (["what", "value"], list(map(list, facts.items()))),
         "The lessons": (["lesson", "time", "executed, UTC"], lessons),
         "The models": (["model", "record", "time", "finished, UTC"], trainings),
     }

@@ -78,8 +78,11 @@ function realOrColoured(box) {
   show();
 }
 
-// Figures that scroll, on a telephone, have to be reached by the keyboard.
+// What scrolls, on a telephone, says so; figures have to be reached by the keyboard, too.
 function reachFigures() {
+  for (const table of document.querySelectorAll(".pst-scrollable-table-container")) {
+    table.classList.toggle("scrolls", table.scrollWidth > table.clientWidth);
+  }
   for (const figure of document.querySelectorAll(".cell_output figure")) {
     const clipped = getComputedStyle(figure).overflowX === "auto";
     if (clipped && figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
