@@ -134,8 +134,9 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
 def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
     """The paper's Figure 2, drawn from a model that exists.
 
-    Each box is a stage of the model; the shape below it is that of the tensor the
-    stage returned for a gray image of `size` pixels, measured, not written down.
+    From the top down, in a column that a phone has room for; what the backbones say
+    comes from beside. The shape below a stage's name is that of the tensor it
+    returned for a gray image of `size` pixels, measured, not written down.
 
     Args:
         model: Any of `build_model`.
@@ -145,33 +146,27 @@ def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
         The figure.
     """
     shapes = stage_shapes(model, size)
-    figure, axis = plt.subplots(figsize=(9, 3.1), layout="constrained")
-    axis.set(xlim=(0, 10), ylim=(0, 3.4))
+    wide = 4.6 if model.backbones else 2.0  # inches, as all lengths here
+    figure, axis = plt.subplots(figsize=(wide, 4.9), layout="constrained")
+    axis.set(xlim=(0, wide), ylim=(0, 4.9))
     axis.set_axis_off()
-    places = {
-        "L_unit": 0.8,
-        "encoder": 2.9,
-        "fusion": 5.2,
-        "decoder": 7.3,
-        "ab_unit": 9.2,
-    }
-    for name, x in places.items():
+    x, beside = 1.0, 3.6
+    places = dict(zip(shapes, (4.45, 3.45, 2.45, 1.45, 0.45), strict=True))
+    for name, y in places.items():
         kind = "data" if name in ("L_unit", "ab_unit") else "stage"
-        _box(axis, x, 2.4, name, " x ".join(map(str, shapes[name])), kind)
-    for (_, start), (_, end) in zip(
-        list(places.items())[:-1], list(places.items())[1:], strict=True
-    ):
-        _arrow(axis, (start + 0.75, 2.4), (end - 0.75, 2.4))
+        _box(axis, x, y, name, " x ".join(map(str, shapes[name])), kind)
+        if name != "L_unit":
+            _arrow(axis, (x, y + 0.66), (x, y + 0.34))
     if model.backbones:
         count = len(model.backbones)
         detail = f"mean of {count} x {NUM_CLASSES}"
-        _box(axis, 5.2, 0.75, "class scores", detail, "data")
-        _box(
-            axis, 2.9, 0.75, f"{count} backbone{'s' * (count > 1)}", "frozen", "frozen"
-        )
-        _arrow(axis, (0.8, 1.95), (2.15, 0.75))
-        _arrow(axis, (3.65, 0.75), (4.45, 0.75))
-        _arrow(axis, (5.2, 1.2), (5.2, 1.95))
+        plural = "s" * (count > 1)
+        encoder, fusion = places["encoder"], places["fusion"]
+        _box(axis, beside, encoder, f"{count} backbone{plural}", "frozen", "frozen")
+        _box(axis, beside, fusion, "class scores", detail, "data")
+        _arrow(axis, (x + 0.85, places["L_unit"]), (beside, encoder + 0.34))
+        _arrow(axis, (beside, encoder - 0.34), (beside, fusion + 0.34))
+        _arrow(axis, (beside - 0.85, fusion), (x + 0.85, fusion))
     return figure
 
 
@@ -213,19 +208,14 @@ FILL = {"data": "#f2f2f2", "stage": "#cfe5f2", "frozen": "#f6dfcf"}
 
 
 def _box(axis: Axes, x: float, y: float, name: str, detail: str, kind: str) -> None:
-    """A named box around (x, y), with a second, smaller line."""
+    """A named box around (x, y), with a second, smaller line; lengths in inches."""
     box = FancyBboxPatch(
-        (x - 0.68, y - 0.38),
-        1.36,
-        0.76,
-        "round,pad=0.06",
-        fc=FILL[kind],
-        ec=INK,
-        lw=0.8,
-    )
+        (x - 0.78, y - 0.27), 1.56, 0.54, "round,pad=0.06",
+        fc=FILL[kind], ec=INK, lw=0.8,
+    )  # fmt: skip
     axis.add_patch(box)
-    axis.text(x, y + 0.12, name, ha="center", va="center", color=INK)
-    axis.text(x, y - 0.2, detail, ha="center", va="center", fontsize=8, color=INK)
+    axis.text(x, y + 0.13, name, ha="center", va="center", size=11, color=INK)
+    axis.text(x, y - 0.13, detail, ha="center", va="center", size=10, color=INK)
 
 
 def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -114,7 +114,8 @@ class Fusion(nn.Module):
         mixed = F.conv2d(features, local_weight, self.mix.bias)  # (N, out, h, w)
         if self.combine is not None and opinions is not None:
             told = self.combine(opinions)  # (N, D', g, g)
-            told = F.conv2d(told, self.mix.weight[:, self.channels :])  # (N, out, g, g)
+            told_weight = self.mix.weight[:, self.channels :]
+            told = F.conv2d(told, told_weight)  # (N, out, g, g)
             mixed = mixed + spread(told, features.shape[-2:])
         return F.relu(mixed)
 
@@ -124,8 +125,9 @@ class Fusion(nn.Module):
         Kept because it is the definition; `forward` is tested against it.
         """
         assert self.combine is not None
-        told = spread(self.combine(opinions), features.shape[-2:])  # (N, D', h, w)
-        told = told.expand(-1, -1, *features.shape[-2:])
+        told = self.combine(opinions)  # (N, D', g, g)
+        told = spread(told, features.shape[-2:])
+        told = told.expand(-1, -1, *features.shape[-2:])  # (N, D', h, w)
         return F.relu(self.mix(torch.cat([features, told], dim=1)))
 
 

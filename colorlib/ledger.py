@@ -16,6 +16,7 @@ from colorlib.comparisons import compare, same_photographs, scores_over_seeds
 from colorlib.errors import UserError
 from colorlib.records import RESULTS, Record, read_record
 from colorlib.studies import load_experiments, plan
+from colorlib.tables import NBSP
 
 LEDGER = Path(__file__).parent.parent / "book" / "ambiguities.yaml"
 DATA_NAMES = {
@@ -57,15 +58,27 @@ class Ambiguity(BaseModel):
     against: str | None = None
 
     @property
-    def option(self) -> str:
-        """How the other reading is tried.
+    def compared_with(self) -> str | None:
+        """The arm that the effect is against; None if no study tries the row.
 
         Example:
-            >>> load_ledger()[2].option
-            'study `fusion`, arm `concat`'
+            >>> load_ledger()[23].compared_with
+            'model3'
+        """
+        if self.study is None:
+            return None
+        return self.against or load_experiments().studies[self.study].reference
+
+    @property
+    def option(self) -> str:
+        """How the other reading is tried, and which arm stands against which.
+
+        Example:
+            >>> load_ledger()[23].option
+            'study `table1`: `model4` against `model3`'
         """
         if self.study:
-            return f"study `{self.study}`, arm `{self.arm}`"
+            return f"study `{self.study}`: `{self.arm}` against `{self.compared_with}`"
         return f"key `{self.key}`" if self.key else "none"
 
 
@@ -140,9 +153,9 @@ def measured_effect(
         >>> measured_effect(load_ledger()[8])
         '–'
     """
-    if row.study is None or row.arm is None:
+    ours = row.compared_with
+    if row.study is None or row.arm is None or ours is None:
         return NO_OPTION
-    ours = row.against or load_experiments().studies[row.study].reference
     references = arm_records(row.study, ours, profile_name, results)
     others = arm_records(row.study, row.arm, profile_name, results)
     effects = [
@@ -171,4 +184,4 @@ def effect(arm: Sequence[Record], reference: Sequence[Record]) -> str:
 def _change_of_root(ratio: float) -> str:
     """A ratio of two MSEs as a change of the RMSE, in percent."""
     percent = round(100 * (sqrt(ratio) - 1), 1) + 0.0  # no minus zero
-    return f"RMSE {percent:+.1f} %"
+    return f"RMSE {percent:+.1f}{NBSP}%"

@@ -23,6 +23,7 @@ DIRECTION = {True: " ↑", False: " ↓", None: ""}
 BETTER = {True: ", higher is better", False: ", lower is better", None: ""}
 
 NONE = "–"  # a cell of which there is nothing to say
+NBSP = "\u00a0"  # holds a number and its unit in one line
 COLOURLESS = 0.005  # gray has 0.003: white point and matrix are of a few digits
 
 
@@ -197,8 +198,8 @@ def campaign_table(campaign: Campaign) -> str:
         A Markdown table; the column of notes is there if a kind has one.
     """
     headings = ["what was done", "tried", "held", "note"]
-    rows = [[t.kind, str(t.tried), str(t.held), t.note] for t in campaign.trials]
-    rows.append(["**all**", f"**{campaign.tried}**", f"**{campaign.held}**", ""])
+    rows = [[t.kind, f"{t.tried:,}", f"{t.held:,}", t.note] for t in campaign.trials]
+    rows.append(["**all**", f"**{campaign.tried:,}**", f"**{campaign.held:,}**", ""])
     width = 4 if any(trial.note for trial in campaign.trials) else 3
     return markdown_table(headings[:width], [row[:width] for row in rows])
 
@@ -217,7 +218,7 @@ def sources(records: Iterable[Record]) -> str:
         named.setdefault(record.commit[:9], []).append(record.name)
     count = sum(len(names) for names in named.values())
     lines = [f"- commit {at}: {', '.join(names)}" for at, names in named.items()]
-    what = "1 record" if count == 1 else f"{count} records"
+    what = "1 record" if count == 1 else f"{count:,} records"
     head = f"\n\n<details><summary>From {what}</summary>\n\n"
     return head + "\n".join(lines) + "\n\n</details>"
 
@@ -232,16 +233,19 @@ def _against(
         return "other photographs", NONE
     found = compare(arm, reference, metric)
     effect = round(found.effect, 2) + 0.0  # no minus zero
-    return found.verdict, f"{_with_intervals(found)[0]}, d = {effect:+.2f}"
+    change = _with_intervals(found)[0]
+    return found.verdict, f"{change}, d{NBSP}={NBSP}{effect:+.2f}"
 
 
 def _with_intervals(comparison: Comparison) -> tuple[str, str, str]:
     """Three cells: the mean difference with its unit, and both intervals."""
     mean, *intervals = comparison.in_unit()
     digits = 1 if comparison.unit == "%" else 2
-    unit = f" {comparison.unit}" if comparison.unit else ""
+    unit = f"{NBSP}{comparison.unit}" if comparison.unit else ""
     mean = round(mean, digits) + 0.0  # no minus zero
-    photographs, seeds = (f"{a:+.{digits}f} to {b:+.{digits}f}" for a, b in intervals)
+    photographs, seeds = (
+        f"{low:+.{digits}f}{NBSP}to{NBSP}{high:+.{digits}f}" for low, high in intervals
+    )
     return f"{mean:+.{digits}f}{unit}", photographs, seeds
 
 
@@ -263,14 +267,14 @@ def _trivial(records: Sequence[Record], metric: str, method: str) -> str:
 
 
 def plus_minus(interval: Interval, metric: str = "") -> str:
-    """A mean over seeds, and two digits of half its interval.
+    r"""A mean over seeds, and two digits of half its interval.
 
     Example:
         >>> plus_minus(Interval(25.951, 21.951, 29.951))
-        '25.95 ± 4.0'
+        '25.95 ±\xa04.0'
     """
     half = f"{interval.high - interval.mean:#.2g}".removesuffix(".")
-    return f"{number(interval.mean, metric)} ± {half}"
+    return f"{number(interval.mean, metric)} ±{NBSP}{half}"
 
 
 def mean_with_interval(summary: Summary, metric: str = "") -> str:

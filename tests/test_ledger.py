@@ -79,15 +79,15 @@ def record(losses, seed=0, **data):
 def test_the_effect_is_of_the_root_of_the_mean_loss():
     reference = [record([1.0, 2.0, 3.0], seed) for seed in range(3)]
     worse = [record([1.21, 2.42, 3.63], seed) for seed in range(3)]
-    assert effect(worse, reference) == "RMSE +10.0 % (worse)"
-    assert effect(reference, reference) == "RMSE +0.0 % (no difference shown)"
+    assert effect(worse, reference) == "RMSE +10.0\u00a0% (worse)"
+    assert effect(reference, reference) == "RMSE +0.0\u00a0% (no difference shown)"
 
 
 def test_other_photographs_get_a_change_and_no_verdict():
     reference = [record([1.0, 3.0])]
     elsewhere = [record([2.0, 0.88], split_hash="other")]
     assert effect(elsewhere, reference) == (
-        "RMSE -15.1 % (other photographs, no verdict)"  # the root of .72 is .849
+        "RMSE -15.1\u00a0% (other photographs, no verdict)"  # the root of .72 is .849
     )
 
 
@@ -113,7 +113,7 @@ def test_the_effect_appears_when_its_records_do(tmp_path):
     assert set(arm_records("gray", "L", "studies", tmp_path)) == {"lfw"}
     assert arm_records("gray", "luma", "studies", tmp_path) == {}
     keep(tmp_path, other[-1], [4.0, 8.0, 12.0])
-    expected = "LFW: RMSE +100.0 % (worse)"
+    expected = "LFW: RMSE +100.0\u00a0% (worse)"
     assert measured_effect(GRAY, "studies", tmp_path) == expected
 
 
@@ -122,7 +122,8 @@ def test_our_reading_may_be_another_arm_than_the_reference(tmp_path):
     for run in plan("gray", "smoke"):
         keep(tmp_path, run, [1.0, 1.0] if run.arm == "L" else [4.0, 4.0])
     told = measured_effect(row, "smoke", tmp_path)
-    assert told == "drawn scenes: RMSE -50.0 % (no difference shown)"  # one seed
+    assert row.option == "study `gray`: `L` against `luma`"
+    assert told == "drawn scenes: RMSE -50.0\u00a0% (no difference shown)"  # one seed
 
 
 def test_what_no_study_tries_has_no_effect(tmp_path):

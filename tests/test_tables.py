@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from colorlib.campaigns import Trial, read_campaigns
@@ -5,6 +7,7 @@ from colorlib.comparisons import Comparison, Interval, study_differences
 from colorlib.metrics import METRICS, Summary
 from colorlib.records import RESULTS, read_record
 from colorlib.tables import (
+    NBSP,
     beside_the_baselines,
     campaign_table,
     change_label,
@@ -78,7 +81,9 @@ def arms(record):
 
 
 def cells(table):
-    return [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()]
+    """Row by row; spaces that do not break, as common ones."""
+    lines = table.replace(NBSP, " ").splitlines()
+    return [[c.strip() for c in line.split("|")[1:-1]] for line in lines]
 
 
 def test_a_study_s_table_has_baselines_arms_and_verdicts(arms):
@@ -115,7 +120,7 @@ def test_other_small_scores_keep_their_digits():
     ("half", "text"), [(0.00063, "0.00063"), (0.2, "0.20"), (4, "4.0"), (15, "15")]
 )
 def test_half_an_interval_has_two_digits(half, text):
-    assert plus_minus(Interval(20, 20 - half, 20 + half)) == f"20.00 ± {text}"
+    assert plus_minus(Interval(20, 20 - half, 20 + half)) == f"20.00 ±{NBSP}{text}"
 
 
 def test_arms_of_other_photographs_get_no_verdict(arms):
@@ -151,6 +156,14 @@ def test_decibels_are_told_as_such_and_losses_in_percent():
     for metric, found in of.items():
         assert change[metric].endswith(found.unit)
         assert found.unit in change_label(metric, "none")
+
+
+def test_a_number_and_its_unit_stay_in_one_line(arms):
+    row = verdict_table("", {"arm": difference("loss_eq1")}).splitlines()[-1]
+    assert f"-1.0{NBSP}%" in row
+    assert f"-1.5{NBSP}to{NBSP}-0.5" in row
+    worse = study_table(arms, "ours").splitlines()[-1].split("|")[3]
+    assert re.search(rf"\d{NBSP}%, d{NBSP}={NBSP}\+\d", worse)
 
 
 def test_nothing_is_told_as_minus_zero():
@@ -190,7 +203,7 @@ def test_only_campaigns_with_notes_have_a_column_for_them():
         noted = any(trial.note for trial in campaign.trials)
         assert head == ["what was done", "tried", "held", "note"][: 4 if noted else 3]
         assert len(rows) == len(campaign.trials) + 1
-        assert rows[-1][1] == f"**{campaign.tried}**"
+        assert rows[-1][1] == f"**{campaign.tried:,}**"
         assert {len(row) for row in rows} == {len(head)}
         bare = [Trial(kind=t.kind, tried=t.tried, held=t.held) for t in campaign.trials]
         without = campaign.model_copy(update={"trials": tuple(bare)})

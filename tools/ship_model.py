@@ -45,14 +45,18 @@ def score_rows(scores) -> str:
         for method in order
     ]
     truth = mean_with_interval(scores[MODEL]["colourfulness_true"])
-    rows.append(["the photographs themselves", "0", "", "0", truth])
-    return markdown_table(["", *(heading(METRICS[name]) for name in COLUMNS)], rows)
+    rows.append(["the photographs themselves", "0", "∞", "0", truth])
+    return markdown_table(
+        ["method", *(heading(METRICS[name]) for name in COLUMNS)], rows
+    )
 
 
 def card(record: Record, size: int, rounding: float) -> str:
     """The model card, from the record and what was measured of the file."""
     parts = [
-        f"### {PARTS[name]}\n\n{score_rows(s)}" for name, s in record.parts.items()
+        f"### {PARTS[name]}\n\n"
+        f"{s[MODEL]['loss_eq1'].n:,} test photographs.\n\n{score_rows(s)}"
+        for name, s in record.parts.items()
     ]
     return CARD.read_text().format(
         name=record.name,
