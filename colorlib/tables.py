@@ -23,6 +23,7 @@ DIRECTION = {True: " ↑", False: " ↓", None: ""}
 BETTER = {True: ", higher is better", False: ", lower is better", None: ""}
 
 NONE = "–"  # a cell of which there is nothing to say
+END_DIGITS = 4  # at most, behind the point, of the end of an interval
 NBSP = "\u00a0"  # holds a number and its unit in one line
 COLOURLESS = 0.005  # gray has 0.003: white point and matrix are of a few digits
 
@@ -244,9 +245,22 @@ def _with_intervals(comparison: Comparison) -> tuple[str, str, str]:
     unit = f"{NBSP}{comparison.unit}" if comparison.unit else ""
     mean = round(mean, digits) + 0.0  # no minus zero
     photographs, seeds = (
-        f"{low:+.{digits}f}{NBSP}to{NBSP}{high:+.{digits}f}" for low, high in intervals
+        f"{_end(low, digits)}{NBSP}to{NBSP}{_end(high, digits)}"
+        for low, high in intervals
     )
     return f"{mean:+.{digits}f}{unit}", photographs, seeds
+
+
+def _end(value: float, digits: int) -> str:
+    """An end of an interval; one that is nearly zero has the digits to see its side.
+
+    Example:
+        >>> [_end(value, 1) for value in (-8.91, -0.04, 0.0)]
+        ['-8.9', '-0.04', '+0.0']
+    """
+    while value and digits < END_DIGITS and round(value, digits) == 0:
+        digits += 1
+    return f"{value:+.{digits}f}"
 
 
 def number(value: float, metric: str = "") -> str:
