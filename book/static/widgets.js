@@ -81,7 +81,7 @@ function realOrColoured(box) {
 // What scrolls, on a telephone, says so; figures have to be reached by the keyboard, too.
 function reachFigures() {
   for (const table of document.querySelectorAll(".pst-scrollable-table-container")) {
-    table.classList.toggle("scrolls", table.scrollWidth > table.clientWidth);
+    table.classList.toggle("scrolls", table.scrollWidth > table.clientWidth + 4);
   }
   for (const figure of document.querySelectorAll(".cell_output figure")) {
     const clipped = getComputedStyle(figure).overflowX === "auto";
