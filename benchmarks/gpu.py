@@ -84,8 +84,7 @@ class Device:
         """Side of the photographs, and how many: the paper's batch, and a full one."""
         if self.setting.quick:
             return [(32, 4)]
-        sizes = ((256, PAPER_BATCH), (256, FULL), (128, PAPER_BATCH), (64, PAPER_BATCH))
-        return list(sizes)
+        return [(256, PAPER_BATCH), (256, FULL), (128, PAPER_BATCH), (64, PAPER_BATCH)]
 
     @property
     def ways(self) -> list[Pace]:
