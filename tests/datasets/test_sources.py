@@ -333,6 +333,9 @@ def test_member_of_absurd_size_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(trees, "MAX_FILE_BYTES", 100)
     for reading in read(open_source("lfw", path)):
         assert "expected at most 100" in reading.fault
+    archive = trees.Archive(path)
+    faults = dict(archive.read(set(archive.names)))
+    assert {fault.name for fault in faults.values()} == set(faults)
     largest = max(len(content) for content in people().values())
     monkeypatch.setattr(trees, "MAX_FILE_BYTES", largest)
     assert not any(reading.fault for reading in read(open_source("lfw", path)))
