@@ -100,7 +100,8 @@ class Device:
         yield self.epoch()
         yield self.scores()
         yield from self.colours()
-        yield deterministic_step(self.setting, self.device)
+        price = deterministic_step(self.setting, self.device)
+        yield price.model_copy(update={"benchmark": "gpu"})
 
     def often(self, call: Contestant) -> Contestant:
         """What is timed of a call."""

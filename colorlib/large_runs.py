@@ -171,7 +171,7 @@ def large_run_tables(record: SpeedRecord, device: Device) -> dict[str, str]:
     names = list(DATA_SETS)
     return {
         "Bytes": markdown_table(["", *names], list(_byte_rows())),
-        "Hours on the machine that was measured": markdown_table(
+        "Hours without a GPU, measured": markdown_table(
             ["what", "a photograph", *names], list(_measured_rows(record))
         ),
         "Hours on a GPU: estimated": markdown_table(

@@ -17,7 +17,7 @@ from colorlib.speed import (
     Measurement,
     SpeedRecord,
 )
-from colorlib.tables import markdown_table
+from colorlib.tables import NBSP, NONE, markdown_table
 
 COLUMNS = (
     "what", "ours", "reference", "ratio", "noise", "of the matrix rate", "memory", "bar"
@@ -26,7 +26,6 @@ PAPER_TRAINING = 12_750  # photographs: three quarters of 17,000, Section 5.1
 PAPER_EPOCHS = 1000  # Section 4.3
 LATER_EPOCH = "a later epoch"  # the case whose photographs are projected
 YES, NO = "holds", "missed"
-NONE = "–"  # where nothing was measured
 
 Row = list[str]
 
@@ -143,7 +142,7 @@ def _why_missed(measurements: Iterable[Measurement]) -> str:
 def _unbroken(text: str) -> str:
     """Have numbers stay in one line with their units."""
     return re.sub(
-        r"(?<=\d) (?=(?:%|GB|GFLOP/s|days|h|min|m?s|µs|px)(?!\w))", "\u00a0", text
+        r"(?<=\d) (?=(?:%|GB|GFLOP/s|days|h|min|m?s|µs|px)(?!\w))", NBSP, text
     )
 
 

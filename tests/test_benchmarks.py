@@ -77,6 +77,7 @@ def test_a_gpu_is_measured_by_several_calls_and_one_wait():
 def test_what_runs_on_a_gpu_is_measured_on_any_device(setting):
     measurements = list(Device(setting, torch.device("cpu")).measurements())
     cases = [m.case for m in measurements]
+    assert {m.benchmark for m in measurements} == {"gpu"}
     assert [c for c in cases if c.startswith("training step")] == [
         "training step, float32, 32 px, batch 4",
         "training step, bfloat16, 32 px, batch 4",

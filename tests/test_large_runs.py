@@ -90,7 +90,7 @@ def test_the_tables_multiply_what_was_measured(record):
     tables = large_run_tables(record, Device(peak=2e9, share=0.5))
     assert "| packed, 128 px | 63 GB | 698 GB |" in tables["Bytes"]
     assert f"| files of them | {-(-1281167 // SHARD)} |" in tables["Bytes"]
-    measured_hours = tables["Hours on the machine that was measured"]
+    measured_hours = tables["Hours without a GPU, measured"]
     assert "| a later epoch, 64 px | 40 ms | 14.2 h | 6.57 days |" in measured_hours
     estimated = tables["Hours on a GPU: estimated"]
     assert "| an epoch, 64 px | 5 G | 0 | 1,000,000 | 74.1 days |" in estimated
