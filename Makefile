@@ -58,7 +58,7 @@ setup: .venv/.complete
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV); }
 	@touch .venv/.begun
 	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --require-hashes requirements.lock
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable . --editable companion
 	@rm .venv/.begun && touch $@
 
 # Without Snakemake's lock, which a killed run would leave: two builds at once are not
@@ -70,7 +70,7 @@ book: setup
 	@echo "the book: $(BOOK)html/index.html"
 
 pdf: book
-	$(BIN)/python tools/print_book.py $(BOOK)html $(BOOK)book.pdf
+	$(BIN)/python -m tools.print_book $(BOOK)html $(BOOK)book.pdf
 
 # Sphinx asks every address that the pages name; dead ones are listed and fail.
 links: book
@@ -96,7 +96,7 @@ coverage: setup
 # One process, one thread each: what is measured is the tests, not the machine.
 mutants: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 \
-	  $(BIN)/python tools/mutants.py $(if $(RECORD),--campaign)
+	  $(BIN)/python -m tools.mutants $(if $(RECORD),--campaign)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -114,8 +114,8 @@ lock:
 	$(BIN)/uv pip compile --universal --fork-strategy fewest --generate-hashes \
 	  --python-version 3.11 --all-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock pyproject.toml
-	$(BIN)/python tools/environment.py > environment.yml
-	$(BIN)/python tools/environment.py binder > .binder/environment.yml
+	$(BIN)/python -m tools.environment > environment.yml
+	$(BIN)/python -m tools.environment binder > .binder/environment.yml
 
 clean:
 	rm -rf _build .snakemake mutants .coverage

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from colorlib.dependencies import code_hash, notebook_code
-from colorlib.profiles import load_profile
+from companion.code_hash import code_hash, notebook_code
+from companion.config import load_profile
 
 
 PROFILE = config.get("profile") or "quick"
@@ -45,9 +45,9 @@ def records_for(wildcards):
     """
     code = notebook_code(source_of(wildcards))
     trained = [BUILD / "runs" / model / "record.json" for model in SETTINGS.models]
-    kept = sorted(Path("results").glob("*.json"))
+    kept = sorted(Path("companion/results").glob("*.json"))
     reads_kept = "kept_record" in code or "study_records" in code
-    ledger = ["book/ambiguities.yaml", "experiments.yaml"] * ("load_ledger" in code)
+    ledger = ["companion/ambiguities.yaml", "companion/experiments.yaml"] * ("load_ledger" in code)
     shipped = ["colorlib/shipped/model.safetensors"] * ("SHIPPED" in code)
     return ledger + shipped + [
         str(path)
@@ -93,12 +93,12 @@ rule train:
         record=BUILD / "runs/{model}/record.json",
         weights=BUILD / "runs/{model}/model.safetensors",
     params:
-        code=code_hash("import colorlib.cli, colorlib.experiment"),
+        code=code_hash("import companion.cli, companion.pipeline"),
         settings=SETTINGS.model_dump_json(),
         options=OPTIONS,
     threads: workflow.cores
     shell:
-        "{PYTHON} -m colorlib train --model {wildcards.model} --resume {params.options}"
+        "{PYTHON} -m companion train --model {wildcards.model} --resume {params.options}"
 
 
 rule notebook:
@@ -113,7 +113,7 @@ rule notebook:
         settings=SETTINGS.model_dump_json(),
         options=OPTIONS,
     shell:
-        "OMP_NUM_THREADS={threads} {PYTHON} {input.tool} {input.source} {output:q} {params.options}"
+        "OMP_NUM_THREADS={threads} {PYTHON} -m tools.run_notebook {input.source} {output:q} {params.options}"
 
 
 rule book:
@@ -123,7 +123,7 @@ rule book:
         notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
         package=[str(p) for p in sorted(Path("colorlib").rglob("*.py"))],  # its API
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
-        campaigns=sorted(map(str, Path("campaigns").glob("*.json"))),
+        campaigns=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
         tool="tools/build_book.py",
     output:
         touch(f"{HTML}/.complete"),
@@ -133,4 +133,4 @@ rule book:
         solutions=SOLUTIONS,
     threads: workflow.cores
     shell:
-        "{PYTHON} {input.tool} {params.stage:q} {params.html:q} {params.solutions}"
+        "{PYTHON} -m tools.build_book {params.stage:q} {params.html:q} {params.solutions}"

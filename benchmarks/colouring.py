@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measuring import race_processes
+from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.setting import Setting
-from colorlib.speed import OURS, REFERENCE, Bar, Measurement
 
 GIGA = 10**9
 # Megapixels -> rounds. The reference would hold 50 of them in more memory than many

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from skimage import color
 
 from benchmarks.measuring import profile_of, race
+from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.setting import Setting
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
-from colorlib.speed import OURS, REFERENCE, Bar, Measurement
 
 Convert = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 COMPILED = "compiled"

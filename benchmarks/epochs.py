@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader
 from benchmarks.loading import pack_afresh
 from benchmarks.measuring import race
 from benchmarks.networks import FEW, OurStep, scores_afresh
+from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.reference import network, photographs
 from benchmarks.setting import Setting
-from colorlib.batches import Batch, Samples, ShuffledBatches
-from colorlib.speed import OURS, REFERENCE, Bar, Measurement
-from colorlib.speed_tables import LATER_EPOCH
+from benchmarks.tables import LATER_EPOCH
+from colorlib.sampling import Batch, Samples, ShuffledBatches
 
 LATER = {  # side of the photographs, pixels -> how many times faster at least
     64: (Bar(quantity="ratio", at_least=20),),
@@ -77,8 +77,8 @@ class Contest:
 
     def reference(self) -> None:
         """Any epoch of the reference, of few photographs."""
-        for L_unit, ab_unit in self.decoded:
-            self.their_step(L_unit, ab_unit)
+        for L_norm, ab_norm in self.decoded:
+            self.their_step(L_norm, ab_norm)
 
 
 def epoch(setting: Setting) -> Iterator[Measurement]:

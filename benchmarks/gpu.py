@@ -25,15 +25,15 @@ from benchmarks.measuring import (
     waited_for,
 )
 from benchmarks.networks import OurStep, deterministic_step
+from benchmarks.records import MATRIX, OURS, REFERENCE, Bar, Measurement
 from benchmarks.reference import network, photographs
 from benchmarks.setting import PAPER_BATCH, Setting
-from colorlib.backbones import told_by
-from colorlib.batches import Batch, Samples, ShuffledBatches
+from benchmarks.tables import LATER_EPOCH
+from colorlib.backbones import extract_features
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 from colorlib.errors import UserError
 from colorlib.pace import Pace, open_ways
-from colorlib.speed import MATRIX, OURS, REFERENCE, Bar, Measurement
-from colorlib.speed_tables import LATER_EPOCH
+from colorlib.sampling import Batch, Samples, ShuffledBatches
 from colorlib.targets import PAPER
 
 SIDE = 8192  # of the matrices
@@ -150,11 +150,11 @@ class Device:
 
     def plain_step(self, batch: Batch) -> Contestant:
         """The reference's step on a batch."""
-        assert batch.class_scores is not None
-        L_unit, ab_unit = PAPER.split(images_to_float(batch.images))
-        told = batch.class_scores.mean(1)  # (N, 1000)
+        assert batch.features is not None
+        L_norm, ab_norm = PAPER.split(images_to_float(batch.images))
+        told = batch.features.mean(1)  # (N, 1000)
         plain = network.FusionNetwork(self.setting.width).to(self.device)
-        return partial(network.Step(plain), L_unit, ab_unit, told)
+        return partial(network.Step(plain), L_norm, ab_norm, told)
 
     def epoch(self) -> Measurement:
         """A later epoch of some photographs, from where they are to changed weights.
@@ -164,11 +164,11 @@ class Device:
         size, batch_size = self.batches[0]
         count, few = (8, 4) if self.setting.quick else (32 * batch_size, 2 * batch_size)
         drawn = self.setting.batch(count, size)
-        assert drawn.class_scores is not None
+        assert drawn.features is not None
         samples = Samples(
-            drawn.images.numpy(), drawn.class_scores.numpy(), np.arange(count)
+            drawn.images.numpy(), drawn.features.numpy(), np.arange(count)
         )
-        ours = ShuffledBatches(samples, batch_size, seed=0).brought_to(self.device)
+        ours = ShuffledBatches(samples, batch_size, seed=0).to_device(self.device)
         step = OurStep(self.setting.model(), self.ways[-1], self.device)
         files = photographs.JpegDataset(self.setting.jpegs(few), size)
         theirs = DataLoader(files, batch_size, shuffle=True)
@@ -180,8 +180,8 @@ class Device:
                 step(batch.to(self.device))
 
         def their_epoch() -> None:
-            for L_unit, ab_unit in theirs:
-                plain_step(L_unit.to(self.device), ab_unit.to(self.device))
+            for L_norm, ab_norm in theirs:
+                plain_step(L_norm.to(self.device), ab_norm.to(self.device))
 
         contestants = {OURS: our_epoch, REFERENCE: their_epoch}
         timed = {name: waited_for(c, self.device) for name, c in contestants.items()}
@@ -205,11 +205,11 @@ class Device:
         gray = torch.rand(count, 1, side, side, device=self.device)
         backbones = [b.to(self.device) for b in self.setting.backbones]
         networks = self.networks
-        L_unit = 2 * gray[:few] - 1
+        L_norm = 2 * gray[:few] - 1
 
         def ours(half: bool = True) -> None:
             for backbone in backbones:
-                told_by(backbone, gray, "logits", half)
+                extract_features(backbone, gray, "logits", half)
 
         return Measurement(
             benchmark="gpu",
@@ -221,7 +221,7 @@ class Device:
                     MATRIX: waited_for(self.matrix, self.device),
                     OURS: waited_for(ours, self.device),
                     REFERENCE: waited_for(
-                        partial(network.ask, networks, L_unit), self.device
+                        partial(network.ask, networks, L_norm), self.device
                     ),
                 },
                 self.setting.rounds,

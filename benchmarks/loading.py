@@ -9,12 +9,12 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from benchmarks.measuring import race
+from benchmarks.records import OURS, REFERENCE, Measurement
 from benchmarks.reference.photographs import JpegDataset
 from benchmarks.setting import PAPER_BATCH, Setting
-from colorlib.batches import Samples, ShuffledBatches
 from colorlib.color import images_to_float
-from colorlib.datasets import PackedImages, open_source, pack
-from colorlib.speed import OURS, REFERENCE, Measurement
+from colorlib.data import PackedImages, open_source, pack
+from colorlib.sampling import Samples, ShuffledBatches
 from colorlib.targets import PAPER
 
 

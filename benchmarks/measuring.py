@@ -15,8 +15,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.records import MATRIX_SIDE
 from colorlib.errors import UserError
-from colorlib.speed import MATRIX_SIDE
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

@@ -14,17 +14,17 @@ from torch.utils.data import DataLoader
 
 from benchmarks.loading import pack_afresh
 from benchmarks.measuring import CPU, count_flops, profile_of, race, waited_for
+from benchmarks.records import MATRIX, OURS, REFERENCE, Bar, Measurement
 from benchmarks.reference import network, photographs
 from benchmarks.setting import Setting
 from colorlib.backbones import Backbone
-from colorlib.batches import Batch, Samples, ShuffledBatches
-from colorlib.class_scores import Scores, compute_class_scores
 from colorlib.color import images_to_float
-from colorlib.datasets import PackedImages, open_source
+from colorlib.data import PackedImages, open_source
+from colorlib.features import Scores, compute_features
 from colorlib.losses import chroma_mse
 from colorlib.model import ColorizationModel
 from colorlib.pace import HALF, PLAIN, Pace
-from colorlib.speed import MATRIX, OURS, REFERENCE, Bar, Measurement
+from colorlib.sampling import Batch, Samples, ShuffledBatches
 from colorlib.targets import PAPER
 from colorlib.training import ColorizationTask, FitOptions, fit
 
@@ -64,8 +64,8 @@ def scores(setting: Setting) -> Iterator[Measurement]:
     decoded = photographs.JpegDataset(paths, 256)
 
     def reference() -> None:
-        for L_unit, _ in DataLoader(decoded, FEW):
-            network.ask(setting.networks, L_unit)
+        for L_norm, _ in DataLoader(decoded, FEW):
+            network.ask(setting.networks, L_norm)
 
     def ours() -> None:
         scores_afresh(packed, paths[0].parent, setting.backbones, cache)
@@ -87,9 +87,9 @@ def scores_afresh(
     packed: PackedImages, folder: Path, backbones: list[Backbone], cache: Path
 ) -> Scores:
     """Class scores as if for the first time, (N, K, 1000)."""
-    shutil.rmtree(cache / "class_scores", ignore_errors=True)
+    shutil.rmtree(cache / "features", ignore_errors=True)
     source = open_source("folder", folder)
-    return compute_class_scores(
+    return compute_features(
         source, packed.manifest, backbones, cache_root=cache, progress=False
     )
 
@@ -98,15 +98,15 @@ def step(setting: Setting) -> Iterator[Measurement]:
     """One step of training without the frozen networks."""
     for size, count in setting.sizes.items():
         batch = setting.batch(count, size)
-        L_unit, ab_unit = PAPER.split(images_to_float(batch.images))
-        assert batch.class_scores is not None
-        told = batch.class_scores.mean(1)  # (N, 1000)
+        L_norm, ab_norm = PAPER.split(images_to_float(batch.images))
+        assert batch.features is not None
+        told = batch.features.mean(1)  # (N, 1000)
         plain = network.Step(network.FusionNetwork(setting.width))
         our_step = OurStep(setting.model())
         contestants: dict[str, Callable[[], object]] = {
             MATRIX: setting.matrix,
             OURS: lambda our_step=our_step, batch=batch: our_step(batch),
-            REFERENCE: lambda plain=plain, a=(L_unit, ab_unit, told): plain(*a),
+            REFERENCE: lambda plain=plain, a=(L_norm, ab_norm, told): plain(*a),
         }
         yield Measurement(
             benchmark="step",
@@ -151,8 +151,8 @@ def third_backbone(setting: Setting) -> Measurement:
     """What fusing a third network costs once its scores are there."""
     size, count = next(iter(setting.sizes.items()))
     names, batch = setting.backbone_names, setting.batch(count, size)
-    assert batch.class_scores is not None
-    fewer = Batch(batch.images, batch.class_scores[:, :2])
+    assert batch.features is not None
+    fewer = Batch(batch.images, batch.features[:, :2])
     three, two = (OurStep(setting.model(backbones=names[:k])) for k in (3, 2))
     contestants = {OURS: lambda: three(batch), REFERENCE: lambda: two(fewer)}
     return Measurement(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.measuring import CPU, race
 from benchmarks.networks import OurStep
+from benchmarks.records import OURS, REFERENCE, Measurement
 from benchmarks.setting import Setting
 from colorlib.pace import Pace, open_ways
-from colorlib.speed import OURS, REFERENCE, Measurement
 
 
 def pace(setting: Setting) -> Iterator[Measurement]:

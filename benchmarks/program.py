@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from benchmarks.measuring import ROOT, race_processes
+from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.setting import Setting
 from colorlib.errors import UserError
-from colorlib.speed import OURS, REFERENCE, Bar, Measurement
 
 FAST = (Bar(quantity="seconds", at_most=0.3),)
 MAKE = "import subprocess, sys; sys.exit(subprocess.call(['make', 'book']))"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.measuring import race
+from benchmarks.records import OURS, REFERENCE, Measurement
 from benchmarks.reference.photographs import evaluate
 from benchmarks.setting import Setting
 from colorlib.evaluation import score_predictor
-from colorlib.speed import OURS, REFERENCE, Measurement
 
 
 def evaluation(setting: Setting) -> Iterator[Measurement]:

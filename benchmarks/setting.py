@@ -15,9 +15,9 @@ from torch import nn
 
 from benchmarks.measuring import MatrixProduct
 from colorlib.backbones import Backbone, load_backbone
-from colorlib.batches import Batch
-from colorlib.datasets import render_scenes
 from colorlib.model import MODELS, ColorizationModel, build_model
+from colorlib.sampling import Batch
+from colorlib.scenes import render_scenes
 
 PAPER_BATCH = 20  # photographs, Section 5.2 of the paper
 JPEG_SIDE = 250  # pixels: that of LFW

@@ -15,12 +15,12 @@ from benchmarks.measuring import processor_ticks, stolen_share
 from benchmarks.networks import scores, step
 from benchmarks.paces import pace
 from benchmarks.program import book, start
+from benchmarks.records import Measurement, SpeedRecord, write_speed
 from benchmarks.scoring import evaluation
 from benchmarks.setting import Setting
+from benchmarks.tables import COLUMNS, brief, summary_rows
 from colorlib.errors import UserError
-from colorlib.provenance import current_commit, now, this_hardware
-from colorlib.speed import Measurement, SpeedRecord, write_speed
-from colorlib.speed_tables import COLUMNS, brief, summary_rows
+from companion.provenance import current_commit, now, this_hardware
 
 __all__ = ["COLUMNS", "run", "summary_rows", "write_speed"]  # for the command line
 

@@ -195,7 +195,7 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
     return Backbone(spec, net, kind, hash_of_weights(net))
 
 
-def scores_of_images(
+def features_of_images(
     backbones: Sequence[Backbone], gray: Tensor, kind: ScoreKind = "softmax"
 ) -> Tensor:
     """Ask each classifier about each image.
@@ -216,17 +216,19 @@ def scores_of_images(
 
     Example:
         >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
-        >>> scores = scores_of_images([backbone], torch.rand(2, 1, 64, 64))
+        >>> scores = features_of_images([backbone], torch.rand(2, 1, 64, 64))
         >>> torch.allclose(scores.sum(dim=-1), torch.ones(2, 1))
         True
     """
-    told = [told_by(backbone, gray, content_of(kind)) for backbone in backbones]
+    told = [
+        extract_features(backbone, gray, content_of(kind)) for backbone in backbones
+    ]
     if kind in ("features", "maps"):
         return torch.cat(told, dim=1)  # K of (N, C_k, ...) -> (N, C, ...)
     return scores_from_logits(torch.stack(told, dim=1), kind)  # (N, K, 1000)
 
 
-def told_by(
+def extract_features(
     backbone: Backbone, gray: Tensor, content: Content, half: bool = False
 ) -> Tensor:
     """What one classifier tells of each image, float32.
@@ -259,18 +261,18 @@ def told_by(
     return told
 
 
-def told_shape(backbone: Backbone, content: Content) -> tuple[int, ...]:
+def feature_shape(backbone: Backbone, content: Content) -> tuple[int, ...]:
     """Shape of what a classifier tells of one image, found by asking it.
 
     Example:
-        >>> told_shape(load_backbone("test_resnet.r160_in1k", "random"), "maps")
+        >>> feature_shape(load_backbone("test_resnet.r160_in1k", "random"), "maps")
         (96, 8, 8)
     """
     if content == "logits":
         return (NUM_CLASSES,)
     side = backbone.spec.input_size
     gray = torch.zeros(1, 1, side, side, device=backbone.mean.device)
-    return tuple(told_by(backbone, gray, content).shape[1:])
+    return tuple(extract_features(backbone, gray, content).shape[1:])
 
 
 def content_of(kind: ScoreKind) -> Content:

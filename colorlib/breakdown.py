@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.batches import Batch
 from colorlib.color import AB_SCALE, images_to_float, rgb_to_lab
 from colorlib.evaluation import Predictor
+from colorlib.sampling import Batch
 from colorlib.targets import PAPER, Target
 
 PLACES = 8  # the square of a photograph is cut into 8 x 8 places
@@ -50,7 +50,7 @@ def break_down(
     """Take the errors of some photographs apart.
 
     Args:
-        predict: Such as a model: called as `predict(L_unit, class_scores)`.
+        predict: Such as a model: called as `predict(L_norm, features)`.
         batches: The photographs, each once.
         device: Where to compute.
         target: What the model sees and predicts.
@@ -73,9 +73,9 @@ def break_down(
 def _chroma(predict: Predictor, batch: Batch, target: Target) -> tuple[Tensor, Tensor]:
     """True and predicted ab of a batch, (B, 2, S, S) in Lab units."""
     rgb = images_to_float(batch.images)  # (B, 3, S, S)
-    L_unit, _ = target.split(rgb)
-    chroma_unit = predict(L_unit, batch.class_scores).float()  # (B, 2 or 3, S, S)
-    return rgb_to_lab(rgb)[:, 1:], target.to_lab(L_unit, chroma_unit)[:, 1:]
+    L_norm, _ = target.split(rgb)
+    target_norm = predict(L_norm, batch.features).float()  # (B, 2 or 3, S, S)
+    return rgb_to_lab(rgb)[:, 1:], target.to_lab(L_norm, target_norm)[:, 1:]
 
 
 def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 
 from colorlib.errors import Interrupted, UserError
-from colorlib.files import write_whole
+from colorlib.files import atomic_write
 
 ASK_EVERY = 10  # steps, where several processes train
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -38,7 +38,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write it beside its place, synchronise it, and rename it there."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_whole(Path(path), content.getvalue())
+        atomic_write(Path(path), content.getvalue())
 
     def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
         """Read it.

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from colorlib.evaluation import MEAN_IMAGE, MODEL, Scores
 
-LEAST_SPREAD = 0.5 / 128  # of ab_unit between photographs: half a Lab unit is not seen
+LEAST_SPREAD = 0.5 / 128  # of ab_norm between photographs: half a Lab unit is not seen
 
 
-def signs_of_collapse(
-    scores: Mapping[str, Scores], chroma_unit: Tensor
+def degenerate_model_warnings(
+    scores: Mapping[str, Scores], target_norm: Tensor
 ) -> tuple[str, ...]:
     """What is wrong with a trained model, if it is one of two things.
 
@@ -24,7 +24,7 @@ def signs_of_collapse(
     Args:
         scores: method -> metric -> (N,), the model and the trivial predictions, see
             `colorlib.evaluation.evaluate`.
-        chroma_unit: (B, 2 or 3, S, S), its answers to some different photographs.
+        target_norm: (B, 2 or 3, S, S), its answers to some different photographs.
 
     Returns:
         A clause for each sign; empty for a model that has learned.
@@ -33,11 +33,11 @@ def signs_of_collapse(
         >>> import torch
         >>> scores = {MODEL: {"loss_eq1": torch.tensor([0.02])},
         ...           MEAN_IMAGE: {"loss_eq1": torch.tensor([0.01])}}
-        >>> signs_of_collapse(scores, torch.rand(4, 2, 8, 8))
+        >>> degenerate_model_warnings(scores, torch.rand(4, 2, 8, 8))
         ("its loss of Eq. 1, 0.02, is not below the pixel-wise training mean's, 0.01",)
     """
     signs = []
-    spread = chroma_unit.float().std(dim=0).mean().item()
+    spread = target_norm.float().std(dim=0).mean().item()
     if spread < LEAST_SPREAD:
         signs.append(
             f"its answers differ by {128 * spread:.2g} Lab units between photographs: "

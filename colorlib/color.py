@@ -64,8 +64,8 @@ TINY = 1e-6  # channels closer than this are gray: they have no hue
 GAMUT_TOLERANCE = 1e-4  # in RGB: the precision of a round trip, invisible
 
 # The network's scale.
-L_SCALE = 50.0  # L_unit = L / 50 - 1; the paper does not say how it scales L
-AB_SCALE = 128.0  # ab_unit = ab / 128; the paper, Sec. 4.2
+L_SCALE = 50.0  # L_norm = L / 50 - 1; the paper does not say how it scales L
+AB_SCALE = 128.0  # ab_norm = ab / 128; the paper, Sec. 4.2
 
 Convert = TypeVar("Convert", bound=Callable[..., Tensor])
 
@@ -428,7 +428,7 @@ def normalize_lab(lab: Tensor) -> tuple[Tensor, Tensor]:
         lab: (..., 3, H, W) float: L in [0, 100], a and b in Lab units.
 
     Returns:
-        `L_unit`, (..., 1, H, W), L / 50 - 1; and `ab_unit`, (..., 2, H, W), ab / 128,
+        `L_norm`, (..., 1, H, W), L / 50 - 1; and `ab_norm`, (..., 2, H, W), ab / 128,
         which stays within 0.85 for every sRGB colour.
 
     Reference:
@@ -436,8 +436,8 @@ def normalize_lab(lab: Tensor) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> lab = torch.tensor([75.0, 64.0, -32.0]).view(3, 1, 1)
-        >>> L_unit, ab_unit = normalize_lab(lab)
-        >>> L_unit.item(), ab_unit.flatten().tolist()
+        >>> L_norm, ab_norm = normalize_lab(lab)
+        >>> L_norm.item(), ab_norm.flatten().tolist()
         (0.5, [0.5, -0.25])
     """
     check_image(lab)
@@ -445,12 +445,12 @@ def normalize_lab(lab: Tensor) -> tuple[Tensor, Tensor]:
     return L / L_SCALE - 1, ab / AB_SCALE
 
 
-def denormalize_lab(L_unit: Tensor, ab_unit: Tensor) -> Tensor:
+def denormalize_lab(L_norm: Tensor, ab_norm: Tensor) -> Tensor:
     """Put Lab together again: the inverse of `normalize_lab`.
 
     Args:
-        L_unit: (..., 1, H, W) float in [-1, 1].
-        ab_unit: (..., 2, H, W) float in [-1, 1].
+        L_norm: (..., 1, H, W) float in [-1, 1].
+        ab_norm: (..., 2, H, W) float in [-1, 1].
 
     Returns:
         `lab`, (..., 3, H, W): L in [0, 100], a and b in Lab units.
@@ -459,16 +459,16 @@ def denormalize_lab(L_unit: Tensor, ab_unit: Tensor) -> Tensor:
         >>> denormalize_lab(torch.zeros(1, 1, 1), torch.ones(2, 1, 1)).flatten()
         tensor([ 50., 128., 128.])
     """
-    check_image(L_unit, 1)
-    check_image(ab_unit, 2)
-    return torch.cat([(L_unit + 1) * L_SCALE, ab_unit * AB_SCALE], -3)
+    check_image(L_norm, 1)
+    check_image(ab_norm, 2)
+    return torch.cat([(L_norm + 1) * L_SCALE, ab_norm * AB_SCALE], -3)
 
 
-def gray_from_L(L_unit: Tensor) -> Tensor:  # noqa: N802  # L is the field's own name
+def gray_from_L(L_norm: Tensor) -> Tensor:  # noqa: N802  # L is the field's own name
     """Make the gray image that the backbones see, from lightness alone.
 
     Args:
-        L_unit: (..., 1, H, W) float in [-1, 1].
+        L_norm: (..., 1, H, W) float in [-1, 1].
 
     Returns:
         L / 100, (..., 1, H, W) in [0, 1].
@@ -480,8 +480,8 @@ def gray_from_L(L_unit: Tensor) -> Tensor:  # noqa: N802  # L is the field's own
         >>> gray_from_L(torch.zeros(1, 1, 1)).item()
         0.5
     """
-    check_image(L_unit, 1)
-    return (L_unit + 1) / 2
+    check_image(L_norm, 1)
+    return (L_norm + 1) / 2
 
 
 def lightness(images_uint8: Tensor) -> Tensor:

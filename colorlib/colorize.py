@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.backbones import Backbone, ScoreKind, scores_of_images
+from colorlib.backbones import Backbone, ScoreKind, features_of_images
 from colorlib.color import (
     L_SCALE,
     denormalize_lab,
@@ -31,15 +31,15 @@ from colorlib.color import (
     normalize_lab,
 )
 from colorlib.errors import UserError
-from colorlib.feeding import read_feeding, told_by
-from colorlib.model import ColorizationModel, load_model
-from colorlib.photographs import (
+from colorlib.feeding import extract_features, read_feeding
+from colorlib.images import (
     PHOTOGRAPH_SUFFIXES,
     Photograph,
     fit_square,
     read_photograph,
     write_photograph,
 )
+from colorlib.model import ColorizationModel, load_model
 from colorlib.targets import PAPER, Target
 
 Pixels = NDArray[np.uint8]
@@ -49,7 +49,7 @@ WRITTEN = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 MARK = ".coloured"  # in the name of a result, so that it is not coloured again
 STRIP_PIXELS = 2**17  # joined at a time: memory stays bounded, and in the cache
 LONGEST = 8  # times the shorter side: longer photographs are seen squeezed
-FLAT = 0.01  # of L_unit squared: contrasts below 5 of L guide the chroma little
+FLAT = 0.01  # of L_norm squared: contrasts below 5 of L guide the chroma little
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Colorizer:
         model: Predicts chroma from lightness and class scores.
         backbones: In the order of the model's class scores.
         size: Shorter side of what the model sees, pixels: that of its training.
-        see_size: Side of the square the backbones see, pixels.
+        backbone_image_size: Side of the square the backbones see, pixels.
         scores: What the model is told by its backbones.
         target: The space it predicts colour in, and what it sees.
     """
@@ -68,7 +68,7 @@ class Colorizer:
     model: ColorizationModel
     backbones: Sequence[Backbone]
     size: int
-    see_size: int
+    backbone_image_size: int
     scores: ScoreKind
     target: Target = PAPER
 
@@ -79,7 +79,7 @@ class Colorizer:
         weights_root: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> "Colorizer":
-        """Load the model that comes with the package, or one `colorlib train` wrote.
+        """Load the model that comes with the package, or one `companion train` wrote.
 
         Args:
             path: A `model.safetensors`.
@@ -93,12 +93,12 @@ class Colorizer:
         """
         model, notes = load_model(Path(path))
         feeding = read_feeding(Path(path), notes)
-        backbones = told_by(feeding, Path(path), weights_root)
+        backbones = extract_features(feeding, Path(path), weights_root)
         return cls(
             model=model.to(device),
             backbones=tuple(backbone.to(device) for backbone in backbones),
             size=feeding.size,
-            see_size=feeding.see_size,
+            backbone_image_size=feeding.backbone_image_size,
             scores=feeding.scores,
             target=Target(feeding.target, feeding.gray),
         )
@@ -118,27 +118,27 @@ class Colorizer:
             the rounding of 8 bits), and the predicted chroma.
         """
         gray = gray_of(photograph.rgb)  # (H, W, 3)
-        ab_unit = self._predict(gray)  # (1, 2, h, w)
-        rgb = join_with_own_lightness(photograph, gray, ab_unit)
+        ab_norm = self._predict(gray)  # (1, 2, h, w)
+        rgb = join_with_own_lightness(photograph, gray, ab_norm)
         return replace(photograph, rgb=rgb)
 
     def _predict(self, gray: Pixels) -> Tensor:
-        """The chroma of a small copy, `ab_unit` (1, 2, h, w)."""
+        """The chroma of a small copy, `ab_norm` (1, 2, h, w)."""
         device = next(self.model.parameters()).device
         small = _small_copy(gray, self.size)  # (h, w, 3)
-        L_unit, _ = self.target.split(_batch_of_one(small).to(device))  # (1, 1, h, w)
-        class_scores = self._class_scores(gray) if self.backbones else None
-        chroma_unit = self.model(L_unit, class_scores)  # (1, 2 or 3, h, w)
-        _, ab_unit = normalize_lab(self.target.to_lab(L_unit, chroma_unit))
-        return ab_unit
+        L_norm, _ = self.target.split(_batch_of_one(small).to(device))  # (1, 1, h, w)
+        features = self._class_scores(gray) if self.backbones else None
+        target_norm = self.model(L_norm, features)  # (1, 2 or 3, h, w)
+        _, ab_norm = normalize_lab(self.target.to_lab(L_norm, target_norm))
+        return ab_norm
 
     def _class_scores(self, gray: Pixels) -> Tensor:
         """What the backbones say of the gray photograph, (1, ...)."""
         device = next(self.model.parameters()).device
-        square = fit_square(gray, self.see_size)
-        L_unit, _ = Target(gray=self.target.gray).split(_batch_of_one(square))
-        seen = gray_from_L(L_unit).to(device)  # (1, 1, see, see)
-        return scores_of_images(self.backbones, seen, self.scores)
+        square = fit_square(gray, self.backbone_image_size)
+        L_norm, _ = Target(gray=self.target.gray).split(_batch_of_one(square))
+        seen = gray_from_L(L_norm).to(device)  # (1, 1, see, see)
+        return features_of_images(self.backbones, seen, self.scores)
 
 
 def gray_of(rgb: Pixels) -> Pixels:
@@ -155,17 +155,17 @@ def gray_of(rgb: Pixels) -> Pixels:
         array([[76, 80]], dtype=uint8)
     """
     levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # (256, 3)
-    L_unit = _own_L_unit(levels[None], torch.device("cpu")).flatten()  # ascending
-    between = (L_unit[1:] + L_unit[:-1]) / 2
+    L_norm = _own_L_norm(levels[None], torch.device("cpu")).flatten()  # ascending
+    between = (L_norm[1:] + L_norm[:-1]) / 2
     gray = np.empty_like(rgb)
     for rows in _strips(*rgb.shape[:2]):
-        L_unit = _own_L_unit(rgb[rows], torch.device("cpu"))  # (1, 1, rows, W)
-        gray[rows] = torch.bucketize(L_unit[0, 0], between)[..., None].numpy()
+        L_norm = _own_L_norm(rgb[rows], torch.device("cpu"))  # (1, 1, rows, W)
+        gray[rows] = torch.bucketize(L_norm[0, 0], between)[..., None].numpy()
     return gray
 
 
 def join_with_own_lightness(
-    photograph: Photograph, gray: Pixels, ab_unit: Tensor
+    photograph: Photograph, gray: Pixels, ab_norm: Tensor
 ) -> Pixels:
     """Enlarge chroma along the photograph's own lightness, and join the two.
 
@@ -174,20 +174,20 @@ def join_with_own_lightness(
     Args:
         photograph: (H, W) pixels.
         gray: (H, W, 3) uint8, the same in gray, see `gray_of`.
-        ab_unit: (1, 2, h, w) in [-1, 1], the chroma of the whole photograph.
+        ab_norm: (1, 2, h, w) in [-1, 1], the chroma of the whole photograph.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    (H, W), (h, w) = photograph.rgb.shape[:2], ab_unit.shape[-2:]
-    small_L_unit = _own_L_unit(_resized(gray, h, w), ab_unit.device)
-    lines = chroma_along_lightness(ab_unit, small_L_unit)  # (1, 4, h, w)
+    (H, W), (h, w) = photograph.rgb.shape[:2], ab_norm.shape[-2:]
+    small_L_norm = _own_L_norm(_resized(gray, h, w), ab_norm.device)
+    lines = chroma_along_lightness(ab_norm, small_L_norm)  # (1, 4, h, w)
     coloured = np.empty_like(photograph.rgb)
     for rows in _strips(H, W):
-        L_unit = _own_L_unit(photograph.rgb[rows], ab_unit.device)  # (1, 1, rows, W)
+        L_norm = _own_L_norm(photograph.rgb[rows], ab_norm.device)  # (1, 1, rows, W)
         slope, offset = _enlarged_rows(lines, rows, H, W).chunk(2, dim=1)
-        ab_strip = slope * L_unit + offset  # (1, 2, rows, W)
-        rgb = lab_to_rgb(denormalize_lab(L_unit, ab_strip))  # (1, 3, rows, W)
+        ab_strip = slope * L_norm + offset  # (1, 2, rows, W)
+        rgb = lab_to_rgb(denormalize_lab(L_norm, ab_strip))  # (1, 3, rows, W)
         strip = (rgb[0] * 255).round().byte().permute(1, 2, 0)  # (rows, W, 3)
         coloured[rows] = strip.cpu().numpy()
     return coloured
@@ -200,7 +200,7 @@ def _strips(H: int, W: int) -> Iterator[slice]:
         yield slice(start, min(start + step, H))
 
 
-def chroma_along_lightness(ab_unit: Tensor, L_unit: Tensor) -> Tensor:
+def chroma_along_lightness(ab_norm: Tensor, L_norm: Tensor) -> Tensor:
     """See chroma as a straight line over lightness, around each pixel of a small grid.
 
     Enlarged, the lines give chroma an edge where the photograph has one. Where nothing
@@ -208,30 +208,30 @@ def chroma_along_lightness(ab_unit: Tensor, L_unit: Tensor) -> Tensor:
     the chroma itself.
 
     Args:
-        ab_unit: (1, 2, h, w) in [-1, 1], chroma.
-        L_unit: (1, 1, h, w) in [-1, 1], lightness on the same grid.
+        ab_norm: (1, 2, h, w) in [-1, 1], chroma.
+        L_norm: (1, 1, h, w) in [-1, 1], lightness on the same grid.
 
     Returns:
         (1, 4, h, w): the slopes of a and b, and their offsets. On the grid itself
-        `slope * L_unit + offset` is `ab_unit`.
+        `slope * L_norm + offset` is `ab_norm`.
 
     Reference:
         He & Sun (2015), Fast Guided Filter, arXiv:1505.00996. Their lines also smooth
         the chroma; ours go through it, which is measured to be closer to the truth.
 
     Example:
-        >>> L_unit = torch.rand(1, 1, 8, 8)
+        >>> L_norm = torch.rand(1, 1, 8, 8)
         >>> slope, offset = chroma_along_lightness(
-        ...     torch.cat([L_unit, -L_unit], 1), L_unit
+        ...     torch.cat([L_norm, -L_norm], 1), L_norm
         ... ).chunk(2, dim=1)
         >>> bool(slope[0, 0].max() < 1), bool(slope[0, 1].max() < 0)
         (True, True)
     """
-    mean_L, mean_ab = _mean_around(L_unit), _mean_around(ab_unit)
-    variance = _mean_around(L_unit**2) - mean_L**2
-    covariance = _mean_around(L_unit * ab_unit) - mean_L * mean_ab  # (1, 2, h, w)
+    mean_L, mean_ab = _mean_around(L_norm), _mean_around(ab_norm)
+    variance = _mean_around(L_norm**2) - mean_L**2
+    covariance = _mean_around(L_norm * ab_norm) - mean_L * mean_ab  # (1, 2, h, w)
     slope = covariance / (variance + FLAT)
-    return torch.cat([slope, ab_unit - slope * L_unit], dim=1)
+    return torch.cat([slope, ab_norm - slope * L_norm], dim=1)
 
 
 def _mean_around(planes: Tensor) -> Tensor:
@@ -239,7 +239,7 @@ def _mean_around(planes: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
-def _own_L_unit(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
+def _own_L_norm(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
     """(H, W, 3) uint8 RGB -> its lightness, (1, 1, H, W) in [-1, 1]."""
     stored = torch.from_numpy(np.ascontiguousarray(rgb))[None].to(device)
     return lightness(stored) / L_SCALE - 1

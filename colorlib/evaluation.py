@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from colorlib.batches import Batch
 from colorlib.color import (
     images_to_float,
     lab_to_rgb,
@@ -19,6 +18,7 @@ from colorlib.color import (
     rgb_to_lab,
 )
 from colorlib.metrics import score_images
+from colorlib.sampling import Batch
 from colorlib.targets import PAPER, Target
 
 Predictor = Callable[[Tensor, Tensor | None], Tensor]
@@ -35,19 +35,19 @@ class TrainingMean:
     """The mean chroma of the training photographs.
 
     Attributes:
-        ab_unit: (2, S, S), at each pixel of the square image, in [-1, 1].
+        ab_norm: (2, S, S), at each pixel of the square image, in [-1, 1].
     """
 
-    ab_unit: Tensor
+    ab_norm: Tensor
 
     @classmethod
     def of(cls, batches: Iterable[Batch]) -> "TrainingMean":
         """Average over all photographs of `batches`, in float64."""
         total, count = torch.zeros(1, dtype=torch.float64), 0
         for batch in batches:
-            _, ab_unit = _lab_unit(batch)
-            total = total + ab_unit.double().sum(dim=0)  # (2, S, S)
-            count += len(ab_unit)
+            _, ab_norm = _lab_unit(batch)
+            total = total + ab_norm.double().sum(dim=0)  # (2, S, S)
+            count += len(ab_norm)
         return cls((total / count).float())
 
 
@@ -62,17 +62,17 @@ def baselines(mean: TrainingMean) -> dict[str, Predictor]:
         photograph, pixel by pixel. Each is called like a model.
     """
 
-    def constant(ab_unit: Tensor) -> Predictor:
-        def predict(L_unit: Tensor, class_scores: Tensor | None) -> Tensor:
-            N, _, H, W = L_unit.shape
-            return ab_unit.to(L_unit).expand(N, 2, H, W)  # (2, 1, 1) or (2, H, W)
+    def constant(ab_norm: Tensor) -> Predictor:
+        def predict(L_norm: Tensor, features: Tensor | None) -> Tensor:
+            N, _, H, W = L_norm.shape
+            return ab_norm.to(L_norm).expand(N, 2, H, W)  # (2, 1, 1) or (2, H, W)
 
         return predict
 
     return {
         GRAY: constant(torch.zeros(2, 1, 1)),
-        MEAN_COLOUR: constant(mean.ab_unit.mean(dim=(1, 2), keepdim=True)),
-        MEAN_IMAGE: constant(mean.ab_unit),
+        MEAN_COLOUR: constant(mean.ab_norm.mean(dim=(1, 2), keepdim=True)),
+        MEAN_IMAGE: constant(mean.ab_norm),
     }
 
 
@@ -86,7 +86,7 @@ def evaluate(
     """Score a model and the trivial predictions on the same photographs.
 
     Args:
-        model: Called as `model(L_unit, class_scores)`; set to evaluation mode.
+        model: Called as `model(L_norm, features)`; set to evaluation mode.
         test_batches: Photographs the model has not seen, each once.
         mean: Of the photographs the model was trained on.
         device: Where to compute.
@@ -132,18 +132,18 @@ def score_predictor(
 def _score(predict: Predictor, batch: Batch, target: Target) -> Scores:
     """Scores of one method on one batch, each (B,)."""
     true_rgb = images_to_float(batch.images)  # (B, 3, S, S)
-    _, true_ab_unit = normalize_lab(rgb_to_lab(true_rgb))
-    L_unit, _ = target.split(true_rgb)
-    chroma_unit = predict(L_unit, batch.class_scores).float()  # (B, 2 or 3, S, S)
-    pred_lab = target.to_lab(L_unit, chroma_unit)  # (B, 3, S, S)
-    _, pred_ab_unit = normalize_lab(pred_lab)
+    _, true_ab_norm = normalize_lab(rgb_to_lab(true_rgb))
+    L_norm, _ = target.split(true_rgb)
+    target_norm = predict(L_norm, batch.features).float()  # (B, 2 or 3, S, S)
+    pred_lab = target.to_lab(L_norm, target_norm)  # (B, 3, S, S)
+    _, pred_ab_norm = normalize_lab(pred_lab)
     scores = score_images(lab_to_rgb(pred_lab), true_rgb)
-    squared = (pred_ab_unit - true_ab_unit).square()  # (B, 2, S, S)
+    squared = (pred_ab_norm - true_ab_norm).square()  # (B, 2, S, S)
     scores["loss_eq1"] = squared.mean(dim=(1, 2, 3))
     scores["out_of_gamut"] = out_of_gamut(pred_lab).float().mean(dim=(-2, -1))
     return {metric: values.cpu() for metric, values in scores.items()}
 
 
 def _lab_unit(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Photographs as the network's `L_unit` and `ab_unit`."""
+    """Photographs as the network's `L_norm` and `ab_norm`."""
     return normalize_lab(rgb_to_lab(images_to_float(batch.images)))

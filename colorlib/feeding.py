@@ -1,16 +1,25 @@
 """What one must know to use trained weights, as it stands in their own file."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from colorlib.backbones import Backbone, ScoreKind, load_backbone
 from colorlib.errors import UserError
-from colorlib.records import BackboneRecord
 from colorlib.targets import Gray, Space
 
 LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
+
+
+class BackboneRecord(BaseModel):
+    """Which classifier, and where its weights come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    weights: Literal["pretrained", "random", "file"]
+    weights_hash: str
 
 
 class Feeding(BaseModel):
@@ -18,7 +27,7 @@ class Feeding(BaseModel):
 
     Attributes:
         size: Side of its training photographs, pixels.
-        see_size: Side of the square that its backbones see, pixels.
+        backbone_image_size: Side of the square that its backbones see, pixels.
         scores: What it is told by its backbones.
         target: The space it predicts colour in.
         gray: Where the gray image comes from.
@@ -28,7 +37,7 @@ class Feeding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     size: int = Field(ge=8, le=LARGEST)
-    see_size: int = Field(ge=8, le=LARGEST)
+    backbone_image_size: int = Field(ge=8, le=LARGEST)
     scores: ScoreKind
     target: Space
     gray: Gray
@@ -46,7 +55,7 @@ def read_feeding(path: Path, notes: dict[str, Any]) -> Feeding:
         UserError: If one is missing or does not fit; the message names it.
 
     Example:
-        >>> notes = {"size": 64, "see_size": 224, "scores": "logits", "gray": "L"}
+        >>> notes = {"size": 64, "backbone_image_size": 224, "scores": "logits", "gray": "L"}
         >>> notes |= {"target": "lab", "backbones": []}
         >>> read_feeding(Path("model.safetensors"), notes).size
         64
@@ -62,7 +71,7 @@ def read_feeding(path: Path, notes: dict[str, Any]) -> Feeding:
         ) from error
 
 
-def told_by(
+def extract_features(
     feeding: Feeding, path: Path, weights_root: Path | None = None
 ) -> list[Backbone]:
     """Load the backbones that a model was trained with, and no others.

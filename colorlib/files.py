@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 CHECKED_BYTES = 2**31  # a larger cache is not read through whenever it is opened
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -24,13 +24,13 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
-        rename_whole(Path(temporary), path)
+        atomic_rename(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def rename_whole(made: Path, path: Path) -> None:
+def atomic_rename(made: Path, path: Path) -> None:
     """Give what was written and synchronised its name, and have the disk know it."""
     made.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -52,7 +52,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seal(made: Path, name: Path | None = None) -> None:
+def write_checksum(made: Path, name: Path | None = None) -> None:
     """Note beside a file what it holds, as `sha256sum --check` reads it.
 
     Args:
@@ -61,10 +61,10 @@ def seal(made: Path, name: Path | None = None) -> None:
     """
     name = name or made
     line = f"{file_sha256(made)}  {name.name}\n"
-    write_whole(_seal_of(name), line.encode())
+    atomic_write(_seal_of(name), line.encode())
 
 
-def is_sealed(path: Path, at_most: int = CHECKED_BYTES) -> bool:
+def checksum_matches(path: Path, at_most: int = CHECKED_BYTES) -> bool:
     """Whether a file is there and holds what it held when it was sealed.
 
     Args:
@@ -103,7 +103,7 @@ def hash_of(values: Any) -> str:
 
 
 @contextmanager
-def only_one_process(path: Path, wait: bool = True) -> Iterator[bool]:
+def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
     """Hold a lock that no other process holds; the system frees it at any death.
 
     Args:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 FusionKind = Literal["average", "sum", "max", "gate", "concat"]
 
 
-class Combine(nn.Module):
+class Aggregation(nn.Module):
     """Make one opinion of several.
 
     Args:
@@ -40,7 +40,7 @@ class Combine(nn.Module):
         self.gate = nn.Linear(length, 1, bias=False) if kind == "gate" else None
 
     def forward(self, opinions: Tensor) -> Tensor:
-        """Combine (N, K, D, g, g) to (N, D, g, g), or (N, K D, g, g) by `concat`."""
+        """Aggregate (N, K, D, g, g) to (N, D, g, g), or (N, K D, g, g) by `concat`."""
         if self.kind == "average":
             return opinions.mean(dim=1)
         if self.kind == "sum":
@@ -91,7 +91,7 @@ class Fusion(nn.Module):
     """
 
     def __init__(
-        self, channels: int, out_channels: int, combine: Combine | None = None
+        self, channels: int, out_channels: int, combine: Aggregation | None = None
     ) -> None:
         super().__init__()
         self.channels = channels
@@ -116,7 +116,7 @@ class Fusion(nn.Module):
             told = self.combine(opinions)  # (N, D', g, g)
             told_weight = self.mix.weight[:, self.channels :]
             told = F.conv2d(told, told_weight)  # (N, out, g, g)
-            mixed = mixed + spread(told, features.shape[-2:])
+            mixed = mixed + upsample_to(told, features.shape[-2:])
         return F.relu(mixed)
 
     def concatenated(self, features: Tensor, opinions: Tensor) -> Tensor:
@@ -126,12 +126,12 @@ class Fusion(nn.Module):
         """
         assert self.combine is not None
         told = self.combine(opinions)  # (N, D', g, g)
-        told = spread(told, features.shape[-2:])
+        told = upsample_to(told, features.shape[-2:])
         told = told.expand(-1, -1, *features.shape[-2:])  # (N, D', h, w)
         return F.relu(self.mix(torch.cat([features, told], dim=1)))
 
 
-def spread(told: Tensor, size: Sequence[int]) -> Tensor:
+def upsample_to(told: Tensor, size: Sequence[int]) -> Tensor:
     """Bring (N, C, g, g) to the grid of the features; a single value stays one."""
     if told.shape[-1] == 1:
         return told  # broadcasting repeats it

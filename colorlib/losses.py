@@ -16,15 +16,15 @@ from colorlib.color import AB_SCALE
 HUBER_DELTA = 0.1  # of (ab / 128): beyond 13 Lab units an error counts linearly
 
 
-def chroma_mse(pred_ab_unit: Tensor, true_ab_unit: Tensor) -> Tensor:
+def chroma_mse(pred_ab_norm: Tensor, true_ab_norm: Tensor) -> Tensor:
     """Mean squared error of the chroma: Eq. 1 of the paper, averaged as its Eq. 2.
 
     Eq. 1 sums (X - X~)^2 over both channels and all pixels and divides by 2 H W;
     Eq. 2 averages over the batch. Together that is the plain mean.
 
     Args:
-        pred_ab_unit: (N, 2, H, W) float, predicted ab / 128.
-        true_ab_unit: (N, 2, H, W) float, true ab / 128.
+        pred_ab_norm: (N, 2, H, W) float, predicted ab / 128.
+        true_ab_norm: (N, 2, H, W) float, true ab / 128.
 
     Returns:
         A scalar in (ab / 128)^2: at most 4 for values in [-1, 1]. NaN if a value is.
@@ -37,8 +37,8 @@ def chroma_mse(pred_ab_unit: Tensor, true_ab_unit: Tensor) -> Tensor:
         >>> chroma_mse(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), 0.5))
         tensor(0.2500)
     """
-    _check_pair(pred_ab_unit, true_ab_unit)
-    return (pred_ab_unit - true_ab_unit).square().mean()
+    _check_pair(pred_ab_norm, true_ab_norm)
+    return (pred_ab_norm - true_ab_norm).square().mean()
 
 
 def chroma_l1(pred_unit: Tensor, true_unit: Tensor) -> Tensor:
@@ -111,18 +111,18 @@ class BinCrossEntropy:
     def __init__(self, weights: Tensor | None = None) -> None:
         self.weights = weights
 
-    def __call__(self, logits: Tensor, true_ab_unit: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, true_ab_norm: Tensor) -> Tensor:
         """Compare.
 
         Args:
             logits: (N, Q, h, w), what the model thinks of each bin on its own grid.
-            true_ab_unit: (N, 2, H, W), true ab / 128; averaged onto that grid.
+            true_ab_norm: (N, 2, H, W), true ab / 128; averaged onto that grid.
 
         Returns:
             A scalar in nats.
         """
         true_ab = F.interpolate(
-            true_ab_unit * AB_SCALE, size=logits.shape[-2:], mode="area"
+            true_ab_norm * AB_SCALE, size=logits.shape[-2:], mode="area"
         )  # (N, 2, h, w)
         shares = soft_encode(true_ab, bin_centres())  # (N, Q, h, w)
         nats = -(shares * logits.float().log_softmax(dim=1)).sum(dim=1)  # (N, h, w)

@@ -76,10 +76,10 @@ class Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("mse_ab_unit", "MSE ab/128", "", False, "mse_ab_unit"),
-        Metric("rmse_ab_unit", "RMSE ab/128", "", False, "mse_ab_unit", np.sqrt),
+        Metric("mse_ab_norm", "MSE ab/128", "", False, "mse_ab_norm"),
+        Metric("rmse_ab_norm", "RMSE ab/128", "", False, "mse_ab_norm", np.sqrt),
         Metric(
-            "rmse_ab", "RMSE ab", "Lab units", False, "mse_ab_unit",
+            "rmse_ab", "RMSE ab", "Lab units", False, "mse_ab_norm",
             lambda mse: AB_SCALE * np.sqrt(mse),
         ),
         Metric("mae_ab", "MAE ab", "Lab units", False, "mae_ab"),
@@ -115,7 +115,7 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
     Returns:
         For each of `METRICS` a tensor (N,), without gradient; but for `loss_eq1` and
         `out_of_gamut`, which are not to be seen in clipped RGB.
-        `mse_ab_unit`, `rmse_ab_unit`: error of ab / 128 over pixels and channels;
+        `mse_ab_norm`, `rmse_ab_norm`: error of ab / 128 over pixels and channels;
         `rmse_ab`, `mae_ab`: the same in Lab units;
         `mse_rgb`, `psnr_rgb`: error of RGB in [0, 1], and in dB with peak 1, which is
         infinite for identical photographs;
@@ -141,14 +141,14 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
         pred, true = widen(pred_rgb).clamp(0, 1), widen(true_rgb).clamp(0, 1)
         pred_lab, true_lab = rgb_to_lab(pred), rgb_to_lab(true)
         error_ab = pred_lab[:, 1:] - true_lab[:, 1:]  # (N, 2, H, W)
-        mse_ab_unit = (error_ab / AB_SCALE).square().mean((1, 2, 3))  # (N,)
+        mse_ab_norm = (error_ab / AB_SCALE).square().mean((1, 2, 3))  # (N,)
         mse_rgb = (pred - true).square().mean((1, 2, 3))  # (N,)
         error_alpha_beta = alpha_beta(pred) - alpha_beta(true)  # (N, 2, H, W)
         mse_alpha_beta = error_alpha_beta.square().mean((1, 2, 3))  # (N,)
         return {
-            "mse_ab_unit": mse_ab_unit,
-            "rmse_ab_unit": mse_ab_unit.sqrt(),
-            "rmse_ab": AB_SCALE * mse_ab_unit.sqrt(),
+            "mse_ab_norm": mse_ab_norm,
+            "rmse_ab_norm": mse_ab_norm.sqrt(),
+            "rmse_ab": AB_SCALE * mse_ab_norm.sqrt(),
             "mae_ab": error_ab.abs().mean((1, 2, 3)),
             "mse_rgb": mse_rgb,
             "psnr_rgb": -10 * mse_rgb.log10(),

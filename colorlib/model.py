@@ -2,12 +2,12 @@
 
 ::
 
-    L_unit ─► encoder ─────────────► fusion ─► decoder ─► ab_unit
+    L_norm ─► encoder ─────────────► fusion ─► decoder ─► ab_norm
     class scores of the backbones ───┘
 
 The paper gives no layer table. The layers are those of its baseline, Deep
 Koalarization, whose 6.57 million trainable parameters they reproduce. What the paper
-leaves open is a field of `Design`, and its default is our reading.
+leaves open is a field of `ModelConfig`, and its default is our reading.
 
 References:
     Kiani, Hemmatpour & Rastgoo (2021), Section 4 and Figure 2.
@@ -17,13 +17,14 @@ References:
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors.torch
 import torch
+from pydantic.dataclasses import dataclass
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,9 +32,8 @@ from torch.nn import functional as F
 from colorlib.bins import annealed_mean, bin_centres
 from colorlib.color import AB_SCALE
 from colorlib.errors import UserError
-from colorlib.files import write_whole
-from colorlib.fusion import Combine, Fusion, FusionKind, Projections
-from colorlib.parameters import check_words
+from colorlib.files import atomic_write
+from colorlib.fusion import Aggregation, Fusion, FusionKind, Projections
 
 NUM_CLASSES = 1000  # ImageNet-1k: the one space in which the backbones agree
 PROJECTED = 256  # numbers a backbone's features are projected to, at width 1
@@ -62,7 +62,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Design:
+class ModelConfig:
     """Every choice about the network; the defaults are our reading of the paper.
 
     Attributes:
@@ -74,7 +74,7 @@ class Design:
             `features` before their last layer, (N, C); or feature `maps`,
             (N, C, 8, 8). C counts the channels of all of them.
         feature_lengths: Channels of each backbone, for `features` and `maps`.
-        fusion: How several opinions become one, see `colorlib.fusion.Combine`.
+        fusion: How several opinions become one, see `colorlib.fusion.Aggregation`.
         skips: Whether the decoder also sees the encoder's finer features.
         normalisation: `none`, or `batch` behind every convolution but the last.
         upsampling: `nearest`, the last one behind the tanh, as in the baseline's
@@ -84,7 +84,7 @@ class Design:
         classes: Whether each pixel is classified into ab bins, not regressed.
 
     Raises:
-        UserError: If a field that is one of some words is another.
+        pydantic.ValidationError: If a field holds another value than these.
     """
 
     backbones: tuple[str, ...] = ()
@@ -99,14 +99,11 @@ class Design:
     channels: int = 2
     classes: bool = False
 
-    def __post_init__(self) -> None:
-        check_words(self)
-
     def scaled(self, channels: int) -> int:
         """Number of channels at this width, at least one."""
         return max(1, round(channels * self.width))
 
-    def told_shape(self) -> tuple[int, ...] | None:
+    def feature_shape(self) -> tuple[int, ...] | None:
         """Shape of what the backbones tell of one photograph; None without them."""
         if not self.backbones:
             return None
@@ -119,17 +116,17 @@ class Design:
 class Encoder(nn.Module):
     """Eight 3x3 convolutions: local features on ever coarser grids."""
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
         c_in = 1
         self.out_channels: list[int] = []  # of each stage
         for layers in ENCODER:
-            channels = [c_in, *(design.scaled(c) for c, _ in layers)]
+            channels = [c_in, *(config.scaled(c) for c, _ in layers)]
             self.stages.append(
                 nn.Sequential(
                     *(
-                        convolution(design, c_in, c_out, stride)
+                        convolution(config, c_in, c_out, stride)
                         for (c_in, c_out), (_, stride) in zip(
                             pairwise(channels), layers, strict=True
                         )
@@ -139,9 +136,9 @@ class Encoder(nn.Module):
             c_in = channels[-1]
             self.out_channels.append(c_in)
 
-    def forward(self, L_unit: Tensor) -> list[Tensor]:
+    def forward(self, L_norm: Tensor) -> list[Tensor]:
         """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
-        pyramid, x = [], L_unit
+        pyramid, x = [], L_norm
         for stage in self.stages:
             x = stage(x)
             pyramid.append(x)
@@ -154,23 +151,23 @@ class Vgg16Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
         c_in = 3
         for block, widths in enumerate(VGG16):
-            channels = [c_in, *(design.scaled(c) for c in widths)]
+            channels = [c_in, *(config.scaled(c) for c in widths)]
             dilation = 2 if block == 4 else 1
             self.blocks.append(
                 nn.Sequential(
                     *(
-                        convolution(design, c_in, c_out, dilation=dilation)
+                        convolution(config, c_in, c_out, dilation=dilation)
                         for c_in, c_out in pairwise(channels)
                     )
                 )
             )
             c_in = channels[-1]
-        self.out_channels = [design.scaled(VGG16[block][-1]) for block in (1, 2, 4)]
+        self.out_channels = [config.scaled(VGG16[block][-1]) for block in (1, 2, 4)]
         for name, values in (
             ("mean", (0.485, 0.456, 0.406)),
             ("std", (0.229, 0.224, 0.225)),
@@ -190,9 +187,9 @@ class Vgg16Encoder(nn.Module):
         for mine, layer in zip(self.convolutions(), theirs, strict=False):
             mine.load_state_dict(layer.state_dict())
 
-    def forward(self, L_unit: Tensor) -> list[Tensor]:
+    def forward(self, L_norm: Tensor) -> list[Tensor]:
         """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
-        gray = (L_unit + 1) / 2
+        gray = (L_norm + 1) / 2
         x = (gray.expand(-1, 3, -1, -1) - self.mean) / self.std
         pyramid = []
         for index, block in enumerate(self.blocks):
@@ -205,25 +202,25 @@ class Decoder(nn.Module):
     """Convolutions and upsampling, back to the image's grid.
 
     Args:
-        design: Of the model.
+        config: Of the model.
         skip_channels: Of the encoder's features at a half and a quarter.
     """
 
-    def __init__(self, design: Design, skip_channels: Sequence[int]) -> None:
+    def __init__(self, config: ModelConfig, skip_channels: Sequence[int]) -> None:
         super().__init__()
-        self.design = design
-        half, quarter = skip_channels if design.skips else (0, 0)
-        fused, wide, middle, narrow = map(design.scaled, (FUSED, 128, 64, 32))
-        self.at_eighth = convolution(design, fused, wide)
+        self.config = config
+        half, quarter = skip_channels if config.skips else (0, 0)
+        fused, wide, middle, narrow = map(config.scaled, (FUSED, 128, 64, 32))
+        self.at_eighth = convolution(config, fused, wide)
         self.at_quarter = nn.Sequential(
-            convolution(design, wide + quarter, middle),
-            convolution(design, middle, middle),
+            convolution(config, wide + quarter, middle),
+            convolution(config, middle, middle),
         )
-        if design.classes:
+        if config.classes:
             self.last = nn.Conv2d(middle, len(bin_centres()), kernel_size=1)
         else:
-            self.at_half = convolution(design, middle + half, narrow)
-            self.last = nn.Conv2d(narrow, design.channels, 3, padding=1)
+            self.at_half = convolution(config, middle + half, narrow)
+            self.last = nn.Conv2d(narrow, config.channels, 3, padding=1)
 
     def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
         """Go back up.
@@ -238,22 +235,22 @@ class Decoder(nn.Module):
         half, quarter, _ = pyramid
         x = self._up(self.at_eighth(fused))  # (N, 128, 2 h, 2 w)
         x = self.at_quarter(self._with(x, quarter))  # (N, 64, 2 h, 2 w)
-        if self.design.classes:
+        if self.config.classes:
             return self.last(x)  # type: ignore[no-any-return]  # (N, Q, 2 h, 2 w)
         x = self.at_half(self._with(self._up(x), half))  # (N, 32, 4 h, 4 w)
-        if self.design.upsampling == "nearest_before":
+        if self.config.upsampling == "nearest_before":
             return torch.tanh(self.last(self._up(x)))  # (N, 2, 8 h, 8 w)
         return self._up(torch.tanh(self.last(x)))  # (N, 2, 8 h, 8 w)
 
     def _up(self, x: Tensor) -> Tensor:
         """Twice as many rows and columns."""
-        if self.design.upsampling == "bilinear":
+        if self.config.upsampling == "bilinear":
             return F.interpolate(x, scale_factor=2, mode="bilinear")
         return F.interpolate(x, scale_factor=2, mode="nearest")
 
     def _with(self, x: Tensor, finer: Tensor) -> Tensor:
-        """Beside the encoder's features of the same grid, if the design says so."""
-        if not self.design.skips:
+        """Beside the encoder's features of the same grid, if the config says so."""
+        if not self.config.skips:
             return x
         return torch.cat([x, finer], dim=1)
 
@@ -265,101 +262,101 @@ class ColorizationModel(nn.Module):
     what they tell is computed once a photograph and handed in.
 
     Args:
-        design: The choices.
+        config: The choices.
 
     Departure from the paper: without backbones the 1x1 convolution stays, so that
     `plain` differs from `model3` by the class scores alone.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.design = design
-        count = len(design.backbones)
-        vgg16 = design.encoder == "vgg16"
-        self.encoder = Vgg16Encoder(design) if vgg16 else Encoder(design)
+        self.config = config
+        count = len(config.backbones)
+        vgg16 = config.encoder == "vgg16"
+        self.encoder = Vgg16Encoder(config) if vgg16 else Encoder(config)
         self.projections, combine = None, None
-        if count and design.scores in ("softmax", "logits"):
-            combine = Combine(design.fusion, count, NUM_CLASSES)
+        if count and config.scores in ("softmax", "logits"):
+            combine = Aggregation(config.fusion, count, NUM_CLASSES)
         elif count:
-            length = design.scaled(PROJECTED)
-            self.projections = Projections(design.feature_lengths, length)
-            combine = Combine(design.fusion, count, length)
+            length = config.scaled(PROJECTED)
+            self.projections = Projections(config.feature_lengths, length)
+            combine = Aggregation(config.fusion, count, length)
         *skips, channels = self.encoder.out_channels
-        self.fusion = Fusion(channels, design.scaled(FUSED), combine)
-        self.decoder = Decoder(design, skips)
+        self.fusion = Fusion(channels, config.scaled(FUSED), combine)
+        self.decoder = Decoder(config, skips)
 
     @property
     def backbones(self) -> tuple[str, ...]:
         """Names of the classifiers that are fused."""
-        return self.design.backbones
+        return self.config.backbones
 
-    def forward(self, L_unit: Tensor, class_scores: Tensor | None = None) -> Tensor:
+    def forward(self, L_norm: Tensor, features: Tensor | None = None) -> Tensor:
         """Predict the chroma of gray images of any size.
 
         Args:
-            L_unit: (N, 1, H, W), lightness in [-1, 1].
-            class_scores: (N, K, 1000), one row for each of the backbones, or what
-                else the design wants of them; None for a model without.
+            L_norm: (N, 1, H, W), lightness in [-1, 1].
+            features: (N, K, 1000), one row for each of the backbones, or what
+                else the config wants of them; None for a model without.
 
         Returns:
-            `ab_unit`, (N, 2, H, W) in [-1, 1]; of another space, if the model was
+            `ab_norm`, (N, 2, H, W) in [-1, 1]; of another space, if the model was
             trained for one.
 
         Raises:
             ValueError: If the class scores are not those of the model's backbones.
         """
-        H, W = L_unit.shape[-2:]
-        chroma_unit = self.outputs(L_unit, class_scores)
-        if self.design.classes:
-            ab = annealed_mean(chroma_unit, bin_centres())  # (N, Q, h, w) -> (N, 2, ..)
-            chroma_unit = F.interpolate(ab / AB_SCALE, scale_factor=4, mode="bilinear")
-        return chroma_unit[:, :, :H, :W]  # (N, 2, H, W)
+        H, W = L_norm.shape[-2:]
+        target_norm = self.outputs(L_norm, features)
+        if self.config.classes:
+            ab = annealed_mean(target_norm, bin_centres())  # (N, Q, h, w) -> (N, 2, ..)
+            target_norm = F.interpolate(ab / AB_SCALE, scale_factor=4, mode="bilinear")
+        return target_norm[:, :, :H, :W]  # (N, 2, H, W)
 
-    def outputs(self, L_unit: Tensor, class_scores: Tensor | None = None) -> Tensor:
+    def outputs(self, L_norm: Tensor, features: Tensor | None = None) -> Tensor:
         """What a loss compares with the truth, of the same arguments.
 
         Returns:
             What `forward` returns; of a model that classifies, the logits of its bins,
             (N, Q, 2 ceil(H / 8), 2 ceil(W / 8)).
         """
-        H, W = L_unit.shape[-2:]
-        self._check(class_scores)
-        whole = F.pad(L_unit, (0, -W % 8, 0, -H % 8), mode="replicate")
+        H, W = L_norm.shape[-2:]
+        self._check(features)
+        whole = F.pad(L_norm, (0, -W % 8, 0, -H % 8), mode="replicate")
         pyramid = self.encoder(whole)  # 3 grids, the last (N, 256, h, w), h = ceil(H/8)
-        fused = self.fusion(pyramid[-1], self._opinions(class_scores))
+        fused = self.fusion(pyramid[-1], self._opinions(features))
         outputs: Tensor = self.decoder(fused, pyramid)
-        return outputs if self.design.classes else outputs[:, :, :H, :W]
+        return outputs if self.config.classes else outputs[:, :, :H, :W]
 
-    def _opinions(self, class_scores: Tensor | None) -> Tensor | None:
+    def _opinions(self, features: Tensor | None) -> Tensor | None:
         """What the backbones tell, as (N, K, D, g, g)."""
-        if class_scores is None:
+        if features is None:
             return None
-        if self.design.scores != "maps":
-            class_scores = class_scores[..., None, None]  # a grid of one
+        if self.config.scores != "maps":
+            features = features[..., None, None]  # a grid of one
         if self.projections is None:
-            return class_scores
-        projected: Tensor = self.projections(class_scores)
+            return features
+        projected: Tensor = self.projections(features)
         return projected
 
-    def _check(self, class_scores: Tensor | None) -> None:
+    def _check(self, features: Tensor | None) -> None:
         """Refuse class scores that do not fit the model's backbones."""
-        expected = self.design.told_shape()
-        found = None if class_scores is None else tuple(class_scores.shape[1:])
+        expected = self.config.feature_shape()
+        found = None if features is None else tuple(features.shape[1:])
         if found != expected:
             raise ValueError(
                 f"found class scores (N, *{found}), expected (N, *{expected}): "
-                f"{self.design.scores} of the backbones {list(self.design.backbones)}"
+                f"{self.config.scores} of the backbones {list(self.config.backbones)}"
             )
 
 
 def convolution(
-    design: Design, c_in: int, c_out: int, stride: int = 1, dilation: int = 1
+    config: ModelConfig, c_in: int, c_out: int, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
     """A 3x3 convolution that keeps the grid but for its stride, and a ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
     ]
-    if design.normalisation == "batch":
+    if config.normalisation == "batch":
         layers.append(nn.BatchNorm2d(c_out))
     return nn.Sequential(*layers, nn.ReLU())
 
@@ -373,7 +370,7 @@ def build_model(
         name: `plain`, `model1`, `model2`, `model3`; or `model4`, in the spirit of An,
             Kpeyiton & Shi (2020): VGG16 and classification. Its details are ours.
         backbones: Other classifiers in place of the paper's, any number of them.
-        options: Further fields of `Design`, such as `width` or `fusion`.
+        options: Further fields of `ModelConfig`, such as `width` or `fusion`.
 
     Returns:
         The model with PyTorch's default initialisation, drawn from the global
@@ -403,7 +400,7 @@ def build_model(
         )
     if name == "model4":
         options = {"encoder": "vgg16", "classes": True, **options}
-    return ColorizationModel(Design(backbones=chosen, **options))
+    return ColorizationModel(ModelConfig(backbones=chosen, **options))
 
 
 def save_model(
@@ -421,12 +418,12 @@ def save_model(
             anything JSON can hold.
         dtype: Of the weights in the file; half the size by `torch.float16`.
     """
-    about = {"design": asdict(model.design), "notes": notes}
+    about = {"config": asdict(model.config), "notes": notes}
     weights = {
         name: value.to(dtype if value.is_floating_point() else value.dtype).contiguous()
         for name, value in model.state_dict().items()
     }
-    write_whole(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
+    atomic_write(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
 
 
 def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
@@ -443,11 +440,14 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["colorlib"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        lists = {k: tuple(v) for k, v in about["design"].items() if isinstance(v, list)}
-        design, notes = Design(**{**about["design"], **lists}), dict(about["notes"])
+        lists = {k: tuple(v) for k, v in about["config"].items() if isinstance(v, list)}
+        config, notes = (
+            ModelConfig(**{**about["config"], **lists}),
+            dict(about["notes"]),
+        )
         with torch.device("meta"):  # the shapes are compared before memory is taken
-            ColorizationModel(design).load_state_dict(weights, assign=True)
-        model = ColorizationModel(design)
+            ColorizationModel(config).load_state_dict(weights, assign=True)
+        model = ColorizationModel(config)
         model.load_state_dict(weights)
     except FileNotFoundError as error:
         raise UserError(f"found no model at {path}; train one first") from error
@@ -455,6 +455,6 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"{path} is no model of this package, expected a safetensors file written "
-            f"by `colorlib train`: {reason}"
+            f"by `companion train`: {reason}"
         ) from error
     return model.eval(), notes

@@ -26,9 +26,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from colorlib.batches import Batch
 from colorlib.errors import UserError
-from colorlib.files import only_one_process, write_whole
+from colorlib.files import atomic_write, file_lock
+from colorlib.sampling import Batch
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Compiled = Literal["none", "default", "reduce-overhead"]
@@ -156,7 +156,7 @@ def decide(
     name = _name(device)
     if len(ways) == 1:
         return Decision(ways[0], name)
-    with only_one_process(path.with_suffix(".lock")):
+    with file_lock(path.with_suffix(".lock")):
         known = _read(path)
         if known and known.device == name and known.pace in ways:
             return known  # also if it now is to go on for longer, or less long
@@ -165,7 +165,7 @@ def decide(
         else:
             trials = tuple(attempt(way) for way in ways)
             decision = Decision(quickest(trials, steps).pace, name, trials)
-        write_whole(path, _JSON.dump_json(decision, indent=1) + b"\n")
+        atomic_write(path, _JSON.dump_json(decision, indent=1) + b"\n")
     return decision
 
 

@@ -13,11 +13,11 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 
-def is_first_process() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes; a process alone is.
 
     Example:
-        >>> is_first_process()
+        >>> is_rank_zero()
         True
     """
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]  # it has one

@@ -1,15 +1,15 @@
 """What a model sees of a photograph, and what it must predict: the choice of a space.
 
-    rgb ── split ──► L_unit, chroma_unit        L_unit, chroma_unit ── to_lab ──► lab
+    rgb ── split ──► L_norm, target_norm        L_norm, target_norm ── to_lab ──► lab
 
 The paper divides Lab. Other spaces divide colour from lightness differently, and RGB
 does not divide them at all: the model must then predict what it was shown.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from colorlib.color import (
@@ -26,7 +26,6 @@ from colorlib.color import (
     xyz_to_lab,
     yuv_to_rgb,
 )
-from colorlib.parameters import check_words
 
 Space = Literal["lab", "luv", "yuv", "rgb"]
 Gray = Literal["L", "luma"]
@@ -47,21 +46,18 @@ class Target:
             software does it. A gray photograph found in an attic has neither.
 
     Raises:
-        UserError: If it is another word.
+        pydantic.ValidationError: If it is another word.
 
     Example:
         >>> rgb = torch.rand(2, 3, 8, 8)
-        >>> L_unit, chroma_unit = Target("yuv").split(rgb)
-        >>> lab = Target("yuv").to_lab(L_unit, chroma_unit)
+        >>> L_norm, target_norm = Target("yuv").split(rgb)
+        >>> lab = Target("yuv").to_lab(L_norm, target_norm)
         >>> bool((lab - rgb_to_lab(rgb)).abs().max() < 0.01)
         True
     """
 
     space: Space = "lab"
     gray: Gray = "L"
-
-    def __post_init__(self) -> None:
-        check_words(self)
 
     @property
     def channels(self) -> int:
@@ -75,34 +71,34 @@ class Target:
             rgb: (N, 3, H, W) float, sRGB in [0, 1].
 
         Returns:
-            `L_unit`, (N, 1, H, W) in [-1, 1]: L / 50 - 1, or 2 Y - 1 for YUV; and
-            `chroma_unit`, (N, 2 or 3, H, W) in [-1, 1]: what the model must predict.
+            `L_norm`, (N, 1, H, W) in [-1, 1]: L / 50 - 1, or 2 Y - 1 for YUV; and
+            `target_norm`, (N, 2 or 3, H, W) in [-1, 1]: what the model must predict.
         """
-        L_unit, chroma_unit = self._divided(rgb)
+        L_norm, target_norm = self._divided(rgb)
         if self.gray == "luma":
-            L_unit, _ = self._divided(luma(rgb).expand_as(rgb))
-        return L_unit, chroma_unit
+            L_norm, _ = self._divided(luma(rgb).expand_as(rgb))
+        return L_norm, target_norm
 
-    def to_lab(self, L_unit: Tensor, chroma_unit: Tensor) -> Tensor:
+    def to_lab(self, L_norm: Tensor, target_norm: Tensor) -> Tensor:
         """Put lightness and predicted colour together.
 
         Args:
-            L_unit: (N, 1, H, W), of `split`.
-            chroma_unit: (N, 2 or 3, H, W), predicted.
+            L_norm: (N, 1, H, W), of `split`.
+            target_norm: (N, 2 or 3, H, W), predicted.
 
         Returns:
             `lab`, (N, 3, H, W); nothing is clipped, so it may be a colour that no
             screen shows.
         """
-        check_image(chroma_unit, self.channels)
+        check_image(target_norm, self.channels)
         if self.space == "lab":
-            return denormalize_lab(L_unit, chroma_unit)
+            return denormalize_lab(L_norm, target_norm)
         if self.space == "rgb":
-            return rgb_to_lab((chroma_unit + 1) / 2)
+            return rgb_to_lab((target_norm + 1) / 2)
         if self.space == "luv":
-            luv = torch.cat([(L_unit + 1) * L_SCALE, chroma_unit * UV_SCALE], -3)
+            luv = torch.cat([(L_norm + 1) * L_SCALE, target_norm * UV_SCALE], -3)
             return xyz_to_lab(luv_to_xyz(widen(luv)))
-        yuv = torch.cat([(L_unit + 1) / 2, chroma_unit * YUV_SCALE], -3)
+        yuv = torch.cat([(L_norm + 1) / 2, target_norm * YUV_SCALE], -3)
         return rgb_to_lab(yuv_to_rgb(yuv, clip=False))
 
     def _divided(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,8 +109,8 @@ class Target:
         if self.space == "yuv":
             yuv = rgb_to_yuv(rgb)
             return 2 * yuv[:, :1] - 1, yuv[:, 1:] / YUV_SCALE
-        L_unit, ab_unit = normalize_lab(rgb_to_lab(rgb))
-        return L_unit, 2 * rgb - 1 if self.space == "rgb" else ab_unit
+        L_norm, ab_norm = normalize_lab(rgb_to_lab(rgb))
+        return L_norm, 2 * rgb - 1 if self.space == "rgb" else ab_norm
 
 
 PAPER = Target()  # Lab, and L as the gray image

@@ -30,11 +30,10 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
-from colorlib.batches import Batch, Batches, Process
 from colorlib.checkpoints import SaveCheckpoint, WholeCheckpoints
 from colorlib.color import images_to_float
 from colorlib.errors import UserError
-from colorlib.files import write_whole
+from colorlib.files import atomic_write
 from colorlib.pace import (
     Compiled,
     Decision,
@@ -46,6 +45,7 @@ from colorlib.pace import (
     try_way,
 )
 from colorlib.processes import started_processes, torch_device
+from colorlib.sampling import Batch, Batches, Process
 from colorlib.targets import PAPER, Target
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -58,8 +58,8 @@ class ColorizationTask(pl.LightningModule):
     """What one step of training is: see the gray image, guess the chroma, compare.
 
     Args:
-        model: Its `outputs(L_unit, class_scores)` are what the loss compares.
-        loss: Called as `loss(outputs, true_chroma_unit)`, returns a scalar.
+        model: Its `outputs(L_norm, features)` are what the loss compares.
+        loss: Called as `loss(outputs, true_target_norm)`, returns a scalar.
         learning_rate: Of Adam. The paper's "0.001μ" is read as 0.001.
         target: What of a photograph is seen, and what is to be predicted.
         schedule: `constant`, as the paper; or `cosine`: falling to 0 along half a wave
@@ -90,7 +90,7 @@ class ColorizationTask(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The same loss on photographs that are not trained on."""
-        loss = self._compare(batch.images, batch.class_scores) * batch.weight
+        loss = self._compare(batch.images, batch.features) * batch.weight
         self.log("val_loss", loss, batch_size=batch.size, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
@@ -123,7 +123,7 @@ class ColorizationTask(pl.LightningModule):
         Of several processes each sees its share of the batch. The mean of what they
         return is the loss of the batch, and that of their gradients its gradient.
         """
-        return self._step(batch.images, batch.class_scores) * batch.weight
+        return self._step(batch.images, batch.features) * batch.weight
 
     def _to_log(self, loss: Tensor) -> Tensor:
         """The loss of the whole batch, in the steps that Lightning logs.
@@ -135,12 +135,12 @@ class ColorizationTask(pl.LightningModule):
         whole: Tensor = self.trainer.strategy.reduce(loss.clone(), reduce_op="mean")
         return whole
 
-    def _compare(self, images: Tensor, class_scores: Tensor | None) -> Tensor:
+    def _compare(self, images: Tensor, features: Tensor | None) -> Tensor:
         """Photographs in, the loss of the predicted chroma out."""
         rgb = images_to_float(images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
-        L_unit, ab_unit = self.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
-        pred = self.model.outputs(L_unit, class_scores)  # type: ignore[operator]
-        return self.loss(pred, ab_unit)
+        L_norm, ab_norm = self.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
+        pred = self.model.outputs(L_norm, features)  # type: ignore[operator]
+        return self.loss(pred, ab_norm)
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ class KeepSamples(Callback):
 
     An epoch ends with its validation, so there has to be one.
 
-    Writes `samples/epoch_000.npy` and so on, (B, 2, S, S) float16 `ab_unit`, and once
+    Writes `samples/epoch_000.npy` and so on, (B, 2, S, S) float16 `ab_norm`, and once
     `samples/images.npy`, the photographs themselves.
 
     Args:
@@ -306,18 +306,18 @@ class KeepSamples(Callback):
         """Predict the photographs and write the result; the model stays as it was."""
         assert isinstance(task, ColorizationTask)
         batch = self.batch.to(task.device)
-        L_unit, _ = task.target.split(images_to_float(batch.images))
+        L_norm, _ = task.target.split(images_to_float(batch.images))
         learning = task.model.training
         task.model.eval()  # or its norms would learn from these photographs, too
-        ab_unit = task.model(L_unit, batch.class_scores)
+        ab_norm = task.model(L_norm, batch.features)
         task.model.train(learning)
-        self._write(f"epoch_{epoch:03d}.npy", ab_unit.half().cpu())
+        self._write(f"epoch_{epoch:03d}.npy", ab_norm.half().cpu())
 
     def _write(self, name: str, values: Tensor) -> None:
         """Write an array, whole or not at all."""
         content = io.BytesIO()
         np.save(content, values.numpy())
-        write_whole(self.folder / name, content.getvalue())
+        atomic_write(self.folder / name, content.getvalue())
 
 
 @dataclass(frozen=True)
@@ -352,7 +352,7 @@ def fit(
 
     Args:
         model: Such as `build_model` makes: see `ColorizationTask`.
-        loss: Called as `loss(outputs, true_chroma_unit)`.
+        loss: Called as `loss(outputs, true_target_norm)`.
         train_batches: Batches of one epoch, such as `ShuffledBatches`.
         val_batches: Batches to watch, or None.
         folder: Where `last.ckpt`, a CSV log a session and the TensorBoard log go.
@@ -391,8 +391,10 @@ def fit(
         _ignore_known_warnings()
         trainer.fit(
             task,
-            train_dataloaders=train_batches.shared(process).brought_to(device),
-            val_dataloaders=val_batches.shared(process) if val_batches else None,
+            train_dataloaders=train_batches.shard_for_rank(process).to_device(device),
+            val_dataloaders=val_batches.shard_for_rank(process)
+            if val_batches
+            else None,
             ckpt_path=str(save.path) if options.resume and save.path.exists() else None,
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )

@@ -69,8 +69,8 @@ def _write_record(
     about: dict[str, str], tried: Counter[str], held: Counter[str], seconds: float
 ) -> None:
     """Write what a module's tests counted."""
-    from colorlib.campaigns import Campaign, Trial, write_campaign
-    from colorlib.provenance import current_commit, now, this_hardware
+    from companion.provenance import current_commit, now, this_hardware
+    from tools.fault_records import Campaign, Trial, write_campaign
 
     write_campaign(
         Campaign(

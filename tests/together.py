@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from colorlib.batches import OrderedBatches, Samples, ShuffledBatches
-from colorlib.datasets import ShardedImages
+from colorlib.data import ShardedImages
 from colorlib.errors import UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
+from colorlib.sampling import OrderedBatches, Samples, ShuffledBatches
 from colorlib.training import FitOptions, KeepSamples, fit
 
 COUNT, BATCH, EPOCHS = 21, 5, 3  # the last batch is one photograph: a share for one
@@ -74,10 +74,10 @@ def complaint(folder, **options):
     return "nothing"
 
 
-def broken_on_one(outputs, true_chroma_unit):
+def broken_on_one(outputs, true_target_norm):
     """A loss that is no number, but in one process only."""
     factor = float("nan") if os.environ["RANK"] == "1" else 1.0
-    return factor * chroma_mse(outputs, true_chroma_unit)
+    return factor * chroma_mse(outputs, true_target_norm)
 
 
 def main():

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from run_notebook import MADE_FROM, made_from
 
-from colorlib.campaigns import read_campaigns
-from colorlib.large_runs import large_run_tables, measured_device
-from colorlib.provenance import current_commit, now, this_hardware
-from colorlib.records import read_record
-from colorlib.speed import latest_speed
-from colorlib.speed_tables import book_tables, machine_table
-from colorlib.tables import campaign_table, markdown_table
+from benchmarks.planning import large_run_tables, measured_device
+from benchmarks.records import latest_speed
+from benchmarks.tables import book_tables, machine_table
+from companion.provenance import current_commit, now, this_hardware
+from companion.records import read_record
+from companion.report.tables import markdown_table
+from tools.fault_records import campaign_table, read_campaigns
+from tools.run_notebook import MADE_FROM, made_from
 
 
 def fill_stage(stage: Path) -> None:

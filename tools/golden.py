@@ -1,6 +1,6 @@
 """Write `tests/golden.json`: what the numerics gave when the file was last made.
 
-    python tools/golden.py
+    python -m tools.golden
 
 The tests compare against it. Other tests say that a formula is right; these say that it
 has not moved. Make the file anew only where a change of a result is meant, and say in
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from colorlib import color, losses
 from colorlib.bins import annealed_mean, bin_centres, rebalancing, soft_encode
-from colorlib.datasets import render_scenes
 from colorlib.metrics import alpha_beta, score_images
 from colorlib.model import build_model
-from colorlib.provenance import current_commit, now, this_hardware
+from colorlib.scenes import render_scenes
+from companion.provenance import current_commit, now, this_hardware
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden.json"
 
@@ -30,9 +30,9 @@ def golden_values() -> dict[str, list[float]]:
     scenes = torch.from_numpy(np.stack(list(render_scenes(4, 32, seed=0))))
     rgb = color.images_to_float(scenes)  # (4, 3, 32, 32)
     other = rgb.flip(0)
-    L_unit, ab_unit = color.normalize_lab(color.rgb_to_lab(rgb))
-    other_unit = ab_unit.flip(0)
-    ab = 128 * ab_unit
+    L_norm, ab_norm = color.normalize_lab(color.rgb_to_lab(rgb))
+    other_unit = ab_norm.flip(0)
+    ab = 128 * ab_norm
     centres = bin_centres()  # (Q, 2)
     encoded = soft_encode(ab, centres)  # (4, Q, 32, 32)
     prior = encoded.mean(dim=(0, 2, 3))  # (Q,)
@@ -47,24 +47,24 @@ def golden_values() -> dict[str, list[float]]:
         "bins": centres.abs().mean(dim=0),
         "annealed mean": answer.mean(dim=(0, 2, 3)),
         "rebalancing": rebalancing(prior)[::20],
-        "mse": losses.chroma_mse(other_unit, ab_unit),
-        "l1": losses.chroma_l1(other_unit, ab_unit),
-        "huber": losses.chroma_huber(other_unit, ab_unit),
+        "mse": losses.chroma_mse(other_unit, ab_norm),
+        "l1": losses.chroma_l1(other_unit, ab_norm),
+        "huber": losses.chroma_huber(other_unit, ab_norm),
     }
     values |= {f"score {k}": v for k, v in score_images(other, rgb).items()}
     torch.manual_seed(0)
     model = build_model("plain", width=0.125)
-    values["first answer"] = model(L_unit).detach().abs().mean(dim=(0, 2, 3))
-    values["after five steps"] = five_steps(model, L_unit, ab_unit)
+    values["first answer"] = model(L_norm).detach().abs().mean(dim=(0, 2, 3))
+    values["after five steps"] = five_steps(model, L_norm, ab_norm)
     return {name: v.flatten().tolist() for name, v in values.items()}
 
 
-def five_steps(model: torch.nn.Module, L_unit: Tensor, ab_unit: Tensor) -> Tensor:
+def five_steps(model: torch.nn.Module, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
     """The loss before each of five steps of Adam, (5,)."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     seen = []
     for _ in range(5):
-        loss = losses.chroma_mse(model(L_unit), ab_unit)
+        loss = losses.chroma_mse(model(L_norm), ab_norm)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()

@@ -4,8 +4,8 @@ mutmut makes the changes and runs the tests, as `[tool.mutmut]` of pyproject.tom
 `TRIED` says how many of a module's changes are tried, drawn by the seed. A change that
 no test noticed counts as held if tools/survivors.yaml says why none could.
 
-    python tools/mutants.py             tries the changes that no test noticed so far
-    python tools/mutants.py --campaign  and writes campaigns/mutants.json
+    python -m tools.mutants             tries the changes that no test noticed so far
+    python -m tools.mutants --campaign  and writes campaigns/mutants.json
 """
 
 import subprocess
@@ -20,8 +20,8 @@ from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
-from colorlib.campaigns import Campaign, Trial, write_campaign
-from colorlib.provenance import current_commit, now, this_hardware
+from companion.provenance import current_commit, now, this_hardware
+from tools.fault_records import Campaign, Trial, write_campaign
 
 TRIED = {  # module -> how many of its changes; None for all
     "losses": None,

@@ -12,8 +12,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from bs4 import BeautifulSoup, Tag
-from build_book import pages_of
 from playwright.sync_api import sync_playwright
+
+from tools.build_book import pages_of
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Of headings: with a margin at the top of a page, or a line that ends without its

@@ -22,9 +22,9 @@ import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from colorlib.dependencies import code_hash, notebook_code
 from colorlib.files import file_sha256
-from colorlib.profiles import load_profile
+from companion.code_hash import code_hash, notebook_code
+from companion.config import load_profile
 
 MADE_FROM = "made_from"  # the key of the hashes among the metadata of a copy
 INJECTED = "injected-parameters"
@@ -62,7 +62,7 @@ def telling_captions(notebook: NotebookNode) -> NotebookNode:
     """A cell that prints the captions of a notebook, what is in braces computed."""
     captions = [f'f"""{figure.caption}"""' for figure in figures_of(notebook)]
     source = (
-        "import json\nfrom colorlib.ledger import DATA_NAMES\n"
+        "import json\nfrom companion.ledger import DATA_NAMES\n"
         f"print(json.dumps([{', '.join(captions)}]))"
     )
     return nbformat.v4.new_code_cell(source)

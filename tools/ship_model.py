@@ -1,7 +1,7 @@
 """Put a trained model into the package: its weights, rounded, and its model card.
 
-    colorlib train --profile shipped --data-root ../photographs
-    python tools/ship_model.py _build/runs/plain
+    companion train --profile shipped --data-root ../photographs
+    python -m tools.ship_model _build/runs/plain
 
 The run's record goes to `results/`, where the book and the tests find it. Without an
 argument only the card is written again, from the record and the file.
@@ -15,16 +15,16 @@ from skimage import data
 
 from colorlib.colorize import SHIPPED, Colorizer
 from colorlib.evaluation import MODEL
-from colorlib.files import write_whole
+from colorlib.files import atomic_write
+from colorlib.images import fit_square
 from colorlib.metrics import METRICS
 from colorlib.model import load_model, save_model
-from colorlib.photographs import fit_square
-from colorlib.records import Record, kept_record, read_record, write_record
-from colorlib.tables import heading, markdown_table, mean_with_interval
+from companion.records import Record, kept_record, read_record, write_record
+from companion.report.tables import heading, markdown_table, mean_with_interval
 
 RESULTS = Path(__file__).parents[1] / "results"
 TRIED = ("astronaut", "cat", "coffee", "rocket")  # photographs of scikit-image
-COLUMNS = ("rmse_ab_unit", "psnr_rgb", "ciede2000", "colourfulness")
+COLUMNS = ("rmse_ab_norm", "psnr_rgb", "ciede2000", "colourfulness")
 PARTS = {
     "lfw": "LFW, faces",
     "imagenet": "ImageNet, a sample",
@@ -81,9 +81,9 @@ def difference(one: Colorizer, other: Colorizer) -> float:
     worst = 0.0
     for name in TRIED:
         images = torch.from_numpy(fit_square(getattr(data, name)(), one.size))[None]
-        L_unit, _ = one.target.split(images.permute(0, 3, 1, 2) / 255)
+        L_norm, _ = one.target.split(images.permute(0, 3, 1, 2) / 255)
         with torch.no_grad():
-            ab = 128 * (one.model(L_unit) - other.model(L_unit))
+            ab = 128 * (one.model(L_norm) - other.model(L_norm))
         worst = max(worst, float(ab.abs().max()))
     return worst
 
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> None:
     _, notes = load_model(SHIPPED)
     size = SHIPPED.stat().st_size
     text = card(kept_record(notes["record"]), size, notes["rounding_ab"])
-    write_whole(SHIPPED.with_name("README.md"), text.encode())
+    atomic_write(SHIPPED.with_name("README.md"), text.encode())
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     "Makefile", "Snakefile", "_config.yml", "_toc.yml", "pyproject.toml",
-    "requirements.lock", "colorlib", "notebooks", "book", "profiles", "results",
-    "tools", "experiments.yaml", "benchmarks", "campaigns",
+    "requirements.lock", "colorlib", "companion", "notebooks", "book", "tools",
+    "benchmarks", "tests/faults/records",
 ]  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def copy_repository(root: Path) -> Copy:
 
 def small_book_in(folder):
     """A book of two pages; called with the text of one, it says how building went."""
-    for name in ("tools", "colorlib", "_config.yml"):
+    for name in ("tools", "colorlib", "companion", "benchmarks", "_config.yml"):
         (folder / name).symlink_to(ROOT / name)
     pages = shutil.ignore_patterns("*.md")
     shutil.copytree(ROOT / "book", folder / "book", ignore=pages)
@@ -97,7 +97,14 @@ def small_book_in(folder):
         parts[0]["chapters"][1:] = [{"file": chapter} for chapter in chapters]
         (folder / "_toc.yml").write_text(yaml.safe_dump(contents))
         (folder / "book/page.md").write_text(f"# A page\n\n{text}\n")
-        command = [sys.executable, "tools/build_book.py", str(stage), "html", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "tools.build_book",
+            str(stage),
+            "html",
+            *options,
+        ]
         told = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         return told.returncode, told.stdout + told.stderr
 

@@ -13,8 +13,8 @@ import nbformat
 import pytest
 from copies import ROOT, pages_of
 
-from colorlib.profiles import load_profile
-from colorlib.studies import plan
+from companion.config import load_profile
+from companion.studies import plan
 
 LOADED = re.compile(
     r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)=\"(https?:[^\"]+)\"[^>]*>"
@@ -208,7 +208,7 @@ def test_a_missing_record_says_which_study_to_run_and_leaves_the_last_good_book(
         path.unlink()
         done = copy.make_book()
         assert done.returncode != 0
-        assert "`colorlib study " in done.stdout + done.stderr
+        assert "`companion study " in done.stdout + done.stderr
         assert run.name in done.stdout + done.stderr
         assert index.read_bytes() == book
     finally:

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 
 def print_book(folder):
     """Print the book of a folder; how that went."""
-    command = [sys.executable, "tools/print_book.py", "html", "book.pdf"]
+    command = [sys.executable, "-m", "tools.print_book", "html", "book.pdf"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 

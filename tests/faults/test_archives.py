@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from photo_files import as_archive, jpeg, people
 
-from colorlib.datasets import open_source, trees
+from colorlib.data import open_source, trees
 from colorlib.errors import UserError
 
 CAMPAIGN = {

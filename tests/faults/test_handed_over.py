@@ -18,12 +18,12 @@ import yaml
 from trials import Training, error_line
 
 from colorlib.backbones import load_backbone
-from colorlib.campaigns import KEPT, read_campaigns
 from colorlib.colorize import Colorizer
 from colorlib.errors import UserError
-from colorlib.model import ColorizationModel, Design, load_model, save_model
-from colorlib.profiles import Profile, load_profile
-from colorlib.records import RESULTS, read_record
+from colorlib.model import ColorizationModel, ModelConfig, load_model, save_model
+from companion.config import Profile, load_profile
+from companion.records import RESULTS, read_record
+from tools.fault_records import KEPT, read_campaigns
 
 CAMPAIGN = {
     "name": "files",
@@ -107,23 +107,23 @@ def test_the_record_of_a_campaign(tmp_path, tally):
 
 # ----------------------------------------------------------------------- trained models
 
-NOTES = {"backbones": [], "size": 16, "see_size": 16, "scores": "softmax"}
+NOTES = {"backbones": [], "size": 16, "backbone_image_size": 16, "scores": "softmax"}
 NOTES |= {"target": "lab", "gray": "L"}
 
 
 @pytest.fixture
 def model_file(tmp_path):
     path = tmp_path / "model.safetensors"
-    save_model(ColorizationModel(Design(width=0.05)), path, NOTES)
+    save_model(ColorizationModel(ModelConfig(width=0.05)), path, NOTES)
     return path
 
 
-@pytest.mark.parametrize("field", [*Design.__dataclass_fields__, "other"])
+@pytest.mark.parametrize("field", [*ModelConfig.__dataclass_fields__, "other"])
 def test_the_design_of_a_model(model_file, tally, field):
     weights = safetensors.torch.load_file(model_file)
     design = {"width": 0.05}
     for value in [*WRONG, 30, 1000, 10**9, 10**18, ["x"] * 1000]:
-        about = json.dumps({"design": design | {field: value}, "notes": NOTES})
+        about = json.dumps({"config": design | {field: value}, "notes": NOTES})
         model_file.write_bytes(safetensors.torch.save(weights, {"colorlib": about}))
         with tally("the design of a model"):
             try:
@@ -134,7 +134,7 @@ def test_the_design_of_a_model(model_file, tally, field):
 
 @pytest.mark.parametrize("field", NOTES)
 def test_the_notes_of_a_model(model_file, tally, field):
-    model = ColorizationModel(Design(width=0.05))
+    model = ColorizationModel(ModelConfig(width=0.05))
     for value in WRONG:
         save_model(model, model_file, NOTES | {field: value})
         with tally("the notes of a model"):
@@ -222,12 +222,12 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, alone, tally):
 
 
 def test_code_in_class_scores_is_not_run(tmp_path, alone, tally):
-    from colorlib.files import seal
+    from colorlib.files import write_checksum
 
     training, touched = copy_of(alone, tmp_path), tmp_path / "touched"
-    path = next(tmp_path.glob("cache/class_scores/*/*.npy"))
+    path = next(tmp_path.glob("cache/features/*/*.npy"))
     np.save(path, np.array([Attack(touched)], object), allow_pickle=True)
-    seal(path)
+    write_checksum(path)
     with tally("code in class scores"):
         assert training.finish() == alone.left  # computed again
         assert not touched.exists()

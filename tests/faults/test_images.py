@@ -8,9 +8,9 @@ import pytest
 from hostile import KINDS, corpus, encoded, no_files, picture
 
 from colorlib.colorize import Colorizer
-from colorlib.datasets import open_source, pack
+from colorlib.data import open_source, pack
 from colorlib.errors import UserError
-from colorlib.photographs import PhotographError, read_photograph
+from colorlib.images import PhotographError, read_photograph
 
 CAMPAIGN = {
     "name": "images",

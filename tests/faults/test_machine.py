@@ -152,8 +152,8 @@ def test_photographs_gone_while_they_are_read(photographed, tally, phase):
 CACHES = [
     "cache/packed/*/images.u8",
     "cache/packed/*/manifest.json",
-    "cache/class_scores/*/*.npy",
-    "cache/class_scores/*/*.json",
+    "cache/features/*/*.npy",
+    "cache/features/*/*.json",
     "cache/baselines/*.safetensors",
     "runs/*/model.safetensors",
 ]

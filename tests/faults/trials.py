@@ -18,7 +18,7 @@ backbones: [test_resnet.r160_in1k]
 weights: random
 validation_fraction: 0.2
 batch_size: 5
-mirror: true
+hflip: true
 max_epochs: 3
 accelerator: cpu
 """
@@ -27,12 +27,12 @@ KEPT = (
     "runs/*/model.safetensors",
     "runs/*/*/samples/*.npy",
     "cache/packed/*/*",
-    "cache/class_scores/*/*.npy",
+    "cache/features/*/*.npy",
     "cache/baselines/*",
 )
 
 # Torch and its friends are imported once, and each process is a fork of that one.
-PRELOADED = ["colorlib.cli", "colorlib.experiment", "timm", "torch.utils.tensorboard"]
+PRELOADED = ["companion.cli", "companion.pipeline", "timm", "torch.utils.tensorboard"]
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(PRELOADED)
 

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import torch
 
-from colorlib import cli, experiment
 from colorlib.training import FitOptions
+from companion import cli
+from companion import pipeline as experiment
 
 # phase -> (end of the file's name, functions); "" for all functions of the file
 PHASES = {
@@ -29,7 +30,7 @@ PHASES = {
         {"_write", "_synchronise", "_pack_into"},
     ),
     "computing class scores": (
-        "class_scores.py",
+        "features.py",
         {"_complete", "begin", "append", "batches"},
     ),
     "stepping": ("training.py", {"training_step", "configure_optimizers"}),
@@ -38,7 +39,7 @@ PHASES = {
     "keeping samples": ("training.py", {"_keep", "_write"}),
     "evaluating": ("evaluation.py", {"evaluate", "evaluate_baselines", "_score"}),
 }
-# phase -> name of the file that `write_whole` is writing
+# phase -> name of the file that `atomic_write` is writing
 WRITTEN = {
     "writing a checkpoint": "last.ckpt",
     "writing samples": "epoch_",
@@ -52,7 +53,7 @@ BETWEEN_CHECKPOINTS = 3  # steps; the command line's 200 are more than a small r
 def train(
     arguments: list[str], told: Connection, tell: Callable[[str], None] | None = None
 ) -> None:
-    """Run `colorlib train`, its output to `told`; the process ends with its status.
+    """Run `companion train`, its output to `told`; the process ends with its status.
 
     Args:
         arguments: Of the command.
@@ -167,7 +168,7 @@ def _watch(tell: Callable[[str], None]) -> None:
 def _phase_of(frame) -> str | None:
     """Which phase a function that is entered belongs to."""
     code = frame.f_code
-    if code.co_name in ("write_whole", "rename_whole"):
+    if code.co_name in ("atomic_write", "atomic_rename"):
         name = Path(frame.f_locals["path"]).name
         return next((p for p, start in WRITTEN.items() if name.startswith(start)), None)
     for phase, (file, functions) in PHASES.items():

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from colorlib.ledger import DATA_NAMES
-from colorlib.profiles import Dataset
+from companion.config import Dataset
+from companion.ledger import DATA_NAMES
 
 ROOT = Path(__file__).parents[2]
 execute = runpy.run_path(str(ROOT / "tools" / "run_notebook.py"))["execute"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from colorlib.preparation import Folders
-from colorlib.profiles import load_profile
+from companion.config import load_profile
+from companion.data_setup import Folders
 
 ROOT = Path(__file__).parents[2]
 LESSON = Path("notebooks/05_training.ipynb")

@@ -9,7 +9,7 @@ import papermill
 import pytest
 import yaml
 
-from colorlib.profiles import Profile
+from companion.config import Profile
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

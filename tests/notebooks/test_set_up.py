@@ -85,7 +85,7 @@ def test_in_colab_the_package_comes_from_the_repository(tmp_path, published):
     # pip checks everything and changes nothing: this environment is no Colab.
     pip = {"PIP_DRY_RUN": "1", "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1"}
     pip |= {"PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    code = "import colorlib, colorlib.profiles as p; print(colorlib.__file__)\n"
+    code = "import colorlib, companion.config as p; print(colorlib.__file__)\n"
     code += "print(p.load_profile('quick').dataset)"
     for _ in range(2):  # as when the cell is run again
         done = run_set_up(colab, code, COLAB_RELEASE_TAG="release", **pip, **published)

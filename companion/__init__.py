@@ -1,0 +1,1 @@
+"""The runs behind the book: settings, records, ablations, statistics and reports."""

@@ -1,0 +1,64 @@
+# The graph of the studies: photographs prepared -> runs -> records.
+#
+# Called by `companion study`, which hands everything behind `--` on to Snakemake:
+#
+#   companion study fusion -- --executor slurm --jobs 20
+#
+# A run is made if its record is missing, and never again: `companion rerun` is for that.
+
+import shlex
+import sys
+from pathlib import Path
+
+from colorlib.files import hash_of
+from companion.runner import missing_runs
+from companion.studies import plan, preparation_of
+
+
+PROFILE = config["profile"]
+RESULTS = Path(config["results_root"])
+BUILD = Path(config["runs_root"])
+WANTED = [
+    run
+    for study in config["studies"].split(",")
+    for run in plan(study, PROFILE)
+    if run.data in config["data"].split(",")
+]
+# Others are no part of the graph, so a clone that has records but not the folders they
+# were made in makes none of them again.
+RUNS = {run.name: run for run in missing_runs(WANTED, RESULTS)}
+# Runs that look at the same photographs with the same backbones share that work.
+PREPARED = {name: hash_of(preparation_of(run))[:12] for name, run in RUNS.items()}
+OPTIONS = " ".join(
+    f"--{key.replace('_', '-')} {shlex.quote(str(config[key]))}"
+    for key in ("profile", "data_root", "weights_root", "cache_root", "runs_root")
+    if config.get(key)
+)
+COLORLIB = f"{shlex.quote(sys.executable)} -m companion"
+
+
+rule all:
+    input:
+        [RESULTS / f"{name}.json" for name in RUNS],
+
+
+rule prepare:
+    output:
+        touch(BUILD / "prepared/{key}"),
+    params:
+        run=lambda wildcards: next(n for n, k in PREPARED.items() if k == wildcards.key),
+    threads: workflow.cores
+    shell:
+        "{COLORLIB} run {params.run} --prepare {OPTIONS}"
+
+
+rule run:
+    input:
+        lambda wildcards: BUILD / "prepared" / PREPARED[wildcards.run],
+    output:
+        RESULTS / "{run}.json",
+    log:
+        BUILD / "{run}/log.txt",
+    shell:
+        "OMP_NUM_THREADS={threads} {COLORLIB} run {wildcards.run} {OPTIONS}"
+        " --results-root {RESULTS:q} > {log:q} 2>&1"

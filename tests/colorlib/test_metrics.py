@@ -1,0 +1,550 @@
+import dataclasses
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+from skimage import color as skimage_color
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from support import assert_close, photographs, pixels, rgb_cube
+from torch import Tensor
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio as torchmetrics_psnr,
+)
+from torchmetrics.functional.image import (
+    structural_similarity_index_measure as torchmetrics_ssim,
+)
+
+from colorlib import metrics
+from colorlib.color import denormalize_lab, lab_to_rgb, normalize_lab, rgb_to_lab
+from colorlib.metrics import (
+    METRICS,
+    bootstrap_interval,
+    ciede2000,
+    colourfulness,
+    paired_bootstrap,
+    score_images,
+    ssim,
+    summarize,
+)
+
+# Sharma, Wu & Dalal (2005), Table 1: L1 a1 b1, L2 a2 b2, CIEDE2000.
+SHARMA = np.loadtxt(
+    """
+    50.0000   2.6772 -79.7751  50.0000   0.0000 -82.7485  2.0425
+    50.0000   3.1571 -77.2803  50.0000   0.0000 -82.7485  2.8615
+    50.0000   2.8361 -74.0200  50.0000   0.0000 -82.7485  3.4412
+    50.0000  -1.3802 -84.2814  50.0000   0.0000 -82.7485  1.0000
+    50.0000  -1.1848 -84.8006  50.0000   0.0000 -82.7485  1.0000
+    50.0000  -0.9009 -85.5211  50.0000   0.0000 -82.7485  1.0000
+    50.0000   0.0000   0.0000  50.0000  -1.0000   2.0000  2.3669
+    50.0000  -1.0000   2.0000  50.0000   0.0000   0.0000  2.3669
+    50.0000   2.4900  -0.0010  50.0000  -2.4900   0.0009  7.1792
+    50.0000   2.4900  -0.0010  50.0000  -2.4900   0.0010  7.1792
+    50.0000   2.4900  -0.0010  50.0000  -2.4900   0.0011  7.2195
+    50.0000   2.4900  -0.0010  50.0000  -2.4900   0.0012  7.2195
+    50.0000  -0.0010   2.4900  50.0000   0.0009  -2.4900  4.8045
+    50.0000  -0.0010   2.4900  50.0000   0.0010  -2.4900  4.8045
+    50.0000  -0.0010   2.4900  50.0000   0.0011  -2.4900  4.7461
+    50.0000   2.5000   0.0000  50.0000   0.0000  -2.5000  4.3065
+    50.0000   2.5000   0.0000  73.0000  25.0000 -18.0000 27.1492
+    50.0000   2.5000   0.0000  61.0000  -5.0000  29.0000 22.8977
+    50.0000   2.5000   0.0000  56.0000 -27.0000  -3.0000 31.9030
+    50.0000   2.5000   0.0000  58.0000  24.0000  15.0000 19.4535
+    50.0000   2.5000   0.0000  50.0000   3.1736   0.5854  1.0000
+    50.0000   2.5000   0.0000  50.0000   3.2972   0.0000  1.0000
+    50.0000   2.5000   0.0000  50.0000   1.8634   0.5757  1.0000
+    50.0000   2.5000   0.0000  50.0000   3.2592   0.3350  1.0000
+    60.2574 -34.0099  36.2677  60.4626 -34.1751  39.4387  1.2644
+    63.0109 -31.0961  -5.8663  62.8187 -29.7946  -4.0864  1.2630
+    61.2901   3.7196  -5.3901  61.4292   2.2480  -4.9620  1.8731
+    35.0831 -44.1164   3.7933  35.0232 -40.0716   1.5901  1.8645
+    22.7233  20.0904 -46.6940  23.0331  14.9730 -42.5619  2.0373
+    36.4612  47.8580  18.3852  36.2715  50.5065  21.2231  1.4146
+    90.8027  -2.0831   1.4410  91.1528  -1.6435   0.0447  1.4441
+    90.9257  -0.5406  -0.9208  88.6381  -0.8985  -0.7239  1.5381
+     6.7747  -0.2908  -2.4247   5.8714  -0.0985  -2.2286  0.6377
+     2.0776   0.0795  -1.1350   0.9033  -0.0636  -0.5514  0.9082
+    """.splitlines()
+)
+
+# Scored by the evaluation: clipped RGB does not tell.
+BEFORE_CLIPPING = ["loss_eq1", "out_of_gamut"]
+
+SCORES = arrays(
+    np.float64, st.integers(1, 30), elements=st.floats(0, 100, allow_subnormal=False)
+)
+
+
+def pair(count: int = 6, size: int = 32) -> tuple[Tensor, Tensor]:
+    """Photographs and others that resemble them, (count, 3, size, size) float64."""
+    true_rgb = photographs(count, size, seed=0)
+    return 0.7 * true_rgb + 0.3 * photographs(count, size, seed=1), true_rgb
+
+
+def last(image: Tensor) -> np.ndarray:
+    """Channels last, as scikit-image wants them."""
+    return image.double().movedim(-3, -1).numpy()
+
+
+# ----------------------------------------- against scikit-image, torchmetrics and numpy
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ssim_is_that_of_skimage(dtype):
+    pred, true = pair()
+    expected = [
+        structural_similarity(
+            last(p),
+            last(t),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1,
+            channel_axis=-1,
+        )
+        for p, t in zip(pred, true, strict=True)
+    ]
+    assert_close(ssim(pred.to(dtype), true.to(dtype)), expected)
+    assert_close(score_images(pred.to(dtype), true.to(dtype))["ssim_rgb"], expected)
+
+
+def test_ssim_is_that_of_torchmetrics_where_the_window_fits():
+    pred, true = pair()
+    _, full = torchmetrics_ssim(
+        pred, true, data_range=1.0, reduction="none", return_full_image=True
+    )
+    assert_close(ssim(pred, true), full[..., 5:-5, 5:-5].mean((1, 2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_psnr_is_that_of_skimage_and_torchmetrics(dtype):
+    pred, true = pair()
+    expected = [
+        peak_signal_noise_ratio(last(t), last(p), data_range=1)
+        for p, t in zip(pred, true, strict=True)
+    ]
+    psnr = score_images(pred.to(dtype), true.to(dtype))["psnr_rgb"]
+    assert_close(psnr, expected, scale=10)
+    other = torchmetrics_psnr(
+        pred, true, data_range=1.0, reduction="none", dim=(1, 2, 3)
+    )
+    assert_close(psnr.float(), other, scale=10)  # its peak is a float32
+
+
+def test_errors_of_the_chroma_are_those_of_skimage_and_numpy():
+    pred, true = pair()
+    error = (skimage_color.rgb2lab(last(pred)) - skimage_color.rgb2lab(last(true)))[
+        ..., 1:
+    ]
+    scores = {name: s.numpy() for name, s in score_images(pred, true).items()}
+    expected = {
+        "mse_ab_norm": ((error / 128) ** 2).mean((1, 2, 3)),
+        "rmse_ab_norm": np.sqrt(((error / 128) ** 2).mean((1, 2, 3))),
+        "rmse_ab": np.sqrt((error**2).mean((1, 2, 3))),
+        "mae_ab": np.abs(error).mean((1, 2, 3)),
+        "mse_rgb": ((last(pred) - last(true)) ** 2).mean((1, 2, 3)),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(scores[name], values, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ciede2000_is_that_of_skimage(dtype):
+    lab = rgb_to_lab(rgb_cube(17))
+    shuffled = lab[..., torch.randperm(289, generator=torch.Generator().manual_seed(0))]
+    for other in (shuffled, shuffled.flip(1), 0.99 * lab, lab * 0):
+        expected = skimage_color.deltaE_ciede2000(last(lab), last(other))
+        found = ciede2000(lab.to(dtype), other.to(dtype)).double()
+        opposite = _nearly_opposite_hues(lab, other)  # there the formula jumps
+        np.testing.assert_allclose(found[~opposite], expected[~opposite], atol=1e-3)
+        assert opposite.double().mean() < 0.05
+
+
+def _nearly_opposite_hues(lab: Tensor, other: Tensor) -> Tensor:
+    """Pixels whose two hues lie within a degree of 180 degrees apart, or grays."""
+    hue, hue_other = (torch.atan2(image[2], image[1]) for image in (lab, other))
+    turn = torch.rad2deg(hue - hue_other).abs() % 360
+    gray = (lab[1:].norm(dim=0) < 0.1) | (other[1:].norm(dim=0) < 0.1)
+    return ((turn - 180).abs() < 1) & ~gray
+
+
+def test_ciede2000_of_sharmas_pairs():
+    one = pixels(SHARMA[:, :3], torch.float64)
+    two = pixels(SHARMA[:, 3:6], torch.float64)
+    for found in (ciede2000(one, two), ciede2000(two, one)):
+        np.testing.assert_allclose(found[0], SHARMA[:, 6], atol=0.5e-4)
+
+
+def test_ciede2000_is_averaged_over_the_photograph():
+    pred, true = pair()
+    expected = skimage_color.deltaE_ciede2000(
+        skimage_color.rgb2lab(last(pred)), skimage_color.rgb2lab(last(true))
+    ).mean((1, 2))
+    found = score_images(pred, true)["ciede2000"]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_colourfulness_is_the_formula_written_out():
+    _, true = pair()
+    R, G, B = np.moveaxis(255 * last(true), -1, 0)
+    rg, yb = R - G, 0.5 * (R + G) - B
+    axes = (1, 2)
+    expected = np.sqrt(rg.std(axes) ** 2 + yb.std(axes) ** 2) + 0.3 * np.sqrt(
+        rg.mean(axes) ** 2 + yb.mean(axes) ** 2
+    )
+    assert_close(colourfulness(true), expected, scale=100)
+
+
+def test_colourfulness_of_plain_colours():
+    rgb = pixels([(1, 0, 0), (0, 0, 1), (1, 1, 0), (0.3, 0.3, 0.3)], torch.float64)
+    one_each = rgb.movedim(-1, 0).unsqueeze(-1)  # (4, 3, 1, 1)
+    strength = [np.hypot(255, 127.5), 255, 255, 0]
+    assert_close(colourfulness(one_each), 0.3 * np.array(strength), scale=100)
+
+
+def test_colourfulness_of_any_leading_dimensions():
+    _, true = pair()
+    alone = torch.stack([colourfulness(image) for image in true])
+    assert_close(colourfulness(true), alone, scale=100)
+    assert_close(colourfulness(true[None])[0], alone, scale=100)
+
+
+def test_alpha_beta_is_the_formula_written_out():
+    _, true = pair()
+    R, G, B = np.moveaxis(last(true), -1, 0)  # (N, H, W)
+    L = (R + G + B) / 3 + metrics.ALPHA_BETA_TINY
+    expected = np.stack([(B - 0.5 * (R + G)) / L, (R - G) / L], axis=1)
+    assert_close(metrics.alpha_beta(true), expected, scale=3)
+    assert_close(metrics.alpha_beta(true[None])[0], expected, scale=3)
+    black = metrics.alpha_beta(torch.zeros(1, 3, 2, 2))
+    assert torch.equal(black, torch.zeros(1, 2, 2, 2))  # and not NaN
+
+
+# ----------------------------------------------------------------------- what is scored
+
+
+def test_every_metric_is_scored_and_described():
+    scores = score_images(*pair(2))
+    assert list(scores) == [name for name in METRICS if name not in BEFORE_CLIPPING]
+    assert all(values.shape == (2,) for values in scores.values())
+    for name, metric in METRICS.items():
+        assert metric.name == name
+        assert metric.pooled_over in METRICS
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        METRICS["mse_rgb"].unit = "dB"
+
+
+def test_the_declared_direction_is_the_one_that_improves():
+    pred, true = pair()
+    worse, better = (score_images(true + k * (pred - true), true) for k in (1.0, 0.5))
+    for name in worse:
+        if METRICS[name].higher_is_better is None:
+            assert name.startswith("colourfulness")
+        elif METRICS[name].higher_is_better:
+            assert (better[name] > worse[name]).all()
+        else:
+            assert (better[name] < worse[name]).all()
+
+
+def test_what_is_not_displayed_is_not_scored():
+    pred, true = pair()
+    vivid = 1.5 * pred - 0.25  # beyond [0, 1] at both ends
+    assert (vivid < 0).any()
+    assert (vivid > 1).any()
+    found = score_images(vivid, true)
+    for name, values in score_images(vivid.clamp(0, 1), true).items():
+        assert torch.equal(found[name], values)
+    assert not torch.equal(found["mse_rgb"], (vivid - true).square().mean((1, 2, 3)))
+
+
+def test_a_gray_prediction_scores_the_chroma_of_the_truth():
+    _, true = pair()
+    L_norm, ab_norm = normalize_lab(rgb_to_lab(true))
+    gray = lab_to_rgb(denormalize_lab(L_norm, 0 * ab_norm))
+    scores = score_images(gray, true)
+    expected = ab_norm.square().mean((1, 2, 3)).sqrt()
+    np.testing.assert_allclose(scores["rmse_ab_norm"], expected, atol=1e-4)
+    assert (scores["colourfulness"] < 0.1).all()
+    assert_close(scores["colourfulness_true"], colourfulness(true), scale=100)
+
+
+def test_identical_photographs():
+    _, true = pair()
+    scores = score_images(true, true)
+    for name in ("mse_ab_norm", "rmse_ab_norm", "rmse_ab", "mae_ab", "mse_rgb"):
+        assert (scores[name] == 0).all()
+    assert (scores["ciede2000"] == 0).all()
+    assert (scores["psnr_rgb"] == torch.inf).all()
+    assert_close(scores["ssim_rgb"], 1.0)
+    assert torch.equal(scores["colourfulness"], scores["colourfulness_true"])
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_flat_photographs_are_scored(level):
+    flat = torch.full((1, 3, 11, 11), level)
+    for name, values in score_images(flat, 1 - flat).items():
+        assert values.isfinite().all() or name == "psnr_rgb"
+
+
+def test_a_photograph_is_scored_for_itself():
+    pred, true = pair()
+    together = score_images(pred, true)
+    for name, values in together.items():
+        alone = [score_images(pred[i : i + 1], true[i : i + 1])[name] for i in range(6)]
+        assert_close(values, torch.cat(alone), scale=100)
+
+
+def test_scores_of_halves_of_models_in_training():
+    pred, true = pair()
+    half = pred.bfloat16().requires_grad_()
+    scores = score_images(half, true.float())
+    exact = score_images(half.double(), true)
+    for name, values in scores.items():
+        assert values.dtype == torch.float32
+        assert not values.requires_grad
+        assert_close(values, exact[name], scale=100)
+
+
+def test_scores_are_not_blurred_by_autocast():
+    pred, true = (image.float() for image in pair())
+    plain = score_images(pred, true)
+    with torch.autocast("cpu", torch.bfloat16):
+        for name, values in score_images(pred, true).items():
+            assert torch.equal(values, plain[name])
+
+
+def test_wide_photographs_as_small_as_the_window():
+    pred, true = pair(size=32)
+    scores = score_images(pred[..., :11, :], true[..., :11, :])
+    assert all(values.isfinite().all() for values in scores.values())
+
+
+# ------------------------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize("score", [score_images, ssim])
+def test_photographs_below_the_window_are_refused(score):
+    for H, W in ((10, 32), (32, 10)):
+        rgb = torch.zeros(2, 3, H, W)
+        with pytest.raises(ValueError, match=f"found photographs of {H}x{W} pixels"):
+            score(rgb, rgb)
+
+
+@pytest.mark.parametrize("score", [score_images, ssim])
+def test_photographs_that_do_not_pair_up_are_refused(score):
+    for pred, true in (
+        ((1, 3, 16, 16), (2, 3, 16, 16)),  # would broadcast
+        ((2, 3, 16, 16), (2, 3, 16, 17)),
+        ((3, 16, 16), (3, 16, 16)),
+    ):
+        with pytest.raises(ValueError, match=r"expected both \(N, 3, H, W\)"):
+            score(torch.zeros(pred), torch.zeros(true))
+
+
+def test_integers_and_other_channels_are_refused():
+    rgb = torch.zeros(1, 3, 16, 16)
+    gray, stored = torch.zeros(1, 1, 16, 16), rgb.byte()
+    for score in (score_images, ssim, ciede2000):
+        for other in (gray, stored):
+            with pytest.raises((TypeError, ValueError), match="found an image of"):
+                score(rgb, other)
+            with pytest.raises((TypeError, ValueError), match="found an image of"):
+                score(other, rgb)
+    for other in (gray, stored):
+        with pytest.raises((TypeError, ValueError), match="found an image of"):
+            colourfulness(other)
+
+
+# ----------------------------------------------------------------------------- together
+
+
+def test_the_pooled_value_is_that_of_one_large_photograph():
+    pred, true = pair(4)
+    pooled = {name: s.pooled for name, s in summarize(score_images(pred, true)).items()}
+    side_by_side = [torch.cat(list(image), -1)[None] for image in (pred, true)]
+    of_all = score_images(*side_by_side)  # (1, 3, 32, 4 * 32)
+    for name in ("mse_ab_norm", "rmse_ab_norm", "rmse_ab", "mae_ab", "mse_rgb"):
+        assert pooled[name] == pytest.approx(of_all[name].item())
+    assert pooled["psnr_rgb"] == pytest.approx(of_all["psnr_rgb"].item())
+    assert pooled["ciede2000"] == pytest.approx(of_all["ciede2000"].item())
+
+
+def test_summaries_are_those_of_numpy_and_survive_json():
+    scores = score_images(*pair())
+    summaries = summarize(scores)
+    assert list(summaries) == list(scores)
+    for name, summary in summaries.items():
+        values = scores[name].numpy()
+        assert summary.mean == pytest.approx(values.mean())
+        assert summary.median == pytest.approx(np.median(values))
+        assert summary.ci_low < summary.mean < summary.ci_high
+        assert (summary.n, summary.n_infinite) == (6, 0)
+        assert (summary.ci_low, summary.ci_high) == bootstrap_interval(values)
+        read = json.loads(json.dumps(dataclasses.asdict(summary)))
+        assert metrics.Summary(**read) == summary
+
+
+def test_pooled_is_mean_where_nothing_else_is_declared():
+    for name, summary in summarize(score_images(*pair())).items():
+        if METRICS[name].pooled_over == name:
+            assert summary.pooled == summary.mean
+        else:
+            assert summary.pooled != summary.mean
+
+
+def test_options_reach_the_bootstrap():
+    values = np.random.default_rng(0).exponential(size=40)
+    options = {"confidence": 0.5, "resamples": 77, "seed": 3}
+    summary = summarize({"mae_ab": values}, **options)["mae_ab"]
+    expected = bootstrap_interval(values, **options)
+    assert (summary.ci_low, summary.ci_high) == expected
+
+
+def test_infinite_scores_are_counted_and_left_out_of_the_mean():
+    mse = np.array([0.0, 0.1, 0.001])
+    psnr = np.array([np.inf, 10.0, 30.0])
+    summary = summarize({"mse_rgb": mse, "psnr_rgb": psnr})["psnr_rgb"]
+    assert (summary.n, summary.n_infinite) == (3, 1)
+    assert summary.mean == 20
+    assert summary.median == 30
+    assert summary.pooled == pytest.approx(-10 * np.log10(mse.mean()))
+    assert (summary.ci_low, summary.ci_high) == bootstrap_interval(psnr[1:])
+
+
+def test_only_infinite_scores_give_an_infinite_summary():
+    _, true = pair(3)
+    summary = summarize(score_images(true, true))["psnr_rgb"]
+    infinite = metrics.Summary(np.inf, np.inf, np.inf, np.inf, np.inf, 3, 3)
+    assert summary == infinite
+    assert json.loads(json.dumps(dataclasses.asdict(summary)))["pooled"] == np.inf
+
+
+def test_scores_that_cannot_be_summarized_are_refused():
+    with pytest.raises(ValueError, match=r"found unknown scores \['fid'\], expected"):
+        summarize({"fid": [1.0]})
+    with pytest.raises(ValueError, match="found psnr_rgb without mse_rgb"):
+        summarize({"psnr_rgb": [1.0]})
+    with pytest.raises(ValueError, match="scores of different length"):
+        summarize({"mse_rgb": [1.0, 2.0], "psnr_rgb": [1.0]})
+    with pytest.raises(ValueError, match="found 2 NaN among 3 scores of mae_ab"):
+        summarize({"mae_ab": torch.tensor([torch.nan, 1.0, torch.nan])})
+    for empty in ([], 1.0, [[1.0]]):
+        with pytest.raises(ValueError, match=r"expected \(N,\): one a photograph"):
+            summarize({"mae_ab": empty})
+
+
+def test_a_diverged_model_is_named():
+    pred, true = pair(2)
+    pred[1, 0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"1 NaN among 2 .* model has diverged"):
+        summarize(score_images(pred, true))
+
+
+# ------------------------------------------------------------------------ the bootstrap
+
+
+def test_the_interval_is_that_of_scipy_and_of_the_normal_theory():
+    values = np.random.default_rng(0).normal(20, 3, size=500)
+    low, high = bootstrap_interval(values, resamples=4000)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", rng=1
+    ).confidence_interval
+    margin = 1.96 * values.std() / np.sqrt(500)
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * margin)
+    normal = (values.mean() - margin, values.mean() + margin)
+    assert (low, high) == pytest.approx(normal, abs=0.1 * margin)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    for confidence in (0.5, 0.95):
+        hits = 0
+        for seed in range(200):
+            sample = rng.normal(size=60)
+            low, high = bootstrap_interval(sample, confidence, 200, seed)
+            hits += low <= 0 <= high
+        assert hits / 200 == pytest.approx(confidence, abs=0.08)
+
+
+def test_the_interval_is_a_function_of_the_seed():
+    values = np.random.default_rng(0).exponential(size=50)
+    assert bootstrap_interval(values) == bootstrap_interval(values, seed=0)
+    assert bootstrap_interval(values) != bootstrap_interval(values, seed=1)
+    assert bootstrap_interval(torch.from_numpy(values)) == bootstrap_interval(values)
+    rounded = values.astype(np.float32)  # is summed in float64 all the same
+    assert bootstrap_interval(rounded) == bootstrap_interval(rounded.astype(float))
+    low, high = bootstrap_interval(values, resamples=1)
+    assert low == high
+
+
+def test_blocks_change_memory_and_nothing_else(monkeypatch):
+    values = np.random.default_rng(0).exponential(size=33)
+    at_once = bootstrap_interval(values)
+    for block in (1, 100, 33 * 7):
+        monkeypatch.setattr(metrics, "BOOTSTRAP_BLOCK", block)
+        assert bootstrap_interval(values) == at_once
+
+
+def test_memory_is_bounded():
+    values = np.random.default_rng(0).exponential(size=5000)
+    tracemalloc.start()
+    bootstrap_interval(values, resamples=1000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * 2**20  # at once it would be 80 MB
+
+
+@given(SCORES, st.floats(-10, 10), st.floats(0.1, 10))
+@settings(deadline=None, max_examples=50)
+def test_the_interval_moves_and_stretches_with_the_scores(values, shift, factor):
+    low, high = bootstrap_interval(values, resamples=50)
+    assert values.min() - 1e-9 <= low <= high <= values.max() + 1e-9
+    moved = bootstrap_interval(factor * values + shift, resamples=50)
+    assert moved == pytest.approx((factor * low + shift, factor * high + shift))
+
+
+def test_infinite_values_have_no_interval():
+    with pytest.raises(ValueError, match="found infinite values"):
+        bootstrap_interval([1.0, np.inf])
+    with pytest.raises(ValueError, match="found values of shape"):
+        bootstrap_interval([])
+
+
+def test_a_paired_comparison_is_the_interval_of_the_differences():
+    rng = np.random.default_rng(0)
+    hardness = rng.normal(20, 5, size=200)
+    a, b = hardness + rng.normal(0.3, 0.5, 200), hardness
+    found = paired_bootstrap(a, torch.from_numpy(b), seed=4)
+    assert found.mean == pytest.approx((a - b).mean())
+    assert (found.ci_low, found.ci_high) == bootstrap_interval(a - b, seed=4)
+    assert found.n == 200
+    assert found.ci_low > 0  # unpaired, nothing would be shown:
+    assert bootstrap_interval(a)[0] < bootstrap_interval(b)[1]
+    assert paired_bootstrap(a, b) == paired_bootstrap(a, b, 0.95, 1000, 0)
+    turned = paired_bootstrap(b, a, seed=4)
+    expected = (-found.mean, -found.ci_high, -found.ci_low)
+    assert (turned.mean, turned.ci_low, turned.ci_high) == pytest.approx(expected)
+
+
+def test_pairs_with_an_infinite_score_are_left_out():
+    found = paired_bootstrap([1.0, np.inf, 3.0, 5.0], [0.0, 1.0, np.inf, 2.0])
+    assert found.n == 2
+    assert found.mean == 2
+    assert (found.ci_low, found.ci_high) == (1, 3)
+
+
+def test_scores_that_do_not_pair_up_are_refused():
+    with pytest.raises(ValueError, match="found 2 and 1 scores, expected as many"):
+        paired_bootstrap([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="1 NaN among 2 scores of b,"):
+        paired_bootstrap([1.0, 2.0], [1.0, np.nan])
+    with pytest.raises(ValueError, match="1 NaN among 2 scores of a,"):
+        paired_bootstrap([1.0, np.nan], [1.0, 2.0])
+    with pytest.raises(ValueError, match="one a photograph"):
+        paired_bootstrap([np.inf], [1.0])

@@ -1,0 +1,1 @@
+"""The repository's own tools: build, print, ship, records of fault injection."""

@@ -1,0 +1,113 @@
+"""Records of campaigns: what was done to the program to break it, and how it went.
+
+A campaign tries many bad things, more than the tests of every day: kills, broken files,
+changed code. What it counted is kept, and the book's page is made of it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from colorlib.errors import UserError
+from colorlib.files import atomic_write
+from companion.records import Hardware, Part
+from companion.report.tables import markdown_table
+
+KEPT = (
+    Path(__file__).parent.parent / "tests" / "faults" / "records"
+)  # the records in the repository
+
+
+class Trial(Part):
+    """One kind of bad thing.
+
+    Attributes:
+        kind: What was done, such as "killed while a checkpoint is written".
+        tried: How often.
+        held: How often the program did what is expected of it.
+        note: What is to be said about those that it did not, or about the kind.
+    """
+
+    kind: str
+    tried: int
+    held: int
+    note: str = ""
+
+
+class Campaign(Part):
+    """The record of a campaign; `read_campaigns` and `write_campaign` are its doors.
+
+    Attributes:
+        name: One word, the file's name.
+        title: The heading of its table.
+        expected: What the program must do for a trial to count as held, one sentence.
+        command: What runs the campaign again.
+        seconds: Wall time.
+        trials: One a kind.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    title: str
+    expected: str
+    command: str
+    created: str
+    commit: str
+    seconds: float
+    hardware: Hardware
+    trials: tuple[Trial, ...]
+
+    @property
+    def tried(self) -> int:
+        """How many bad things were done."""
+        return sum(trial.tried for trial in self.trials)
+
+    @property
+    def held(self) -> int:
+        """How many of them did no harm."""
+        return sum(trial.held for trial in self.trials)
+
+
+def write_campaign(campaign: Campaign, folder: Path = KEPT) -> Path:
+    """Write a record under its name, over an older one; where it is."""
+    path = folder / f"{campaign.name}.json"
+    atomic_write(path, campaign.model_dump_json(indent=1).encode() + b"\n")
+    return path
+
+
+def read_campaigns(folder: Path = KEPT) -> Sequence[Campaign]:
+    """The records of a folder, by name.
+
+    Raises:
+        UserError: If one is no JSON or does not fit the schema; the message names the
+            field.
+    """
+    return [_read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _read(path: Path) -> Campaign:
+    """Read and validate one record."""
+    try:
+        return Campaign.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise UserError(f"record {path}: {field}: {fault['msg']}") from error
+
+
+def campaign_table(campaign: Campaign) -> str:
+    """What a campaign tried and how often the program held, a kind a row.
+
+    Args:
+        campaign: Its record.
+
+    Returns:
+        A Markdown table; the column of notes is there if a kind has one.
+    """
+    headings = ["what was done", "tried", "held", "note"]
+    rows = [[t.kind, f"{t.tried:,}", f"{t.held:,}", t.note] for t in campaign.trials]
+    rows.append(["**all**", f"**{campaign.tried:,}**", f"**{campaign.held:,}**", ""])
+    width = 4 if any(trial.note for trial in campaign.trials) else 3
+    return markdown_table(headings[:width], [row[:width] for row in rows])
