@@ -5,14 +5,16 @@ rest of the package never asks where a photograph came from.
 """
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from os.path import exists, isfile
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
 
 import numpy as np
+import pyvips
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
@@ -27,9 +29,28 @@ STRUCTURE_TAGS = (
     *(700, 34377, 34675),
 )
 JPEG_EXIF_LIMIT = 65533  # bytes: what one JPEG segment holds
+# What the first bytes say a file is; the kinds in capitals are read by Pillow, because
+# the wheel of libvips has no loader for them.
+MAGIC = {
+    "jpeg": rb"\xff\xd8\xff",
+    "png": rb"\x89PNG\r\n\x1a\n",
+    "gif": rb"GIF8[79]a",
+    "webp": rb"RIFF....WEBP",
+    "tiff": rb"II[*+]\0|MM\0[*+]",
+    "heif": rb"....ftyp(?:avi[fs]|mi[fa]1|msf1|he[imv][cmsx])",
+    "BMP": rb"BM",
+    "PPM": rb"P[1-6]\s",
+    "JPEG2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+}
 PHOTOGRAPH_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+    {".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2"}
+    | {".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
+    | {".tif", ".tiff", ".webp"}
 )
+SIDE_FOLDERS = frozenset({"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"})
+MAX_PIXELS = 2 * 10**8  # A4 scanned at 1200 dpi has 139 million
+SMALL_JPEG = 2**16  # bytes, below which Pillow decodes faster: see `_small_jpeg`
+pyvips.block_untrusted_set(True)
 SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "BMP": {},
     "JPEG": {"quality": 95, "subsampling": 0},  # chroma is the point: keep all of it
@@ -118,6 +139,148 @@ def read_photograph(
     except Exception as error:  # a damaged file makes Pillow raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PhotographError(name, f"cannot be decoded: {reason}") from error
+
+
+def is_photograph(path: PurePath) -> bool:
+    """Whether a file, by its name, is a visible photograph.
+
+    Hidden are names that start with a dot (`._x.jpg`, `.thumbnails/x.jpg`), and the
+    folders that cameras' and servers' systems keep beside the photographs.
+
+    Args:
+        path: Of the file, below the folder that was searched: where that folder itself
+            lies says nothing.
+
+    Example:
+        >>> [is_photograph(Path(p)) for p in ("a/x.JPG", "a/._x.jpg", "@eaDir/x.jpg")]
+        [True, False, False]
+    """
+    hidden = any(part.startswith(".") or part in SIDE_FOLDERS for part in path.parts)
+    return not hidden and path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+
+
+def load_rgb(source: Path | bytes, at_least: int | None = None) -> NDArray[np.uint8]:
+    """Decode an image file to what a data set needs: upright, sRGB, 8 bits.
+
+    Transparency is laid on no background: the colours below it are those of the file.
+    Of several pages or frames the first is read. The same bytes give the same array,
+    on one thread or on many.
+
+    Args:
+        source: A path, or the bytes of a file.
+        at_least: If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as
+            long as its shorter side keeps at least this many pixels. Much faster.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        PhotographError: If it cannot be read, in one line that says why.
+
+    Example:
+        >>> load_rgb(b"P6 2 1 255 " + bytes(range(6))).tolist()
+        [[[0, 1, 2], [3, 4, 5]]]
+    """
+    name = "image" if isinstance(source, bytes) else str(source)
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        small = _small_jpeg(content, at_least)
+        return _rgb8(_opened(content, at_least)) if small is None else small
+    except PhotographError as error:
+        raise PhotographError(name, error.reason) from error
+    except pyvips.Error as error:
+        reason = _reason_of(error)
+        raise PhotographError(name, f"cannot be decoded: {reason}") from error
+    except Exception as error:  # a damaged file makes Pillow raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PhotographError(name, f"cannot be decoded: {reason}") from error
+
+
+def _small_jpeg(content: bytes, at_least: int | None) -> NDArray[np.uint8] | None:
+    """Decode an ordinary small JPEG by Pillow; None if it is none.
+
+    Both decoders are libjpeg-turbo and give the same bytes, but libvips wakes its
+    threads for each image: at 84x84 that takes twice as long as the decoding.
+    """
+    if len(content) > SMALL_JPEG or not re.match(MAGIC["jpeg"], content):
+        return None
+    with warnings.catch_warnings(), Image.open(io.BytesIO(content)) as file:
+        warnings.simplefilter("ignore")
+        odd = file.mode not in ("L", "RGB") or "icc_profile" in file.info
+        if odd or b"Exif\0\0" in content:
+            return None
+        if at_least:
+            file.draft(None, (at_least, at_least))
+        return np.array(file.convert("RGB"))
+
+
+def _shrink(width: int, height: int, at_least: int | None) -> int:
+    """By how much a JPEG may be decoded smaller."""
+    if not at_least:
+        return 1
+    return max(s for s in (8, 4, 2, 1) if s * at_least <= min(width, height) or s == 1)
+
+
+def _opened(content: bytes, at_least: int | None = None) -> pyvips.Image:
+    """Open a file, its pixels still as they lie in it; only the header is read."""
+    kinds = (
+        k for k, magic in MAGIC.items() if re.match(magic, content[:16], re.DOTALL)
+    )
+    kind = next(kinds, "")
+    if not kind:
+        raise PhotographError("image", "is not an image file that can be read")
+    if kind.isupper():
+        return _by_pillow(content, kind)
+    load = getattr(pyvips.Image, f"{kind}load_buffer")
+    options: dict[str, Any] = {"access": "sequential", "fail_on": "error"}
+    image = load(content, **options)
+    if image.width * image.height > MAX_PIXELS:
+        reason = f"is too large, expected at most {MAX_PIXELS:,} pixels"
+        raise PhotographError("image", reason)
+    shrink = _shrink(image.width, image.height, at_least) if kind == "jpeg" else 1
+    return load(content, shrink=shrink, **options) if shrink > 1 else image
+
+
+def _by_pillow(content: bytes, kind: str) -> pyvips.Image:
+    """Open a file of a kind that the wheel of libvips has no loader for."""
+    with Image.open(io.BytesIO(content), formats=[kind]) as file:
+        if file.width * file.height > MAX_PIXELS:
+            reason = f"is too large, expected at most {MAX_PIXELS:,} pixels"
+            raise PhotographError("image", reason)
+        deep = file.mode.startswith("I")
+        plain = file if deep or file.mode in ("L", "RGB", "RGBA") else None
+        pixels = np.array(plain or file.convert("L" if file.mode == "1" else "RGB"))
+        if deep:
+            pixels = pixels.astype(np.uint16)
+    return pyvips.Image.new_from_array(pixels)
+
+
+def _rgb8(image: pyvips.Image) -> NDArray[np.uint8]:
+    """Turn upright, bring to sRGB and to 8 bits, and decode."""
+    if image.format not in ("uchar", "ushort"):
+        reason = f"holds values of type {image.format}, expected 8 or 16 bits"
+        raise PhotographError("image", reason)
+    image = image.autorot()
+    if image.get_typeof("icc-profile-data"):
+        image = _by_profile(image)
+    if image.interpretation != "srgb":
+        image = image.colourspace("srgb")
+    image = image.extract_band(0, n=3) if image.bands > 3 else image
+    return image.numpy()  # type: ignore[no-any-return]  # pyvips has no types
+
+
+def _by_profile(image: pyvips.Image) -> pyvips.Image:
+    """From the space of an embedded colour profile to sRGB; a broken one is ignored."""
+    options = {"embedded": True, "intent": "relative", "depth": 8}
+    try:
+        return image.icc_transform("srgb", black_point_compensation=True, **options)
+    except pyvips.Error:
+        return image
+
+
+def _reason_of(error: pyvips.Error) -> str:
+    """What libvips says, in one line."""
+    return " ".join(str(error.detail or error.message).split())
 
 
 def write_photograph(photograph: Photograph, path: Path) -> None:
