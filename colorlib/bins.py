@@ -13,14 +13,17 @@ Reference:
     Zhang, Isola & Efros (2016), arXiv:1603.08511, Sections 2.1 to 2.3.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from colorlib.color import images_to_float, rgb_to_lab
 
 BIN_WIDTH = 10.0  # Lab units
+POOLED = 4  # colours are classified, and counted, on a quarter of the grid
 NEIGHBOURS = 5  # bins that share a colour; the paper's number, the release has 10
 SIGMA = 5.0  # Lab units: of the Gaussian that shares it
 TEMPERATURE = 0.38  # of the annealed mean: between the mean (1) and the mode (0)
@@ -148,3 +151,24 @@ def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Te
     smooth = (-squared / (2 * sigma**2)).softmax(dim=0) @ prior  # (Q,), sum 1
     weights = 1 / ((1 - uniform) * smooth + uniform / len(prior))
     return weights / (prior * weights).sum()
+
+
+@torch.no_grad()
+def bin_prior(ab_batches: Iterable[Tensor]) -> Tensor:
+    """How often each bin of the ab plane occurs in some images.
+
+    Args:
+        ab_batches: (B, 2, S, S) in Lab units, each image once.
+
+    Returns:
+        (Q,) float64, sum 1, in the order of `bin_centres`.
+
+    Reference:
+        Zhang, Isola & Efros (2016), Section 2.2.
+    """
+    centres = bin_centres()
+    total = torch.zeros(len(centres), dtype=torch.float64)
+    for ab in ab_batches:
+        pooled = F.avg_pool2d(ab, POOLED)  # (B, 2, S/4, S/4), the grid of the classes
+        total += soft_encode(pooled, centres).double().sum(dim=(0, 2, 3))  # (Q,)
+    return total / total.sum()

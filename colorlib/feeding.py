@@ -5,15 +5,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from colorlib.backbones import Backbone, ScoreKind, load_backbone
+from colorlib.backbones import Backbone, load_backbone
 from colorlib.errors import UserError
-from colorlib.targets import Gray, Space
 
 LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
 
 
 class BackboneRecord(BaseModel):
-    """Which classifier, and where its weights come from."""
+    """Which frozen network, and where its weights come from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,29 +21,21 @@ class BackboneRecord(BaseModel):
     weights_hash: str
 
 
-class Feeding(BaseModel):
-    """How a model was fed when it was trained, and so must be fed ever after.
+class InputSpec(BaseModel):
+    """What a trained model expects.
 
     Attributes:
-        size: Side of its training photographs, pixels.
-        backbone_image_size: Side of the square that its backbones see, pixels.
-        scores: What it is told by its backbones.
-        target: The space it predicts colour in.
-        gray: Where the gray image comes from.
-        backbones: In the order of what it is told.
+        size: Side of its training images, pixels.
+        backbones: The frozen networks that it fuses, in the order of their features.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     size: int = Field(ge=8, le=LARGEST)
-    backbone_image_size: int = Field(ge=8, le=LARGEST)
-    scores: ScoreKind
-    target: Space
-    gray: Gray
     backbones: list[BackboneRecord]
 
 
-def read_feeding(path: Path, notes: dict[str, Any]) -> Feeding:
+def input_spec(path: Path, notes: dict[str, Any]) -> InputSpec:
     """Check the notes of a model that someone may have handed over.
 
     Args:
@@ -55,38 +46,37 @@ def read_feeding(path: Path, notes: dict[str, Any]) -> Feeding:
         UserError: If one is missing or does not fit; the message names it.
 
     Example:
-        >>> notes = {"size": 64, "backbone_image_size": 224, "scores": "logits", "gray": "L"}
-        >>> notes |= {"target": "lab", "backbones": []}
-        >>> read_feeding(Path("model.safetensors"), notes).size
+        >>> notes = {"size": 64, "backbones": []}
+        >>> input_spec(Path("model.safetensors"), notes).size
         64
     """
     try:
-        return Feeding(**notes)
+        return InputSpec(**notes)
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"])
         raise UserError(
-            f"{path} does not say how to feed the model: {field}: {fault['msg']}, "
+            f"{path} does not say what the model expects: {field}: {fault['msg']}, "
             f"found {fault['input']!r:.60}; train it with this package"
         ) from error
 
 
-def extract_features(
-    feeding: Feeding, path: Path, weights_root: Path | None = None
+def load_stated(
+    spec: InputSpec, path: Path, weights_root: Path | None = None
 ) -> list[Backbone]:
-    """Load the backbones that a model was trained with, and no others.
+    """Load the frozen networks that a model was trained with, and no others.
 
     Args:
-        feeding: Of the model.
+        spec: Of the model.
         path: Its file, for the errors.
-        weights_root: Folder of the backbones' files, for a model trained with
+        weights_root: Folder of the networks' files, for a model trained with
             `weights: file`.
 
     Raises:
         UserError: If a file is not there, or is not the one of the training.
     """
     backbones = []
-    for wanted in feeding.backbones:
+    for wanted in spec.backbones:
         weights: str | Path = wanted.weights
         if weights == "file":
             if weights_root is None:

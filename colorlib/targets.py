@@ -27,7 +27,7 @@ from colorlib.color import (
     yuv_to_rgb,
 )
 
-Space = Literal["lab", "luv", "yuv", "rgb"]
+Space = Literal["lab", "luv", "yuv", "rgb", "rgb_keep_L"]
 Gray = Literal["L", "luma"]
 
 UV_SCALE = 180.0  # Luv units: the most saturated sRGB colour has |u| = 175
@@ -40,7 +40,8 @@ class Target:
 
     Attributes:
         space: `lab`, the paper's; `luv`; `yuv`; or `rgb`, which has no lightness to
-            keep: the model predicts that, too.
+            keep: the model predicts that, too; or `rgb_keep_L`, the same with the
+            predicted lightness replaced by that of the input.
         gray: `L`, the lightness of the colour photograph in that space, which the
             paper seems to mean; or `luma`: the photograph is first made gray as image
             software does it. A gray photograph found in an attic has neither.
@@ -62,7 +63,7 @@ class Target:
     @property
     def channels(self) -> int:
         """How many planes the model predicts."""
-        return 3 if self.space == "rgb" else 2
+        return 3 if self.space.startswith("rgb") else 2
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Divide photographs into what is seen and what is to be predicted.
@@ -93,8 +94,11 @@ class Target:
         check_image(target_norm, self.channels)
         if self.space == "lab":
             return denormalize_lab(L_norm, target_norm)
-        if self.space == "rgb":
-            return rgb_to_lab((target_norm + 1) / 2)
+        if self.space.startswith("rgb"):
+            lab = rgb_to_lab((target_norm + 1) / 2)
+            if self.space == "rgb":
+                return lab
+            return torch.cat([(L_norm + 1) * L_SCALE, lab[:, 1:]], -3)
         if self.space == "luv":
             luv = torch.cat([(L_norm + 1) * L_SCALE, target_norm * UV_SCALE], -3)
             return xyz_to_lab(luv_to_xyz(widen(luv)))
@@ -110,7 +114,7 @@ class Target:
             yuv = rgb_to_yuv(rgb)
             return 2 * yuv[:, :1] - 1, yuv[:, 1:] / YUV_SCALE
         L_norm, ab_norm = normalize_lab(rgb_to_lab(rgb))
-        return L_norm, 2 * rgb - 1 if self.space == "rgb" else ab_norm
+        return L_norm, 2 * rgb - 1 if self.space.startswith("rgb") else ab_norm
 
 
 PAPER = Target()  # Lab, and L as the gray image

