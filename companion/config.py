@@ -1,6 +1,6 @@
 """Settings: one tree of `data`, `model` and `train`, as YAML profiles hold it.
 
-    profile ─ Profile.run("model3") ─► RunConfig: all that the result of a run depends on
+    profile ─ Profile.run("model3") ─► RunConfig: all that a run's result depends on
 
 A profile holds only what differs from the defaults; a key that does not exist is an
 error. One profile serves the command line and the notebooks.

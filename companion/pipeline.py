@@ -32,8 +32,9 @@ from colorlib.data import (
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
 from colorlib.features import Features, compute_features
+from colorlib.feeding import input_spec, load_stated
 from colorlib.files import file_lock, file_sha256
-from colorlib.metrics import METRICS, summarize
+from colorlib.metrics import summarize
 from colorlib.model import (
     ColorizationModel,
     Vgg16Encoder,
@@ -51,7 +52,7 @@ from colorlib.training import (
     torch_device,
 )
 from companion import provenance
-from companion.config import RunConfig
+from companion.config import Profile, RunConfig
 from companion.records import Record, TrainingRecord, read_record, write_record
 from companion.scoring import (
     KEPT_PER_IMAGE,
@@ -132,7 +133,7 @@ class Data:
         return Samples(self.packed.images, features, indices)
 
 
-# ------------------------------------------------------------------------ the five steps
+# ----------------------------------------------------------------------- the five steps
 
 
 def setup_data(config: RunConfig, folders: Folders) -> Data:
@@ -292,6 +293,7 @@ def _scored(
                 }
                 for test, methods in scores.items()
             },
+            "groups": {} if config.model.backbones else _group_numbers(data),
             "breakdown": error_breakdown(config, data, model, features, first, losses),
             "note": "; ".join(
                 warnings_of(config, data, model, features, scores[first])
@@ -303,15 +305,23 @@ def _scored(
     return parts
 
 
+def _group_numbers(data: Data) -> dict[str, list[int]]:
+    """Test set -> the group of each image, as a number: names may be people's."""
+    numbers = np.unique(data.packed.manifest.groups, return_inverse=True)[1]
+    return {test: numbers[part].tolist() for test, part in data.split.tests.items()}
+
+
 def _summaries(methods: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
-    """Method -> metric -> summary."""
-    return {
-        method: summarize({k: v for k, v in values.items() if k in METRICS})
-        for method, values in methods.items()
-    }
+    """Method -> metric -> summary; the judge has seen fewer images than the rest."""
+    summaries = {}
+    for method, scores in methods.items():
+        judged = {"named": scores["named"]} if "named" in scores else {}
+        rest = {name: values for name, values in scores.items() if name != "named"}
+        summaries[method] = summarize(rest) | summarize(judged)
+    return summaries
 
 
-# --------------------------------------------------------------------- models and targets
+# ------------------------------------------------------------------- models and targets
 
 
 def target_of(config: RunConfig) -> Target:
@@ -391,6 +401,44 @@ def predict_images(
     return Prediction(
         L_norm, target_norm, lab_to_rgb(target.to_lab(L_norm, target_norm))
     )
+
+
+def evaluate_weights(
+    profile: Profile, weights: Path, folders: Folders
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Score a trained model on a profile's test sets.
+
+    Args:
+        profile: Names the data set and its split; the rest is the model's own.
+        weights: A `model.safetensors` of an earlier run, of any profile.
+        folders: Where things are.
+
+    Returns:
+        test set -> method -> metric -> mean over the test images.
+
+    Raises:
+        UserError: If the file is no such model, or a network is not the one it was
+            trained with.
+    """
+    model, notes = load_model(weights)
+    spec = input_spec(weights, notes)
+    config = RunConfig(
+        name=notes.get("model", "plain"),
+        data=replace(profile.data, size=spec.size),
+        model=replace(model.config, feature_channels=()),
+        train=profile.train,
+    )
+    data = setup_data(config, folders)
+    backbones = load_stated(spec, weights, folders.weights)
+    features = setup_features(config, data, backbones, folders)
+    scores = score_tests(config, data, model, features, folders)
+    return {
+        test: {
+            method: {metric: float(values.mean()) for metric, values in own.items()}
+            for method, own in methods.items()
+        }
+        for test, methods in scores.items()
+    }
 
 
 def _weights(kind: str, folders: Folders) -> str | Path:

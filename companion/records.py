@@ -113,6 +113,8 @@ class Record(Part):
         scores: test set -> method -> metric -> summary; the model and the naive
             baselines. Empty where the test images stayed unseen.
         per_image: test set -> metric -> one value per image, of the model.
+        groups: test set -> number of each image's class or person, for runs without
+            fusion: all others are compared with them on the same images.
         breakdown: Where the errors are.
         seconds: Stage -> wall time.
         note: What is wrong with the model; mostly empty.
@@ -130,6 +132,7 @@ class Record(Part):
     training: TrainingRecord
     scores: Scores = Field(default_factory=dict)
     per_image: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
+    groups: dict[str, list[int]] = Field(default_factory=dict)
     breakdown: BreakdownRecord | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     hardware: Hardware

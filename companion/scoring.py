@@ -1,10 +1,10 @@
-"""Scores of a run on its test sets: the model, the naive baselines, and their errors."""
+"""Scores of a run on its test sets: the model and the naive baselines; its errors."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,9 +22,11 @@ from colorlib.evaluation import (
     score_predictor,
 )
 from colorlib.features import Features
-from colorlib.sampling import Batch, Samples, loader
+from colorlib.files import atomic_write, file_lock, hash_of
+from colorlib.sampling import Batch, loader
 from colorlib.targets import Target
 from colorlib.training import torch_device
+from companion.code_hash import modules_hash
 from companion.config import RunConfig
 from companion.records import BreakdownRecord, ClassError
 
@@ -36,6 +38,7 @@ EVALUATED = 80  # images at a time
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
 JUDGED = 1000  # test images whose class the judge names, at most
 JUDGE_SIZE = 192  # pixels, what the judge sees
+TRUTH = "ground truth"
 
 Scores = dict[str, dict[str, Tensor]]  # method -> metric -> (N,)
 
@@ -63,35 +66,74 @@ def score_tests(
         class rightly.
     """
     device = torch_device(config.train.accelerator)
-    target = Target(config.model.target, config.model.gray)
-    mean = TrainingMean.of(loader(data.subset(None, data.split.train), EVALUATED))
+    own = Target(config.model.target, config.model.gray)
     judge = _judge(config, folders)
+    naive = _baseline_scores(config, data, folders, judge)
     scores: dict[str, Scores] = {}
     for test, indices in data.split.tests.items():
         samples = data.subset(features, indices)
-        predictors: dict[str, tuple[Predictor, Target]] = {
-            MODEL: (model.eval().to(device), target)
-        }
-        plain = Target(gray=config.model.gray)
-        predictors |= {name: (one, plain) for name, one in baselines(mean).items()}
-        scores[test] = {
-            name: score_predictor(predict, loader(samples, EVALUATED), device, own)
-            for name, (predict, own) in predictors.items()
-        }
+        predict = model.eval().to(device)
+        of_model = score_predictor(predict, loader(samples, EVALUATED), device, own)
+        if judge is not None and not scores:
+            of_model["named"] = _named(judge, predict, data, test, features, own)
         if not config.model.backbones:
-            own_loss = scores[test][MEAN_IMAGE]["loss_eq1"]
-            scores[test][MODEL]["mean_image_loss"] = own_loss
-        if judge is not None and len(scores) == 1:
-            groups = [data.packed.manifest.groups[i] for i in indices[:JUDGED]]
-            for name, (predict, own) in predictors.items():
-                named = _named(judge, predict, samples, groups, own)
-                scores[test][name]["named"] = named
-            truth = _named(judge, None, samples, groups, plain)
-            scores[test]["ground truth"] = {"named": truth}
+            of_model["mean_image_loss"] = naive[test][MEAN_IMAGE]["loss_eq1"]
+        scores[test] = {MODEL: of_model, **naive[test]}
     return scores
 
 
-# ----------------------------------------------------------- what a classifier would say
+def _baseline_scores(
+    config: RunConfig, data: "Data", folders: "Folders", judge: Backbone | None
+) -> dict[str, Scores]:
+    """Scores of the naive baselines: the same for all models, so they are cached."""
+    decides = [
+        modules_hash(["colorlib.evaluation", "colorlib.metrics", "colorlib.color"]),
+        data.packed.manifest.manifest_hash,
+        data.split.hash,
+        config.model.gray,
+        config.judge,
+    ]
+    path = folders.cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
+    with file_lock(path.with_suffix(".lock")):
+        if not path.exists():
+            found = _computed(config, data, judge)
+            flat = {
+                f"{test}/{method}/{metric}": values
+                for test, methods in found.items()
+                for method, metrics in methods.items()
+                for metric, values in metrics.items()
+            }
+            atomic_write(path, safetensors.torch.save(flat))
+    scores: dict[str, Scores] = {}
+    for key, values in safetensors.torch.load_file(path).items():
+        test, method, metric = key.split("/")
+        scores.setdefault(test, {}).setdefault(method, {})[metric] = values
+    return scores
+
+
+def _computed(
+    config: RunConfig, data: "Data", judge: Backbone | None
+) -> dict[str, Scores]:
+    """Scores of the naive baselines, and what the judge says of the true colours."""
+    device = torch_device(config.train.accelerator)
+    target = Target(gray=config.model.gray)
+    train = loader(data.subset(None, data.split.train), EVALUATED)
+    predictors = baselines(TrainingMean.of(train))
+    scores: dict[str, Scores] = {}
+    for test, indices in data.split.tests.items():
+        samples = data.subset(None, indices)
+        scores[test] = {
+            name: score_predictor(predict, loader(samples, EVALUATED), device, target)
+            for name, predict in predictors.items()
+        }
+        if judge is not None and len(scores) == 1:
+            for name, predict in [*predictors.items(), (TRUTH, None)]:
+                named = _named(judge, predict, data, test, None, target)
+                scores[test].setdefault(name, {})["named"] = named
+    return scores
+
+
+# --------------------------------------------------------- what a classifier would say
 
 
 def _judge(config: RunConfig, folders: "Folders") -> Backbone | None:
@@ -106,8 +148,9 @@ def _judge(config: RunConfig, folders: "Folders") -> Backbone | None:
 def _named(
     judge: Backbone,
     predict: Predictor | None,
-    samples: Samples,
-    groups: Sequence[str],
+    data: "Data",
+    test: str,
+    features: Features | None,
     target: Target,
 ) -> Tensor:
     """Whether the judge names the class of each coloured image rightly, (N,) 0 or 1.
@@ -115,6 +158,9 @@ def _named(
     Reference:
         Zhang, Isola & Efros (2016), Section 3.1, "semantic interpretability".
     """
+    indices = data.split.tests[test][:JUDGED]
+    samples = data.subset(features, indices)
+    groups = [data.packed.manifest.groups[i] for i in indices]
     right = []
     for start in range(0, len(groups), EVALUATED):
         stop = min(start + EVALUATED, len(groups))
@@ -141,9 +187,9 @@ def _coloured(batch: Batch, predict: Predictor | None, target: Target) -> Tensor
 @lru_cache
 def _synsets() -> dict[str, int]:
     """WordNet id -> number of the class of ImageNet-1k."""
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
-    names = ImageNetInfo("imagenet-1k").label_names()
+    names = ImageNetInfo("imagenet-1k").label_names()  # type: ignore[no-untyped-call]
     return {name: index for index, name in enumerate(names)}
 
 
@@ -157,7 +203,7 @@ def class_index(wordnet_id: str) -> int:
     return _synsets()[wordnet_id]
 
 
-# ---------------------------------------------------------------------------- the errors
+# --------------------------------------------------------------------------- the errors
 
 
 @torch.no_grad()

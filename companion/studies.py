@@ -56,7 +56,8 @@ class Grid(BaseModel):
 
     Attributes:
         seeds: Each condition is run with each of them.
-        data: name of a data set -> what differs from the profile.
+        data: name of a data set -> what differs from the profile; `seeds` among it, if
+            they are others there.
         networks: Whether the lists of networks are used; else the profile's own.
     """
 
@@ -150,7 +151,9 @@ def plan(ablation: str, profile_name: str, path: Path = EXPERIMENTS) -> list[Run
     for data, differs in grid.data.items():
         if asked.only and data not in asked.only:
             continue
-        for seed in asked.seeds or grid.seeds:
+        differs = dict(differs)
+        seeds = differs.pop("seeds", grid.seeds)
+        for seed in asked.seeds or seeds:
             for condition, changes in asked.conditions.items():
                 lists = experiments.networks if grid.networks else {}
                 place = f"{path}: {ablation}.{condition}"
