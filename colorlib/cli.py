@@ -68,7 +68,7 @@ def colorize(
     rest.
     """
     from colorlib.colorize import SHIPPED, Colorizer, colorize_file, plan_outputs
-    from colorlib.processes import torch_device
+    from colorlib.model import torch_device
 
     jobs = plan_outputs(photographs, to)
     device = torch_device(accelerator)

@@ -156,8 +156,8 @@ def compute_features(
         return Features(tuple(_opened(one.path, rows) for one in passes), kind)
     except OSError as error:
         raise UserError(
-            f"{folder}: the features cannot be written: {error}; make room for them, or "
-            "give another cache_root (--cache-root)"
+            f"{folder}: the features cannot be written: {error}; make room, or give "
+            "another cache_root (--cache-root)"
         ) from error
 
 

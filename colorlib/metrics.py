@@ -89,7 +89,9 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("loss_eq1", "Loss of Eq. 1", "", False, "loss_eq1"),
         Metric("named", "Class named rightly", "", True, "named"),
-        Metric("mean_image_loss", "Loss of the mean image", "", False, "mean_image_loss"),
+        Metric(
+            "mean_image_loss", "Loss of the mean image", "", False, "mean_image_loss"
+        ),
         Metric("out_of_gamut", "Pixels out of gamut", "", False, "out_of_gamut"),
     )
 }  # fmt: skip

@@ -468,3 +468,15 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
             f"by `companion train`: {reason}"
         ) from error
     return model.eval(), notes
+
+
+def torch_device(accelerator: str) -> torch.device:
+    """The device that an `accelerator` means on this machine.
+
+    Example:
+        >>> torch_device("cpu")
+        device(type='cpu')
+    """
+    if accelerator == "auto":
+        return torch.accelerator.current_accelerator(True) or torch.device("cpu")
+    return torch.device(accelerator)

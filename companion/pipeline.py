@@ -40,6 +40,7 @@ from colorlib.model import (
     Vgg16Encoder,
     load_model,
     save_model,
+    torch_device,
 )
 from colorlib.sampling import Samples
 from colorlib.targets import Target
@@ -49,7 +50,6 @@ from colorlib.training import (
     fit,
     is_rank_zero,
     loss_named,
-    torch_device,
 )
 from companion import provenance
 from companion.config import Profile, RunConfig

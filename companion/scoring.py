@@ -23,9 +23,9 @@ from colorlib.evaluation import (
 )
 from colorlib.features import Features
 from colorlib.files import atomic_write, file_lock, hash_of
+from colorlib.model import torch_device
 from colorlib.sampling import Batch, loader
 from colorlib.targets import Target
-from colorlib.training import torch_device
 from companion.code_hash import modules_hash
 from companion.config import RunConfig
 from companion.records import BreakdownRecord, ClassError

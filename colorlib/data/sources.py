@@ -237,7 +237,7 @@ def _scenes(count: int, seed: int) -> ImageSource:
 
 
 def _classes(dataset: Dataset, root: Path, cache_root: Path) -> ImageSource:
-    """A folder a class or person, by torchvision; `train` and `val` are taken together."""
+    """One folder per class or person, by torchvision; `train` and `val` together."""
     root = _as_folder(root, cache_root)
     while (inner := _only_folder(root)) is not None:  # of an archive
         root = inner
@@ -357,7 +357,7 @@ def _only_folder(root: Path) -> Path | None:
 
 
 def _draw_classes(source: ImageSource, config: DataConfig) -> list[int]:
-    """Candidates of the classes that are drawn, more than are wanted, class by class."""
+    """Candidates of the drawn classes, more than are wanted, class by class."""
     rng = np.random.default_rng(config.seed)
     names = sorted(set(source.groups))
     assert config.classes is not None

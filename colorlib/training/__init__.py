@@ -38,7 +38,6 @@ from colorlib.training.callbacks import (
     StopOnSignal,
     is_rank_zero,
     started_processes,
-    torch_device,
 )
 
 __all__ = [
@@ -50,7 +49,6 @@ __all__ = [
     "fit",
     "is_rank_zero",
     "loss_named",
-    "torch_device",
 ]
 
 Loss = Callable[[Tensor, Tensor], Tensor]

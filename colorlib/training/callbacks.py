@@ -222,15 +222,3 @@ def is_rank_zero() -> bool:
         True
     """
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
-
-
-def torch_device(accelerator: str) -> torch.device:
-    """The device that an `accelerator` means on this machine.
-
-    Example:
-        >>> torch_device("cpu")
-        device(type='cpu')
-    """
-    if accelerator == "auto":
-        return torch.accelerator.current_accelerator(True) or torch.device("cpu")
-    return torch.device(accelerator)
