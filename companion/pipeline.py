@@ -19,7 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone, content_of, feature_shape, load_backbone
+from colorlib.backbones import (
+    Backbone,
+    content_of,
+    feature_shape,
+    input_spec,
+    load_backbone,
+    load_stated,
+)
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.data import (
     ImageSource,
@@ -32,7 +39,6 @@ from colorlib.data import (
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
 from colorlib.features import Features, compute_features
-from colorlib.feeding import input_spec, load_stated
 from colorlib.files import file_lock, file_sha256
 from colorlib.metrics import summarize
 from colorlib.model import (

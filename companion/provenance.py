@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from colorlib.backbones import Backbone
+from colorlib.backbones import Backbone, BackboneRecord
 from colorlib.data import Manifest, Split
-from colorlib.feeding import BackboneRecord
 from colorlib.files import file_sha256, hash_of
 from colorlib.model import ColorizationModel
 from companion.code_hash import modules_hash
