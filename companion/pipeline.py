@@ -18,11 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone
+from colorlib.backbones import Backbone, input_spec, load_stated
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.features import Features
-from colorlib.feeding import input_spec, load_stated
 from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
 from colorlib.training import FitResult, discard, fit, is_rank_zero, loss_named

@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from colorlib.backbones import Backbone
-from colorlib.feeding import BackboneRecord
+from colorlib.backbones import Backbone, BackboneRecord
 from colorlib.files import file_sha256, hash_of
 from colorlib.model import ColorizationModel
 from companion.builders import Data

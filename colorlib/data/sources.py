@@ -196,8 +196,8 @@ def open_source(
             f"{data_root}: found {len(source)} images, expected {config.count}; "
             "lower count"
         )
-    rng = np.random.default_rng(config.seed)
-    return source.chosen(sorted(rng.choice(len(source), config.count, False).tolist()))
+    drawn = sorted(range(len(source)), key=lambda i: _lot(config.seed, source.ids[i]))
+    return source.chosen(sorted(drawn[: config.count]))
 
 
 def download(dataset: Dataset, data_root: Path) -> None:
@@ -358,25 +358,26 @@ def _only_folder(root: Path) -> Path | None:
 
 def _draw_classes(source: ImageSource, config: DataConfig) -> list[int]:
     """Candidates of the drawn classes, more than are wanted, class by class."""
-    rng = np.random.default_rng(config.seed)
-    names = sorted(set(source.groups))
     assert config.classes is not None
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(source.groups):
+        members.setdefault(group, []).append(index)
     wanted = config.classes + config.unseen_classes
-    if wanted > len(names):
+    if wanted > len(members):
         raise UserError(
-            f"{source.name}: found {len(names)} classes, expected {wanted}; lower "
+            f"{source.name}: found {len(members)} classes, expected {wanted}; lower "
             "classes or unseen_classes"
         )
-    drawn = [names[i] for i in rng.permutation(len(names))[:wanted]]
-    members: dict[str, list[int]] = {name: [] for name in drawn}
-    for index, group in enumerate(source.groups):
-        if group in members:
-            members[group].append(index)
+    drawn = sorted(members, key=lambda name: _lot(config.seed, name))[:wanted]
     chosen = []
     for rank, name in enumerate(drawn):
-        seen = rank < config.classes
-        each = config.per_class if seen else config.unseen_per_class
+        each = config.per_class if rank < config.classes else config.unseen_per_class
         most = len(members[name]) if each is None else int(CANDIDATES * each)
-        order = rng.permutation(members[name])[:most]
-        chosen += order.tolist()
+        order = sorted(members[name], key=lambda i: _lot(config.seed, source.ids[i]))
+        chosen += order[:most]
     return chosen
+
+
+def _lot(seed: int, name: str) -> str:
+    """What a draw sorts by: it does not depend on what else there is to draw from."""
+    return hash_of([seed, name])
