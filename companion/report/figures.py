@@ -19,7 +19,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.model import NUM_CLASSES, ColorizationModel
+from colorlib.backbones import NUM_CLASSES
+from colorlib.model import ColorizationModel
+from colorlib.stats import Estimate
 
 INK, PAPER = "#222222", "#ffffff"
 # Those of the eight that stand out from white; the others are too light for a line.
@@ -226,35 +228,33 @@ def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
 
 
 def forest(
-    differences: Mapping[str, tuple[float, tuple[float, float], tuple[float, float]]],
-    label: str,
+    panels: Mapping[str, Mapping[str, Estimate]], label: str, irrelevant: float
 ) -> Figure:
-    """Differences from a reference, each with the two intervals it has.
+    """Effects against a reference with their intervals, one group below the other.
 
     Args:
-        differences: arm -> mean difference, its interval over photographs, its
-            interval over seeds.
+        panels: group -> condition -> effect.
         label: What differs, with its unit and the direction that is better.
+        irrelevant: Effects between minus this and this are shaded: too small to matter.
 
     Returns:
-        The figure: a dot an arm, a thick bar for photographs, a thin one for seeds.
-        Bars wider than four times the largest difference are cut at the edge.
+        The figure: a dot and a bar per condition, on one axis for all groups.
     """
-    figure, axis = plt.subplots(
-        figsize=(6, 0.8 + 0.4 * len(differences)), layout="constrained"
-    )
-    for place, (mean, photographs, seeds) in enumerate(differences.values()):
-        axis.plot(seeds, (place, place), color=OKABE_ITO[0], linewidth=1)
-        axis.plot(photographs, (place, place), color=OKABE_ITO[0], linewidth=4)
-        axis.plot(mean, place, "o", color=INK, markersize=4)
-    reach = 4 * max(abs(mean) for mean, _, _ in differences.values()) or 1.0
-    low, high = axis.get_xlim()
-    axis.set_xlim(max(low, -reach), min(high, reach))
-    axis.axvline(0, color=INK, linewidth=0.8)
-    axis.set_yticks(range(len(differences)), list(differences))
-    axis.invert_yaxis()
-    axis.set_xlabel(label)
-    axis.grid(axis="x", alpha=0.3)
+    rows = [len(effects) for effects in panels.values()]
+    figure, axes = plt.subplots(
+        len(panels), figsize=(6, 0.6 + 0.4 * len(panels) + 0.28 * sum(rows)),
+        sharex=True, squeeze=False, height_ratios=rows, layout="constrained",
+    )  # fmt: skip
+    for axis, (group, effects) in zip(axes[:, 0], panels.items(), strict=True):
+        axis.axvspan(-irrelevant, irrelevant, color=FILL["data"])
+        axis.axvline(0, color=INK, linewidth=0.8)
+        for place, one in enumerate(effects.values()):
+            axis.plot((one.ci_low, one.ci_high), (place, place), color=OKABE_ITO[0])
+            axis.plot(one.mean, place, "o", color=OKABE_ITO[0], markersize=5)
+        axis.set_yticks(range(len(effects)), list(effects))
+        axis.set_ylim(len(effects) - 0.5, -0.5)
+        axis.set_title(group, loc="left")
+    axes[-1, 0].set_xlabel(label)
     return figure
 
 
