@@ -88,11 +88,15 @@ class RunConfig(Settings):
     @property
     def run_name(self) -> str:
         """The name of the run and of its record, known before it is run."""
+        hashed = hash_of(self.decisive())[:8]
+        return f"{self.data.dataset}-{self.data.size}-{self.name}-{hashed}"
+
+    def decisive(self) -> dict[str, Any]:
+        """All settings that the result depends on, as JSON holds them."""
         settings = self.model_dump(mode="json")
-        for key in MACHINE:
-            del settings["train"][key]
-        parts = (self.data.dataset, self.data.size, self.name, hash_of(settings)[:8])
-        return "-".join(map(str, parts))
+        train = settings["train"].items()
+        settings["train"] = {key: v for key, v in train if key not in MACHINE}
+        return settings
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RunConfig":
