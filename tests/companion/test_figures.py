@@ -8,7 +8,6 @@ mpl.use("agg")
 from matplotlib import pyplot as plt
 
 from colorlib.model import build_model
-from colorlib.stats import Estimate
 from companion.report import figures
 
 
@@ -93,17 +92,17 @@ def test_bars_end_where_the_interval_does():
     np.testing.assert_allclose(segments[0][:, 0], [0.1, 0.4])
 
 
-def test_a_forest_has_a_panel_for_each_group_on_one_axis():
-    one, two = (Estimate(m, m - 2, m + 1, 1, 9, 0.1) for m in (-1.0, 0.5))
-    panels = {"seen": {"maps": one, "logits": two}, "faces": {"maps": two}}
-    figure = figures.forest(panels, "change of the loss (%)", irrelevant=2)
-    seen, faces = figure.axes
-    assert [t.get_text() for t in seen.get_yticklabels()] == ["maps", "logits"]
-    assert (faces.get_title("left"), faces.get_xlabel()) == (
-        "faces",
+def test_a_forest_shows_both_intervals_and_the_line_of_no_difference():
+    figure = figures.forest(
+        {"one": (-1.0, (-1.5, -0.5), (-2.0, 0.1)), "two": (0.2, (0.1, 0.3), (-50, 50))},
         "change of the loss (%)",
     )
-    bars = [line.get_xdata() for line in seen.lines if len(line.get_xdata()) == 2]
-    assert [-3.0, 0.0] in [[*bar] for bar in bars]
-    assert seen.get_xlim() == faces.get_xlim()
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
+    assert axis.get_xlabel() == "change of the loss (%)"
+    widths = {line.get_linewidth() for line in axis.lines}
+    assert {1, 4} <= widths
+    low, high = axis.get_xlim()
+    assert -4.5 < low < -1.5  # the widest bar does not set the reach
+    assert 0.3 < high < 4.5
     plt.close(figure)
