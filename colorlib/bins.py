@@ -93,7 +93,7 @@ def soft_encode(
 def annealed_mean(
     logits: Tensor, centres: Tensor, temperature: float = TEMPERATURE
 ) -> Tensor:
-    """Turn what a model thinks of each bin into one colour a pixel.
+    """Turn the logits of the bins into one colour a pixel.
 
     Args:
         logits: (..., Q, H, W), one number a bin.
@@ -120,13 +120,13 @@ def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Te
     """Weights that let rare colours count as much as the grays that are everywhere.
 
     Args:
-        prior: (Q,) how often each bin occurs in the training photographs, sum 1; in
+        prior: (Q,) how often each bin occurs in the training images, sum 1; in
             the order of `bin_centres`.
         uniform: How far the prior is mixed with equal shares; 1 rebalances nothing.
         sigma: Lab units: of the Gaussian that smooths the prior over the ab plane.
 
     Returns:
-        (Q,) weights whose mean over the training photographs is 1.
+        (Q,) weights whose mean over the training images is 1.
 
     Raises:
         ValueError: If the prior is no distribution over the bins.

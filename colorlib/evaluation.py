@@ -31,7 +31,7 @@ GRAY = "no colour"
 MEAN_COLOUR = "mean colour"
 MEAN_IMAGE = "per-pixel mean image"
 
-PLACES = 8  # the square of a photograph is cut into 8 x 8 places
+PLACES = 8  # an image is cut into 8 x 8 places
 CHROMA_STEP = 10.0  # Lab units
 CHROMA_CLASSES = 10  # the last one has no upper end
 LEAST_SPREAD = 0.5 / 128  # of ab_norm between images: half a Lab unit is not seen
@@ -39,7 +39,7 @@ LEAST_SPREAD = 0.5 / 128  # of ab_norm between images: half a Lab unit is not se
 
 @dataclass(frozen=True)
 class TrainingMean:
-    """The mean chroma of the training photographs.
+    """The mean chroma of the training images.
 
     Attributes:
         ab_norm: (2, S, S), at each pixel of the square image, in [-1, 1].
@@ -49,10 +49,10 @@ class TrainingMean:
 
     @classmethod
     def of(cls, batches: Iterable[Batch]) -> "TrainingMean":
-        """Average over all photographs of `batches`, in float64."""
+        """Average over all images of `batches`, in float64."""
         total, count = torch.zeros(1, dtype=torch.float64), 0
         for batch in batches:
-            _, ab_norm = _lab_unit(batch)
+            _, ab_norm = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
             total = total + ab_norm.double().sum(dim=0)  # (2, S, S)
             count += len(ab_norm)
         return cls((total / count).float())
@@ -62,11 +62,11 @@ def baselines(mean: TrainingMean) -> dict[str, Predictor]:
     """The predictions without a network, by name.
 
     Args:
-        mean: Of the photographs the model was trained on.
+        mean: Of the images the model was trained on.
 
     Returns:
-        No colour at all; one colour, the mean over photographs and pixels; the mean
-        photograph, pixel by pixel. Each is called like a model.
+        No colour at all; one colour, the mean over images and pixels; the mean image,
+        pixel by pixel. Each is called like a model.
     """
 
     def constant(ab_norm: Tensor) -> Predictor:
@@ -80,29 +80,6 @@ def baselines(mean: TrainingMean) -> dict[str, Predictor]:
         GRAY: constant(torch.zeros(2, 1, 1)),
         MEAN_COLOUR: constant(mean.ab_norm.mean(dim=(1, 2), keepdim=True)),
         MEAN_IMAGE: constant(mean.ab_norm),
-    }
-
-
-def evaluate_baselines(
-    test_batches: Iterable[Batch],
-    mean: TrainingMean,
-    device: torch.device | str = "cpu",
-    target: Target = PAPER,
-) -> dict[str, Scores]:
-    """Score the naive baselines.
-
-    Args:
-        test_batches: Images to score, each once.
-        mean: Of the images the model was trained on.
-        device: Where to compute.
-        target: Where the gray image comes from; the baselines predict Lab.
-
-    Returns:
-        method -> metric -> (N,), see `score_predictor`.
-    """
-    return {
-        name: score_predictor(predict, test_batches, device, target)
-        for name, predict in baselines(mean).items()
     }
 
 
@@ -147,22 +124,17 @@ def _score(predict: Predictor, batch: Batch, target: Target) -> Scores:
     return {metric: values.cpu() for metric, values in scores.items()}
 
 
-def _lab_unit(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Photographs as the network's `L_norm` and `ab_norm`."""
-    return normalize_lab(rgb_to_lab(images_to_float(batch.images)))
-
-
 @dataclass(frozen=True)
 class Breakdown:
-    """What a model makes of the pixels of many photographs, taken apart.
+    """The errors of a model by their place and by the colour they are made at.
 
     Attributes:
-        place_mse: (8, 8), the mean squared error of ab/128 at each place of the square.
+        place_mse: (8, 8), the mean squared error of ab/128 at each place of the image.
         pixels: (10,) int64, how many have a true chroma of 0 to 10, 10 to 20, ... Lab
             units; the last class holds all from 90.
         predicted: (10,), the mean predicted chroma of each class, Lab units; not a
             number where a class is empty.
-        mse: (10,), the mean squared error of ab/128 of each class, alike.
+        mse: (10,), the mean squared error of ab/128 of each class, equally.
     """
 
     place_mse: Tensor
@@ -178,27 +150,25 @@ def break_down(
     device: torch.device | str = "cpu",
     target: Target = PAPER,
 ) -> Breakdown:
-    """Take the errors of some photographs apart.
+    """Find where a model's errors are.
 
     Args:
         predict: Such as a model: called as `predict(L_norm, features)`.
-        batches: The photographs, each once.
+        batches: The images, each once.
         device: Where to compute.
         target: What the model sees and predicts.
     """
     place = torch.zeros(PLACES, PLACES, dtype=torch.float64)
     sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)
-    photographs = 0
+    images = 0
     for batch in batches:
         true_ab, pred_ab = _chroma(predict, batch.to(device), target)
         squared = ((pred_ab - true_ab) / AB_SCALE).square().mean(dim=1)  # (B, S, S)
         place += F.adaptive_avg_pool2d(squared, PLACES).cpu().double().sum(dim=0)
         sums += _by_true_chroma(true_ab, pred_ab, squared)
-        photographs += len(squared)
+        images += len(squared)
     pixels, predicted, mse = sums  # (10,) each
-    return Breakdown(
-        place / photographs, pixels.long(), predicted / pixels, mse / pixels
-    )
+    return Breakdown(place / images, pixels.long(), predicted / pixels, mse / pixels)
 
 
 def _chroma(predict: Predictor, batch: Batch, target: Target) -> tuple[Tensor, Tensor]:
@@ -221,18 +191,18 @@ def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor
 def degenerate_model_warnings(
     scores: Mapping[str, Scores], target_norm: Tensor
 ) -> tuple[str, ...]:
-    """What is wrong with a trained model, if it is one of two things.
+    """What is wrong with a trained model, if it learned nothing.
 
-    A model that is trained to classify may well be above the mean in Eq. 1; the sign
-    is a fact then and no verdict.
+    The loss of Eq. 1 of a model that is trained to classify may well lie above that of
+    the mean image; the warning then states a fact, and no fault.
 
     Args:
-        scores: method -> metric -> (N,), the model and the trivial predictions, see
-            `colorlib.evaluation.evaluate`.
-        target_norm: (B, 2 or 3, S, S), its answers to some different photographs.
+        scores: method -> metric -> (N,), of the model and of the naive baselines, see
+            `score_predictor`.
+        target_norm: (B, 2 or 3, S, S), predicted for some different images.
 
     Returns:
-        A clause for each sign; empty for a model that has learned.
+        A clause for each warning; empty for a model that has learned.
 
     Example:
         >>> import torch
@@ -241,20 +211,20 @@ def degenerate_model_warnings(
         >>> degenerate_model_warnings(scores, torch.rand(4, 2, 8, 8))
         ("its loss of Eq. 1, 0.02, is not below the per-pixel mean image's, 0.01",)
     """
-    signs = []
+    warnings = []
     spread = target_norm.float().std(dim=0).mean().item()
     if spread < LEAST_SPREAD:
-        signs.append(
-            f"its answers differ by {128 * spread:.2g} Lab units between photographs: "
-            "it answers all alike"
+        warnings.append(
+            f"its predictions differ by {128 * spread:.2g} Lab units between images: "
+            "it predicts the same for all"
         )
-    loss, means = (
+    loss, of_mean_image = (
         float(scores[method]["loss_eq1"].double().mean())
         for method in (MODEL, MEAN_IMAGE)
     )
-    if not loss < means:
-        signs.append(
+    if not loss < of_mean_image:
+        warnings.append(
             f"its loss of Eq. 1, {loss:.4g}, is not below the per-pixel mean "
-            f"image's, {means:.4g}"
+            f"image's, {of_mean_image:.4g}"
         )
-    return tuple(signs)
+    return tuple(warnings)

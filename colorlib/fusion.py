@@ -61,7 +61,17 @@ class FeatureInput(nn.Module):
             self.std.copy_(std)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Prepare (N, sum of channels, g, g) for their aggregation: (N, K, D, g, g)."""
+        """Prepare features for their aggregation.
+
+        Args:
+            features: (N, sum of channels, g, g); or without a grid, (N, sum of
+                channels) or (N, K, channels), which makes a grid of one.
+
+        Returns:
+            (N, K, D, g, g).
+        """
+        if features.ndim < 4:
+            features = features.flatten(1)[..., None, None]
         parts = []
         for k, part in enumerate(torch.split(features, self.channels, dim=1)):
             part = self.dropout((part - self.mean[k]) / self.std[k])  # (N, C_k, g, g)

@@ -92,11 +92,11 @@ def chroma_huber(
 
 
 class BinCrossEntropy:
-    """Cross-entropy between predicted and true shares of the ab bins.
+    """Cross-entropy between predicted and true probabilities of the ab bins.
 
     Args:
         weights: (Q,) what a pixel counts whose colour is nearest to that bin, such as
-            `colorlib.bins.rebalancing`; None to count all alike.
+            `colorlib.bins.rebalancing`; None to count all equally.
 
     Reference:
         Zhang, Isola & Efros (2016), Section 2.1, Eq. 2.
@@ -115,7 +115,7 @@ class BinCrossEntropy:
         """Compare.
 
         Args:
-            logits: (N, Q, h, w), what the model thinks of each bin on its own grid.
+            logits: (N, Q, h, w), the model's for each bin, on its own grid.
             true_ab_norm: (N, 2, H, W), true ab / 128; averaged onto that grid.
 
         Returns:
@@ -137,5 +137,5 @@ def _check_pair(pred_norm: Tensor, true_norm: Tensor) -> None:
     if pred != true or len(pred) != 4:
         raise ValueError(
             f"found predicted chroma of shape {pred} and true chroma of shape {true}, "
-            "expected both (N, C, H, W): the same photographs, at the same size"
+            "expected both (N, C, H, W): the same images, at the same size"
         )

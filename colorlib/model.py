@@ -18,7 +18,6 @@ References:
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,13 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from colorlib.backbones.specs import MAP_SIDE, NUM_CLASSES, FeatureKind
+from colorlib.backbones.specs import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MAP_SIDE,
+    NUM_CLASSES,
+    FeatureKind,
+)
 from colorlib.bins import annealed_mean, bin_centres
 from colorlib.color import AB_SCALE
 from colorlib.errors import UserError
@@ -48,7 +53,7 @@ ENCODER = [
 FUSED = 256
 
 # VGG16's 13 convolutions by the grid they work on; the fourth pooling is left out, and
-# the convolutions behind it are dilated instead, so that they see as far.
+# the convolutions after it are dilated instead, so that they see as far.
 VGG16 = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 
 # The networks each model of the paper fuses (Section 5.3).
@@ -125,30 +130,23 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
-        c_in = 1
         self.out_channels: list[int] = []  # of each stage
+        c_in = 1
         for layers in ENCODER:
-            channels = [c_in, *(config.scaled(c) for c, _ in layers)]
-            self.stages.append(
-                nn.Sequential(
-                    *(
-                        convolution(config, c_in, c_out, stride)
-                        for (c_in, c_out), (_, stride) in zip(
-                            pairwise(channels), layers, strict=True
-                        )
-                    )
-                )
-            )
-            c_in = channels[-1]
+            stage = nn.Sequential()
+            for channels, stride in layers:
+                c_out = config.scaled(channels)
+                stage.append(convolution(config, c_in, c_out, stride))
+                c_in = c_out
+            self.stages.append(stage)
             self.out_channels.append(c_in)
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
         """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
-        pyramid, x = [], L_norm
+        pyramid = [L_norm]
         for stage in self.stages:
-            x = stage(x)
-            pyramid.append(x)
-        return pyramid
+            pyramid.append(stage(pyramid[-1]))
+        return pyramid[1:]
 
 
 class Vgg16Encoder(nn.Module):
@@ -161,23 +159,15 @@ class Vgg16Encoder(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList()
         c_in = 3
-        for block, widths in enumerate(VGG16):
-            channels = [c_in, *(config.scaled(c) for c in widths)]
-            dilation = 2 if block == 4 else 1
-            self.blocks.append(
-                nn.Sequential(
-                    *(
-                        convolution(config, c_in, c_out, dilation=dilation)
-                        for c_in, c_out in pairwise(channels)
-                    )
-                )
-            )
-            c_in = channels[-1]
-        self.out_channels = [config.scaled(VGG16[block][-1]) for block in (1, 2, 4)]
-        for name, values in (
-            ("mean", (0.485, 0.456, 0.406)),
-            ("std", (0.229, 0.224, 0.225)),
-        ):
+        for index, layers in enumerate(VGG16):
+            block = nn.Sequential()
+            for channels in layers:
+                c_out, dilation = config.scaled(channels), 2 if index == 4 else 1
+                block.append(convolution(config, c_in, c_out, dilation=dilation))
+                c_in = c_out
+            self.blocks.append(block)
+        self.out_channels = [config.scaled(VGG16[index][-1]) for index in (1, 2, 4)]
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), False)
         for layer in self.convolutions():  # without it thirteen layers learn nothing
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -250,15 +240,12 @@ class Decoder(nn.Module):
 
     def _up(self, x: Tensor) -> Tensor:
         """Twice as many rows and columns."""
-        if self.config.upsampling == "bilinear":
-            return F.interpolate(x, scale_factor=2, mode="bilinear")
-        return F.interpolate(x, scale_factor=2, mode="nearest")
+        mode = "bilinear" if self.config.upsampling == "bilinear" else "nearest"
+        return F.interpolate(x, scale_factor=2, mode=mode)
 
     def _with(self, x: Tensor, finer: Tensor) -> Tensor:
         """Beside the encoder's features of the same grid, if the config says so."""
-        if not self.config.skips:
-            return x
-        return torch.cat([x, finer], dim=1)
+        return torch.cat([x, finer], dim=1) if self.config.skips else x
 
 
 class ColorizationModel(nn.Module):
@@ -333,20 +320,10 @@ class ColorizationModel(nn.Module):
         self._check(features)
         whole = F.pad(L_norm, (0, -W % 8, 0, -H % 8), mode="replicate")
         pyramid = self.encoder(whole)  # 3 grids, the last (N, 256, h, w), h = ceil(H/8)
-        fused = self.fusion(pyramid[-1], self._prepared(features))
+        given = self.feature_input(features) if self.feature_input else None
+        fused = self.fusion(pyramid[-1], given)  # (N, 256, h, w)
         outputs: Tensor = self.decoder(fused, pyramid)
         return outputs if self.config.classes else outputs[:, :, :H, :W]
-
-    def _prepared(self, features: Tensor | None) -> Tensor | None:
-        """The networks' features, ready for the fusion: (N, K, D, g, g)."""
-        if features is None or self.feature_input is None:
-            return None
-        if features.ndim == 3:
-            features = features.flatten(1)  # (N, K, 1000) -> (N, K 1000)
-        if features.ndim == 2:
-            features = features[..., None, None]  # a grid of one
-        prepared: Tensor = self.feature_input(features)
-        return prepared
 
     def _check(self, features: Tensor | None) -> None:
         """Refuse features that are not those of the model's backbones."""
@@ -413,26 +390,17 @@ def build_model(
     return ColorizationModel(ModelConfig(backbones=chosen, **options))
 
 
-def save_model(
-    model: ColorizationModel,
-    path: Path,
-    notes: dict[str, Any],
-    dtype: torch.dtype = torch.float32,
-) -> None:
+def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> None:
     """Write a model as safetensors: numbers and text, nothing that could be executed.
 
     Args:
         model: What to save.
         path: The file, by custom `.safetensors`; appears whole or not at all.
-        notes: What one must know to use it, such as how its class scores are made;
+        notes: What one must know to use it, see `colorlib.backbones.InputSpec`;
             anything JSON can hold.
-        dtype: Of the weights in the file; half the size by `torch.float16`.
     """
     about = {"config": asdict(model.config), "notes": notes}
-    weights = {
-        name: value.to(dtype if value.is_floating_point() else value.dtype).contiguous()
-        for name, value in model.state_dict().items()
-    }
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     atomic_write(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
 
 
@@ -450,11 +418,7 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["colorlib"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        lists = {k: tuple(v) for k, v in about["config"].items() if isinstance(v, list)}
-        config, notes = (
-            ModelConfig(**{**about["config"], **lists}),
-            dict(about["notes"]),
-        )
+        config, notes = ModelConfig(**about["config"]), dict(about["notes"])
         with torch.device("meta"):  # the shapes are compared before memory is taken
             ColorizationModel(config).load_state_dict(weights, assign=True)
         model = ColorizationModel(config)

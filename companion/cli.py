@@ -117,8 +117,9 @@ def train(
     Started by torchrun or SLURM's srun, several processes train together.
     """
     from colorlib.training import is_rank_zero
+    from companion.builders import Folders
     from companion.config import load_profile
-    from companion.pipeline import Folders, run_model
+    from companion.pipeline import run_model
 
     only = {} if model is None else {"models": [model]}
     chosen = load_profile(profile, **_changed(changes), **only)
@@ -325,7 +326,7 @@ def _changed(changes: list[str] | None) -> dict[str, Any]:
 
 def _folders(*roots: Path | None) -> Any:
     """The folders of this machine."""
-    from companion.pipeline import Folders
+    from companion.builders import Folders
 
     return Folders.choose(*roots)
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from colorlib.backbones import BackboneRecord
 from colorlib.errors import UserError
-from colorlib.feeding import BackboneRecord
 from colorlib.files import atomic_write
 from colorlib.metrics import Summary
 

@@ -16,13 +16,12 @@ References:
     Section 4.2 of the paper names the networks; the specifications are those of timm.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import shorten
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,28 +33,31 @@ from colorlib.backbones.specs import (
     FeatureKind,
     spec_for,
 )
+from colorlib.backbones.weights import WeightsKind, hash_of_weights, load_network
 from colorlib.color import check_image
 from colorlib.errors import UserError
-from colorlib.files import file_sha256
 
 __all__ = [
     "NUM_CLASSES",
     "SPECS",
     "Backbone",
+    "BackboneRecord",
     "BackboneSpec",
     "FeatureKind",
+    "InputSpec",
     "content_of",
     "feature_shape",
     "features_of_images",
+    "hash_of_weights",
+    "input_spec",
     "load_backbone",
+    "load_stated",
     "spec_for",
 ]
 
-WeightsKind = Literal["pretrained", "random", "file"]
-Content = Literal["logits", "pooled", "maps"]  # what a softmax is made of, or not
+Content = Literal["logits", "pooled", "maps"]  # what is extracted, see `content_of`
 
-RANDOM_SEED = 0  # of `random` weights: the same network every time
-HUB_FILE = "model.safetensors"
+LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
 GRAY_TOLERANCE = 1e-3  # the L of white is 100 only to the precision of float32
 
 
@@ -90,7 +92,7 @@ class Backbone(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode: batch statistics would make scores depend on it."""
+        """Stay in evaluation mode: no feature depends on the rest of its batch."""
         return super().train(False)
 
     def prepare(self, gray: Tensor, size: int | None = None) -> Tensor:
@@ -110,7 +112,7 @@ class Backbone(nn.Module):
 
         Departure from common use:
             Classifiers are tested on a crop of the middle. Here the whole square is
-            resized: the scores colour the whole image, so they may depend on all of
+            resized: the features colour the whole image, so they may depend on all of
             it. That costs them about a point of accuracy.
         """
         check_image(gray, 1)
@@ -218,16 +220,7 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
         >>> backbone(torch.rand(2, 1, 64, 64), ["logits"])["logits"].shape
         torch.Size([2, 1000])
     """
-    kind: WeightsKind = "file"
-    if weights == "random":
-        kind, spec, path = "random", spec_for(name), None
-    elif weights == "pretrained":
-        kind, spec = "pretrained", spec_for(name)
-        path = _known_hub_file(spec)
-    else:
-        path = _local_file(name, Path(weights))
-        spec = spec_for(name)
-    net = _build(spec, path)
+    spec, net, kind = load_network(name, weights)
     return Backbone(spec, net, kind, hash_of_weights(net))
 
 
@@ -295,122 +288,89 @@ def content_of(kind: FeatureKind) -> Content:
     return "logits" if kind == "softmax" else kind
 
 
-def hash_of_weights(net: nn.Module) -> str:
-    """SHA-256 of the names, types, shapes and values of a network's weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+# ------------------------------------------------- the networks of a trained model
 
 
-def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
-    """The network with the weights of a file, or without one with random ones."""
-    import timm  # takes seconds, and a model without backbones does not need it
+class BackboneRecord(BaseModel):
+    """Which frozen network, and where its weights come from."""
 
-    if spec.tap is not None:
-        return _build_without_head(spec, path)
-    source = {"file": str(path), "num_classes": spec.num_classes}
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    weights: WeightsKind
+    weights_hash: str
+
+
+class InputSpec(BaseModel):
+    """What a trained model expects.
+
+    Attributes:
+        size: Side of its training images, pixels.
+        backbones: The frozen networks that it fuses, in the order of their features.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    size: int = Field(ge=8, le=LARGEST)
+    backbones: list[BackboneRecord]
+
+
+def input_spec(path: Path, notes: dict[str, Any]) -> InputSpec:
+    """Check the notes of a model that someone may have handed over.
+
+    Args:
+        path: Its file, for the error.
+        notes: As `colorlib.model.load_model` returns them.
+
+    Raises:
+        UserError: If one is missing or does not fit; the message names it.
+
+    Example:
+        >>> notes = {"size": 64, "backbones": []}
+        >>> input_spec(Path("model.safetensors"), notes).size
+        64
+    """
     try:
-        with torch.random.fork_rng(devices=[]):  # the caller's generator is untouched
-            torch.default_generator.manual_seed(RANDOM_SEED)
-            net: nn.Module = timm.create_model(
-                spec.timm_name,
-                pretrained=path is not None,
-                pretrained_cfg_overlay=source if path else None,
-                num_classes=spec.num_classes,
-                **spec.create_options,
-            )
-    except (RuntimeError, KeyError, OSError) as error:
+        return InputSpec(**notes)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"])
         raise UserError(
-            f"{path}: found weights that do not fit {spec.timm_name}: "
-            f"{shorten(str(error), 200)}; give the file of that network"
+            f"{path} does not say what the model expects: {field}: {fault['msg']}, "
+            f"found {fault['input']!r:.60}; train it with this package"
         ) from error
-    return net
 
 
-def _build_without_head(spec: BackboneSpec, path: Path | None) -> nn.Module:
-    """The layers up to the tap, with what a file has of them."""
-    import timm
-    from safetensors.torch import load_file
+def load_stated(
+    spec: InputSpec, path: Path, weights_root: Path | None = None
+) -> list[Backbone]:
+    """Load the frozen networks that a model was trained with, and no others.
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(RANDOM_SEED)
-        net: nn.Module = timm.create_model(
-            spec.timm_name, features_only=True, out_indices=(spec.tap,)
-        )
-    for module in net.modules():  # the weights were trained with padding left out
-        if isinstance(module, nn.AvgPool2d):
-            module.count_include_pad = False
-    if path is not None:
-        wanted = net.state_dict()
-        found = {
-            name.replace("features.", "features_", 1): values
-            for name, values in load_file(path).items()
-        }
-        missing = [name for name in wanted if name not in found]
-        if missing:
+    Args:
+        spec: Of the model.
+        path: Its file, for the errors.
+        weights_root: Folder of the networks' files, for a model trained with
+            `weights: file`.
+
+    Raises:
+        UserError: If a file is not there, or is not the one of the training.
+    """
+    backbones = []
+    for wanted in spec.backbones:
+        weights: str | Path = wanted.weights
+        if weights == "file":
+            if weights_root is None:
+                raise UserError(
+                    f"{path} was trained with the file of {wanted.name}; "
+                    "give --weights-root, the folder it is in"
+                )
+            weights = weights_root
+        backbone = load_backbone(wanted.name, weights)
+        if backbone.weights_hash != wanted.weights_hash:
             raise UserError(
-                f"{path}: found no {missing[0]}, expected the weights of "
-                f"{spec.timm_name}; give the file of that network"
+                f"{path} was trained with other weights of {wanted.name}: found "
+                f"{backbone.weights_hash[:12]}, expected "
+                f"{wanted.weights_hash[:12]}; use the same file"
             )
-        net.load_state_dict({name: found[name] for name in wanted})
-    return net
-
-
-def _known_hub_file(spec: BackboneSpec) -> Path:
-    """The weights of the hub, refused if they are others than those once there."""
-    path = _hub_file(spec)
-    found = file_sha256(path) if spec.hub_sha256 else ""
-    if found != spec.hub_sha256:
-        raise UserError(
-            f"{path}: found weights of SHA-256 {found}, expected {spec.hub_sha256}: a "
-            "damaged copy, or the hub has others now; delete it and try again, or give "
-            f"the right {spec.weights_file} as the weights"
-        )
-    return path
-
-
-def _hub_file(spec: BackboneSpec) -> Path:
-    """The weights in the cache of the Hugging Face hub, downloaded if need be."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    ways_out = (
-        f"place {spec.weights_file} in a folder and give that as the weights, "
-        "or take `random` weights, which know nothing"
-    )
-    if not spec.hub_id:
-        raise UserError(f"{spec.name}: found no weights to download; {ways_out}")
-    try:
-        return Path(hf_hub_download(spec.hub_id, HUB_FILE, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass  # not there yet
-    try:
-        # Ask once: without a network the download itself would try for a minute.
-        get_hf_file_metadata(hf_hub_url(spec.hub_id, HUB_FILE))
-        return Path(hf_hub_download(spec.hub_id, HUB_FILE))
-    except Exception as error:  # whatever the hub's HTTP library raises
-        raise UserError(
-            f"{spec.name}: its weights are not in {HF_HUB_CACHE} and cannot be "
-            f"downloaded ({shorten(f'{type(error).__name__}: {error}', 120)}); "
-            f"copy them there from another machine, {ways_out}"
-        ) from error
-
-
-def _local_file(name: str, path: Path) -> Path:
-    """The file of weights at `path`, or in the folder `path`."""
-    if path.is_dir():
-        path /= SPECS[name].weights_file if name in SPECS else f"{name}.safetensors"
-    if not path.is_file():
-        raise UserError(
-            f"{name}: found no {path}, expected its weights; give `pretrained`, "
-            "`random`, a safetensors file or the folder it is in"
-        )
-    if path.suffix != ".safetensors":
-        raise UserError(
-            f"{path}: found a {path.suffix or 'nameless'} file, expected .safetensors; "
-            "other formats can run code when they are opened and are refused"
-        )
-    return path
+        backbones.append(backbone)
+    return backbones
