@@ -19,7 +19,6 @@ import argparse
 import copy
 import io
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -47,7 +46,8 @@ from tools.bundled_data import HELD_OUT, VALIDATION
 from tools.bundled_network import LEAST, folded, trainable
 
 AB_CELLS = 256  # a, b in -128 ... 127, one Lab unit each
-PRIOR_BATCHES = 64  # photographs that tell how often each bin occurs: times the batch
+PRIOR_BATCHES = 64  # that tell how often each bin occurs
+PRIOR_STEP = 2**40  # of the first of them: no run trains on it
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ class Recipe:
     """What determines the run, beside the photographs and the initial weights.
 
     Attributes:
-        samples: Training samples in all; the learning rate ends at 0 there.
+        samples: Training samples in all; the learning rate ends at 0 there. Until the
+            cool-down begins it may be changed between one stop and the next.
         batch: Samples a step.
         decoder_rate: Highest learning rate of the decoder, which starts from nothing.
         encoder_rate: That of the encoder, which is pretrained.
         warm_up: Steps in which the rates rise from 0.
+        cool_down: Fraction of the steps in which they fall to 0 at the end.
         weight_decay: Of the kernels, by AdamW.
         average: Decay a step of the moving average of the weights that is kept.
         rare: Power: a bin that is n times rarer weighs n ** rare more in the loss.
@@ -73,6 +75,7 @@ class Recipe:
     decoder_rate: float = 1e-3
     encoder_rate: float = 3e-4
     warm_up: int = 500
+    cool_down: float = 0.25
     weight_decay: float = 0.02
     average: float = 0.999
     rare: float = 0.25
@@ -136,7 +139,7 @@ def colour_prior(photographs: Photographs, recipe: Recipe) -> Tensor:
     loss, centres = ColourLoss(), bin_centres()
     counts = torch.zeros(len(centres))
     for step in range(PRIOR_BATCHES):
-        rng = np.random.default_rng((recipe.seed, recipe.steps + step))
+        rng = np.random.default_rng((recipe.seed, PRIOR_STEP + step))
         ab = coarse_ab(photographs.crops(rng, recipe.batch))
         bins, shares = loss.look_up(ab)
         counts.index_add_(0, bins.flatten(), shares.flatten())
@@ -233,10 +236,11 @@ class Training:
         return loss
 
     def schedule(self) -> float:
-        """Fraction of the highest rate: a straight line up, half a cosine down."""
-        part = self.step / self.recipe.steps
-        warm = min(1.0, (self.step + 1) / self.recipe.warm_up)
-        return warm * 0.5 * (1 + math.cos(math.pi * part))
+        """Fraction of the highest rate: a straight line up, level, and down to 0."""
+        warm = (self.step + 1) / self.recipe.warm_up
+        left = self.recipe.steps - self.step
+        cool = left / (self.recipe.cool_down * self.recipe.steps)
+        return min(1.0, warm, cool)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -304,7 +308,7 @@ class Training:
         if not path.exists():
             return
         saved = torch.load(path, map_location=self.device, weights_only=True)
-        if saved["recipe"] != asdict(self.recipe):
+        if not self._continues(saved["recipe"], saved["step"]):
             raise SystemExit(
                 f"{path} is of another recipe, {saved['recipe']}; "
                 "give its options, or another folder"
@@ -313,6 +317,15 @@ class Training:
         self.net.load_state_dict(saved["net"])
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
+
+    def _continues(self, recipe: dict[str, object], step: int) -> bool:
+        """Whether a checkpoint is one this recipe passes through."""
+        known = asdict(self.recipe)
+        if recipe == known:
+            return True
+        both = [Recipe(**recipe), self.recipe]
+        level = all(step <= (1 - r.cool_down) * r.steps for r in both)
+        return level and {**recipe, "samples": 0} == {**known, "samples": 0}
 
     def export(self, rare: float, config: UNetConfig, weights: Path | None) -> None:
         """Write `model.safetensors` and `record.json`."""

@@ -1,5 +1,7 @@
 """The recipe of the bundled model, on a handful of small photographs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import timm
@@ -227,12 +229,33 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(packed, tmp_path, small_run
     assert (tmp_path / "record.json").exists()
 
 
-def test_another_recipe_does_not_go_on(packed, tmp_path, small_runs):
+def test_only_the_length_may_change_before_the_cool_down(packed, tmp_path, small_runs):
     photographs = Photographs(packed)
-    Training(RECIPE, photographs, tmp_path, bf16=False).save()
-    other = Training(Recipe(samples=80, batch=2), photographs, tmp_path, bf16=False)
+
+    def training(**changes):
+        recipe = replace(RECIPE, **changes)
+        return Training(recipe, photographs, tmp_path, bf16=False)
+
+    first = training()
+    first.save()
+    training(samples=80).resume()
     with pytest.raises(SystemExit, match="another recipe"):
-        other.resume()
+        training(batch=4).resume()
+    first.step = RECIPE.steps
+    first.save()
+    with pytest.raises(SystemExit, match="another recipe"):
+        training(samples=80).resume()
+
+
+def test_the_rate_rises_stays_and_falls(packed, tmp_path, small_runs):
+    recipe = replace(RECIPE, samples=200, warm_up=10)
+    training = Training(recipe, Photographs(packed), tmp_path, bf16=False)
+    rates = []
+    for training.step in range(recipe.steps):
+        rates.append(training.schedule())
+    assert np.argmax(rates) == 9
+    assert rates[9:76] == [1.0] * 67
+    assert rates[-1] == pytest.approx(1 / 25)
 
 
 def test_the_prior_is_a_distribution(packed, small_runs):
