@@ -336,6 +336,7 @@ class Training:
             "held_out_sha256": file_sha256(HELD_OUT) if HELD_OUT.exists() else None,
             "encoder_sha256": file_sha256(weights) if weights else None,
             "logit_adjustment": rare,
+            "log_prior": self.prior.clamp(min=LEAST).log().tolist(),
             "config": asdict(config),
             "torch": torch.__version__,
         }
