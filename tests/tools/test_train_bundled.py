@@ -6,41 +6,19 @@ import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image
 from safetensors.torch import save_file
+from skimage.data import astronaut, chelsea
 from torch import nn
 from torch.nn import functional as F
 
 from colorlib.bins import bin_centres, soft_encode
+from colorlib.images import fit_square
 from colorlib.unet import ColorUNet, UNetConfig
 from tools import bundled_batches, bundled_data, train_bundled
 from tools.bundled_batches import Photographs, make_batch
 from tools.bundled_data import TEST, TRAIN, VALIDATION, PhotographSet
 from tools.bundled_network import folded, pretrained_encoder, trainable
 from tools.train_bundled import ColourLoss, Recipe, Training, colour_prior
-
-SMALL = PhotographSet("mini-imagenet", "mini", 40, test=4, validation=4)
-
-
-def photograph(seed, side=50):
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
-    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    """Two classes of eight; one photograph twice, one gray, one broken."""
-    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("packed")
-    for seed in range(16):
-        folder = data / "mini" / "train" / f"n{seed % 2}"
-        folder.mkdir(parents=True, exist_ok=True)
-        photograph(seed).save(folder / f"{seed:02}.jpg", quality=95)
-    photograph(0).save(data / "mini/train/n0/zz.jpg", quality=95)
-    photograph(99).convert("L").save(data / "mini/train/n0/gray.jpg")
-    (data / "mini/train/n1/broken.jpg").write_bytes(b"no photograph")
-    bundled_data.pack(SMALL, data, out)
-    return out
 
 
 def table_of(packed):
@@ -65,11 +43,12 @@ def test_what_cannot_be_used_is_counted(packed):
 
 def test_a_draw_takes_as_many_of_each_class_and_depends_on_nothing_else():
     hashes = {f"train/n{i % 3}/{i}.jpg": f"{(i * 7919) % 1000:03}" for i in range(90)}
-    drawn = bundled_data.draw(SMALL, hashes, 30)
+    classes = PhotographSet("some", "some", 40)
+    drawn = bundled_data.draw(classes, hashes, 30)
     backwards = dict(reversed(hashes.items()))
-    assert bundled_data.draw(SMALL, backwards, 30) == drawn
-    classes = [path.split("/")[1] for path, hash_ in hashes.items() if hash_ in drawn]
-    assert np.unique(classes, return_counts=True)[1].tolist() == [10, 10, 10]
+    assert bundled_data.draw(classes, backwards, 30) == drawn
+    names = [path.split("/")[1] for path, hash_ in hashes.items() if hash_ in drawn]
+    assert np.unique(names, return_counts=True)[1].tolist() == [10, 10, 10]
 
 
 def test_people_are_drawn_whole():
@@ -84,13 +63,8 @@ def test_people_are_drawn_whole():
 
 
 def test_a_copy_of_a_test_photograph_is_no_training_photograph(tmp_path):
-    looks = np.array(
-        [
-            bundled_data._perceptual_hash(np.array(image))
-            for image in (photograph(1), photograph(1, side=33), photograph(2))
-        ],
-        np.uint64,
-    )
+    pictures = (astronaut(), fit_square(astronaut(), 90), chelsea())
+    looks = np.array([bundled_data._perceptual_hash(p) for p in pictures], np.uint64)
     purpose = np.array([TEST, TRAIN, TRAIN], np.uint8)
     np.savez(
         tmp_path / "some.npz",
