@@ -106,6 +106,12 @@ class Photographs:
         return resize(torch.from_numpy(crop)[None], size)
 
 
+def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most so many, evenly spread: they lie in the order of their classes."""
+    places = np.linspace(0, len(rows) - 1, min(count, len(rows)))
+    return rows[places.round().astype(np.int64)]
+
+
 def resize(images: Tensor, size: int) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, size, size, 3) uint8, antialiased."""
     planes = images.movedim(-1, 1)  # (N, 3, H, W), channels last in memory

@@ -39,7 +39,7 @@ from colorlib.files import atomic_write
 from colorlib.images import fit_square, read_photograph
 from colorlib.metrics import paired_bootstrap, score_images, summarize
 from colorlib.unet import ColorUNet, load_unet
-from tools.bundled_batches import Photographs, as_lightness, resize
+from tools.bundled_batches import Photographs, as_lightness, resize, spread
 from tools.bundled_data import SETS, TEST, TRAIN, VALIDATION
 
 VIEW_SIZES = (64, 80, 96, 112, 128, 160, 192, 224, 256)
@@ -153,7 +153,7 @@ def choose(
     held = Photographs(packed, VALIDATION)
     tables: dict[Setting, dict[str, dict[str, float]]] = defaultdict(dict)
     for name, images in held.images.items():
-        rows = held.rows[name][:count]
+        rows = spread(held.rows[name], count)
         per_setting: dict[Setting | None, Scores] = defaultdict(
             lambda: defaultdict(list)
         )
@@ -276,8 +276,7 @@ def mean_chroma(packed: Path, name: str) -> Tensor:
     total = torch.zeros(1, 2, MEAN_SIZE, MEAN_SIZE, dtype=torch.float64)
     count = 0
     for each in names:
-        rows = trained.rows[each]
-        rows = rows[:: max(1, len(rows) // (MEAN_COUNT // len(names)))]
+        rows = spread(trained.rows[each], MEAN_COUNT // len(names))
         for start in range(0, len(rows), BATCH):
             some = torch.from_numpy(trained.images[each][rows[start : start + BATCH]])
             rgb = images_to_float(resize(some, MEAN_SIZE))
@@ -291,7 +290,8 @@ def test_batches(packed: Path, data: Path, name: str, count: int) -> Iterator[Te
     """The test photographs of a set, from their files: (N, S, S, 3) uint8."""
     (root,) = [a_set.root for a_set in SETS if a_set.name == name]
     with np.load(packed / f"{name}.npz") as table:
-        paths = table["path"][table["purpose"] == TEST][:count].tolist()
+        rows = spread(np.flatnonzero(table["purpose"] == TEST), count)
+        paths = table["path"][rows].tolist()
     for start in range(0, len(paths), BATCH):
         squares = [
             fit_square(read_photograph(data / root / path).rgb, TEST_SIZES[name])

@@ -41,6 +41,7 @@ from tools.bundled_batches import (
     coarse_ab,
     make_batch,
     resize,
+    spread,
 )
 from tools.bundled_data import HELD_OUT, VALIDATION
 from tools.bundled_network import LEAST, folded, trainable
@@ -261,7 +262,7 @@ class Training:
         plain = ColourLoss().to(self.device)
         report: dict[str, object] = {}
         for name, images in held.images.items():
-            rows = held.rows[name][: self.recipe.validation]
+            rows = spread(held.rows[name], self.recipe.validation)
             sums: dict[str, list[Tensor]] = {"loss": []}
             for start in range(0, len(rows), self.recipe.batch):
                 some = torch.from_numpy(images[rows[start : start + self.recipe.batch]])
