@@ -1,15 +1,19 @@
 """The scores of the bundled model: joined as the package does, beside fair means."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 import torch
 from skimage.data import chelsea
 
+from colorlib.color import images_to_float
 from colorlib.colorize import gray_of, join_with_own_lightness
 from colorlib.images import Photograph, fit_square
+from colorlib.metrics import score_images
 from colorlib.unet import ColorUNet, UNetConfig
 from tools import evaluate_bundled
-from tools.evaluate_bundled import Colouring, Setting, choose, evaluate
+from tools.evaluate_bundled import Colouring, Setting, add_scores, choose, evaluate
 
 SMALL = UNetConfig(
     stem=8,
@@ -81,6 +85,16 @@ def test_tests_are_scored_beside_the_baselines(net, packed):
     means = [scores[key]["ciede2000"]["mean"] for key in ("model", "mean image")]
     assert gain["mean"] == pytest.approx(means[0] - means[1], abs=1e-5)
     assert evaluate_bundled.line_of("mini", scores).startswith("mini (n = 3)")
+
+
+def test_scores_are_those_of_the_package():
+    rgb = torch.rand(2, 3, 20, 20)
+    images = torch.randint(0, 256, (2, 20, 20, 3), dtype=torch.uint8)
+    found = defaultdict(list)
+    add_scores(found, rgb, images)
+    expected = score_images(rgb, images_to_float(images))
+    for name, (values,) in found.items():
+        torch.testing.assert_close(values, expected[name])
 
 
 def test_settings_are_ordered_for_ties():
