@@ -4,8 +4,8 @@
     python -m tools.evaluate_bundled test ../packed ../run/model.safetensors ../data
 
 `choose` colours validation photographs under all combinations of view size, temperature
-and logit adjustment, with one view and with two that mirror each other. The rule was
-fixed before any test photograph was scored: of the settings that give at least
+and logit adjustment; of the best view also with a mirrored one averaged in. The rule
+was fixed before any test photograph was scored: of the settings that give at least
 `COLOURFUL` of the photographs' colourfulness, the one of the lowest CIEDE2000, both as
 means over the sets.
 
@@ -45,6 +45,7 @@ from tools.bundled_data import SETS, TEST, TRAIN, VALIDATION
 VIEW_SIZES = (64, 80, 96, 112, 128, 160, 192, 256)
 TEMPERATURES = (0.25, 0.38, 0.5, 0.65, 0.8)
 ADJUSTMENTS = (-0.1, 0.0, 0.1, 0.2)
+CHOOSING_SIZE = 96  # pixels: larger photographs are scored at this side
 COLOURFUL = 0.65  # of the truth: what a chosen setting gives at least
 METRICS = ("rmse_ab_norm", "psnr_rgb", "ciede2000", "colourfulness")
 BATCH = 25
@@ -79,6 +80,9 @@ class Setting:
     adjustment: float
 
 
+Tables = dict[Setting, dict[str, dict[str, float]]]  # setting -> set -> scores
+
+
 class Colouring:
     """Gray photographs in, and what the network makes of them under any setting.
 
@@ -86,13 +90,21 @@ class Colouring:
         net: The network.
         images: (N, S, S, 3) uint8, in colour or not: they are made gray.
         log_prior: (Q,) what the adjustment takes from the logits.
+        size: Side of the result, pixels; that of the photographs by default.
     """
 
-    def __init__(self, net: ColorUNet, images: Tensor, log_prior: Tensor) -> None:
+    def __init__(
+        self,
+        net: ColorUNet,
+        images: Tensor,
+        log_prior: Tensor,
+        size: int | None = None,
+    ) -> None:
         self.net, self.log_prior = net, log_prior
         gray = np.stack([gray_of(image) for image in images.numpy()])
         self.gray = torch.from_numpy(gray)  # (N, S, S, 3)
-        self.L_norm = as_lightness(self.gray)  # (N, 1, S, S)
+        shown = resize(self.gray, size) if size else self.gray
+        self.L_norm = as_lightness(shown)  # (N, 1, size, size)
 
     def logits(self, view_size: int, mirrored: bool) -> Tensor:
         """(N, Q, view / 4, view / 4)."""
@@ -158,43 +170,68 @@ def add_scores(scores: Scores, rgb: Tensor, images: Tensor) -> None:
 def choose(
     net: ColorUNet, packed: Path, log_prior: Tensor, count: int
 ) -> list[dict[str, Any]]:
-    """Mean scores of every setting, the best first.
+    """Mean scores of every setting with one view, and of the best view with two.
 
     Args:
         net: The network.
         packed: Its photographs.
         log_prior: See `Colouring`.
         count: Photographs a set.
+
+    Returns:
+        For each setting its scores, the best first.
     """
+    tables = try_views(net, packed, log_prior, count, VIEW_SIZES, mirrored=False)
+    best = (_ranked(tables)[0]["setting"]["view_size"],)
+    return _ranked(
+        tables | try_views(net, packed, log_prior, count, best, mirrored=True)
+    )
+
+
+def try_views(
+    net: ColorUNet,
+    packed: Path,
+    log_prior: Tensor,
+    count: int,
+    views: tuple[int, ...],
+    *,
+    mirrored: bool,
+) -> Tables:
+    """Scores beside gray of some views under all temperatures and adjustments."""
     held = Photographs(packed, VALIDATION)
-    tables: dict[Setting, dict[str, dict[str, float]]] = defaultdict(dict)
+    tables: Tables = defaultdict(dict)
     for name, images in held.images.items():
         rows = spread(held.rows[name], count)
-        per_setting: dict[Setting | None, Scores] = defaultdict(
-            lambda: defaultdict(list)
-        )
+        found: dict[Setting | None, Scores] = defaultdict(lambda: defaultdict(list))
         for start in range(0, len(rows), BATCH):
             some = torch.from_numpy(images[rows[start : start + BATCH]])
-            _try_all(Colouring(net, some, log_prior), some, per_setting)
-        gray = _means(per_setting.pop(None))
-        for setting, scores in per_setting.items():
+            size = min(CHOOSING_SIZE, some.shape[1])
+            colouring = Colouring(net, some, log_prior, size)
+            some = resize(some, size)
+            gray = with_chroma(colouring.L_norm, torch.zeros(1, 2, 1, 1))
+            add_scores(found[None], gray, some)
+            for view in views:
+                _try_view(colouring, some, view, mirrored, found)
+        gray_means = _means(found.pop(None))
+        for setting, scores in found.items():
             assert setting is not None
-            tables[setting][name] = _beside(_means(scores), gray)
-    return _ranked(tables)
+            tables[setting][name] = _beside(_means(scores), gray_means)
+    return tables
 
 
-def _try_all(
-    colouring: Colouring, images: Tensor, scores: dict[Setting | None, Scores]
+def _try_view(
+    colouring: Colouring,
+    images: Tensor,
+    view_size: int,
+    mirrored: bool,
+    found: dict[Setting | None, Scores],
 ) -> None:
-    """Score a batch under every setting; None is gray."""
-    gray = with_chroma(colouring.L_norm, torch.zeros(1, 2, 1, 1))
-    add_scores(scores[None], gray, images)
-    for view_size, mirrored in product(VIEW_SIZES, (False, True)):
-        logits = colouring.logits(view_size, mirrored)
-        for temperature, adjustment in product(TEMPERATURES, ADJUSTMENTS):
-            setting = Setting(view_size, mirrored, temperature, adjustment)
-            ab_norm = colouring.ab_norm(logits, temperature, adjustment)
-            add_scores(scores[setting], colouring.joined(ab_norm), images)
+    """Score a batch under one view and all that follows it."""
+    logits = colouring.logits(view_size, mirrored)
+    for temperature, adjustment in product(TEMPERATURES, ADJUSTMENTS):
+        setting = Setting(view_size, mirrored, temperature, adjustment)
+        ab_norm = colouring.ab_norm(logits, temperature, adjustment)
+        add_scores(found[setting], colouring.joined(ab_norm), images)
 
 
 def _means(scores: Scores) -> dict[str, float]:
@@ -211,9 +248,7 @@ def _beside(means: dict[str, float], gray: dict[str, float]) -> dict[str, float]
     }
 
 
-def _ranked(
-    tables: dict[Setting, dict[str, dict[str, float]]],
-) -> list[dict[str, Any]]:
+def _ranked(tables: Tables) -> list[dict[str, Any]]:
     """Settings that are colourful enough by CIEDE2000, then the others."""
     rows = []
     for setting, by_set in tables.items():
