@@ -131,19 +131,16 @@ class ColorUNet(nn.Module):
         self.stem = nn.Conv2d(1, config.stem, 3, stride=2, padding=1)
         self.blocks = nn.ModuleList()
         channels, skips = config.stem, [0]  # the coarsest grid has no skip
-        for expansion, out_channels, blocks, stride in config.stages:
+        for expansion, width, blocks, stride in config.stages:
             if stride == 2:
                 skips.insert(1, channels)  # the last map before each halving
-            for block_stride in (stride, *[1] * (blocks - 1)):
-                block = InvertedResidual(
-                    channels, out_channels, expansion, block_stride
-                )
-                self.blocks.append(block)
-                channels = out_channels
+            for step in (stride, *[1] * (blocks - 1)):
+                self.blocks.append(InvertedResidual(channels, width, expansion, step))
+                channels = width
         self.decoder = nn.ModuleList()
-        for out_channels, skip in zip(config.decoder, skips, strict=False):
-            self.decoder.append(nn.Conv2d(channels + skip, out_channels, 3, padding=1))
-            channels = out_channels
+        for width, skip in zip(config.decoder, skips, strict=False):
+            self.decoder.append(nn.Conv2d(channels + skip, width, 3, padding=1))
+            channels = width
         centres = bin_centres()  # (Q, 2)
         self.head = nn.Conv2d(channels, len(centres), 1)
         self.register_buffer("centres", centres.clone())
