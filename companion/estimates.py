@@ -8,6 +8,10 @@ CPU cores, in proportion to the pixels and to width^1.5; 0.5 ms on an H200 in ba
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
 
 from colorlib.backbones import content_of
 from colorlib.backbones.specs import MAP_SIDE, NUM_CLASSES, spec_for
@@ -94,16 +98,15 @@ def _bytes_per_image(name: str, features: str) -> int:
     content = content_of(features)  # type: ignore[arg-type]
     numbers = NUM_CLASSES if content == "logits" else _channels(name)
     size = MAP_SIDE**2 if content == "maps" else 1
-    return numbers * size * int(STORED[content]().itemsize)
+    return numbers * size * np.dtype(STORED[content]).itemsize
 
 
 def _channels(name: str) -> int:
     """Of a network's maps, from its description, without its weights."""
     import timm
-    import torch
 
     spec = spec_for(name)
     with torch.device("meta"):  # shapes alone
-        net = timm.create_model(spec.timm_name, **spec.create_options)
+        net: Any = timm.create_model(spec.timm_name, **spec.create_options)
     tapped = spec.tap is not None
     return int(net.feature_info[spec.tap]["num_chs"] if tapped else net.num_features)
