@@ -10,7 +10,7 @@ import numpy as np
 import pyvips
 
 from colorlib.errors import UserError
-from colorlib.tiff_tags import ALPHA
+from colorlib.images.tiff_tags import ALPHA
 
 RAW = "a camera's raw file"
 HEIC, HEIF = "a HEIC file", "heif"

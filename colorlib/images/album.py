@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from colorlib.errors import UserError
-from colorlib.image_writer import DEEP, KINDS, SUFFIXES, encode, write_pages
 from colorlib.images import (
     MAX_PIXELS,
     PHOTOGRAPH_SUFFIXES,
     PhotographFile,
     is_photograph,
 )
+from colorlib.images.writer import DEEP, KINDS, SUFFIXES, encode, write_pages
 
 if TYPE_CHECKING:
     from colorlib.colorize import Colorizer

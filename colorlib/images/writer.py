@@ -15,9 +15,9 @@ import numpy as np
 import pyvips
 
 from colorlib.files import atomic_rename, synchronise
-from colorlib.image_decoding import PhotographError, reason_of
 from colorlib.images import Metadata, Photograph, PhotographFile
-from colorlib.tiff_tags import IPTC, XMP, exif_block, read_exif
+from colorlib.images.decoding import PhotographError, reason_of
+from colorlib.images.tiff_tags import IPTC, XMP, exif_block, read_exif
 
 # What is written, by suffix.
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg"}

@@ -21,7 +21,7 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image
 
-from colorlib.image_decoding import (
+from colorlib.images.decoding import (
     MAGIC,
     PhotographError,
     check_size,
@@ -30,7 +30,7 @@ from colorlib.image_decoding import (
     reason_of,
     to_srgb,
 )
-from colorlib.tiff_tags import (
+from colorlib.images.tiff_tags import (
     IPTC,
     XMP,
     Directory,
