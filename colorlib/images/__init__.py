@@ -23,7 +23,7 @@ from PIL import Image
 
 from colorlib.images.decoding import (
     MAGIC,
-    PhotographError,
+    PhotographError as PhotographError,
     check_size,
     decode_by_pillow,
     kind_of,
