@@ -23,18 +23,21 @@ from PIL import Image
 
 from colorlib.images.decoding import (
     MAGIC,
-    PhotographError as PhotographError,
     check_size,
     decode_by_pillow,
     kind_of,
     reason_of,
     to_srgb,
 )
+from colorlib.images.decoding import (
+    PhotographError as PhotographError,
+)
 from colorlib.images.tiff_tags import (
     IPTC,
     XMP,
     Directory,
     exif_block,
+    iptc_records,
     read_directories,
     tag_names,
     why_not,
@@ -143,7 +146,7 @@ def load_rgb(source: Path | bytes, at_least: int | None = None) -> NDArray[np.ui
     with suppress(Exception):  # then the other decoder names what is wrong
         small = _small_jpeg(source, at_least)
         if small is not None:
-            return small
+            return np.ascontiguousarray(small)
     rgb = PhotographFile(source).read(at_least=at_least).rgb
     return np.ascontiguousarray(rgb, np.uint8)
 
@@ -338,7 +341,7 @@ class PhotographFile:
         }
         if self.kind in ("jpeg", "gif"):
             comments = _pillow_comment(file)
-        return Metadata(exif, xmp, iptc, dpi, comments)
+        return Metadata(exif, xmp, iptc_records(iptc), dpi, comments)
 
 
 def _is_on_disk(file: BinaryIO) -> bool:
@@ -365,9 +368,12 @@ def _small_jpeg(source: Path | bytes, at_least: int | None) -> NDArray[np.uint8]
         odd = file.mode not in ("L", "RGB") or "icc_profile" in file.info
         if odd or b"Exif\0\0" in content:
             return None
+        width, height = file.size
         if at_least:
             file.draft(None, (at_least, at_least))
-        return np.array(file.convert("RGB"))
+        shrink = round(width / file.width) if at_least else 1
+        rgb = np.array(file.convert("RGB"))
+        return rgb[: height // shrink, : width // shrink]  # libvips keeps whole pixels
 
 
 def _pillow_comment(file: BinaryIO) -> dict[str, str]:

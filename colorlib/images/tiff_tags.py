@@ -224,3 +224,29 @@ def tag_names(block: bytes | None) -> set[str]:
 def read_exif(block: bytes | None) -> list[Directory]:
     """The directories of an EXIF block, with or without the name in front."""
     return read_directories(io.BytesIO((block or b"").removeprefix(b"Exif\0\0")))
+
+
+# The resource of Photoshop's in which a JPEG holds IPTC records.
+RESOURCES, RESOURCE = b"Photoshop 3.0\0", b"8BIM\x04\x04\0\0"
+
+
+def iptc_records(block: bytes | None) -> bytes | None:
+    """IPTC records without what a JPEG wraps them in; None if there are none."""
+    if not block or not block.startswith(RESOURCES):
+        return block or None
+    at = block.find(RESOURCE) + len(RESOURCE)
+    if at < len(RESOURCE) or len(block) < at + 4:
+        return None
+    (length,) = struct.unpack_from(">I", block, at)
+    return block[at + 4 : at + 4 + length] or None
+
+
+def iptc_segment(records: bytes) -> bytes:
+    """IPTC records as a JPEG holds them.
+
+    Example:
+        >>> iptc_records(iptc_segment(b"abc"))
+        b'abc'
+    """
+    size = struct.pack(">I", len(records))
+    return RESOURCES + RESOURCE + size + records + b"\0" * (len(records) % 2)

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyvips
 
-from colorlib.files import atomic_rename, synchronise
+from colorlib.files import atomic_rename
 from colorlib.images import Metadata, Photograph, PhotographFile
 from colorlib.images.decoding import PhotographError, reason_of
-from colorlib.images.tiff_tags import IPTC, XMP, exif_block, read_exif
+from colorlib.images.tiff_tags import IPTC, XMP, exif_block, iptc_segment, read_exif
 
 # What is written, by suffix.
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg"}
@@ -126,10 +126,10 @@ def _save(
         across, down = metadata.dpi
         image = image.copy(xres=across / 25.4, yres=down / 25.4)
         image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
-    for name in ("exif", "xmp", "iptc"):
-        if getattr(metadata, name):
-            blob = pyvips.GValue.blob_type
-            image.set_type(blob, f"{name}-data", getattr(metadata, name))
+    iptc = iptc_segment(metadata.iptc) if metadata.iptc else None
+    for name, block in (("exif", metadata.exif), ("xmp", metadata.xmp), ("iptc", iptc)):
+        if block:
+            image.set_type(pyvips.GValue.blob_type, f"{name}-data", block)
     for number, (name, text) in enumerate(metadata.comments.items()):
         field = f"png-comment-{number}-{name}"
         image.set_type(pyvips.GValue.gstr_type, field, text)
@@ -253,7 +253,8 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
-            synchronise(file)
+            file.flush()
+            os.fsync(file.fileno())
             if nameless:
                 made = f"/proc/self/fd/{file.fileno()}"
                 os.link(made, hidden, src_dir_fd=handle, follow_symlinks=True)
