@@ -90,11 +90,11 @@ def colour_file(model: nn.Module, size: int, source: Path, target: Path) -> None
 
 def main() -> None:
     """Colour one file by the model of the package, and print the seconds."""
-    from colorlib.colorize import SHIPPED
+    from colorlib.colorize import BUNDLED
     from colorlib.model import load_model
 
     source, target = map(Path, sys.argv[1:3])
-    model, notes = load_model(SHIPPED)
+    model, notes = load_model(BUNDLED)
     start = time.perf_counter()
     colour_file(model, notes["size"], source, target)
     print(time.perf_counter() - start)
