@@ -48,7 +48,7 @@ def records_for(wildcards):
     kept = sorted(Path("companion/results").glob("*.json"))
     reads_kept = "kept_record" in code or "study_records" in code
     ledger = ["companion/ambiguities.yaml", "companion/experiments.yaml"] * ("load_ledger" in code)
-    shipped = ["colorlib/shipped/model.safetensors"] * ("SHIPPED" in code)
+    shipped = ["colorlib/bundled.safetensors"] * ("BUNDLED" in code)
     return ledger + shipped + [
         str(path)
         for path in trained * ("runs_root:" in code) + kept * reads_kept

@@ -6,9 +6,10 @@ A profile holds only what differs from the defaults; a key that does not exist i
 error. One profile serves the command line and the notebooks.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -20,7 +21,9 @@ from colorlib.model import MODELS, ModelConfig
 from colorlib.training import TrainConfig
 
 PROFILES_FOLDER = Path(__file__).parent / "profiles"
+PARTS = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
 CLASSIFYING = ("cross_entropy", "rebalanced")
+NULL = object()  # in place of a value: none at all
 MACHINE = ("accelerator", "devices")  # no result depends on them
 
 ModelName = Literal["plain", "model1", "model2", "model3", "model4"]
@@ -54,6 +57,25 @@ class Settings(BaseModel):
     validation_only: bool = False
     protocol: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_keys_exist(cls, values: Any) -> Any:
+        """Refuse what a dataclass would ignore: a misspelt key of one of the parts."""
+        for part, kind in PARTS.items():
+            given = values.get(part) if isinstance(values, dict) else None
+            known = {field.name for field in fields(kind)}
+            for key in given if isinstance(given, dict) else ():
+                if key not in known:
+                    raise ValueError(f"key '{part}.{key}' does not exist")
+        return values
+
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> Self:
+        """A changed copy, validated like any other settings."""
+        own = {key: getattr(self, key) for key in type(self).model_fields}
+        return type(self)(**{**own, **(update or {})})
+
 
 class RunConfig(Settings):
     """All that the result of one run depends on, but for the files it reads.
@@ -67,11 +89,15 @@ class RunConfig(Settings):
     @property
     def run_name(self) -> str:
         """The name of the run and of its record, known before it is run."""
+        hashed = hash_of(self.decisive())[:8]
+        return f"{self.data.dataset}-{self.data.size}-{self.name}-{hashed}"
+
+    def decisive(self) -> dict[str, Any]:
+        """All settings that the result depends on, as JSON holds them."""
         settings = self.model_dump(mode="json")
-        for key in MACHINE:
-            del settings["train"][key]
-        parts = (self.data.dataset, self.data.size, self.name, hash_of(settings)[:8])
-        return "-".join(map(str, parts))
+        train = settings["train"].items()
+        settings["train"] = {key: v for key, v in train if key not in MACHINE}
+        return settings
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RunConfig":
@@ -107,8 +133,11 @@ class Profile(Settings):
 
     @model_validator(mode="after")
     def _runs_fit_together(self) -> "Profile":
-        for name in self.models:
-            self.run(name)
+        try:
+            for name in self.models:
+                self.run(name)
+        except ValidationError as error:
+            raise ValueError(_first_fault(error)) from error
         return self
 
     def run(self, name: ModelName, seed: int | None = None) -> RunConfig:
@@ -145,7 +174,8 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
 
     Args:
         name_or_path: The name of a file in `profiles/`, or the path of one.
-        overrides: Keys such as `data.size`, with dots; None leaves the profile's own.
+        overrides: Keys such as `data.size`, with dots; None leaves the profile's own,
+            `NULL` sets it to none.
 
     Raises:
         UserError: If there is no such profile, a key does not exist or a value does
@@ -169,7 +199,11 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
         ) from error
     if not isinstance(values, dict):
         raise UserError(f"profile {path}: expected lines `key: value`, found none")
-    given = {key: value for key, value in overrides.items() if value is not None}
+    given = {
+        key: None if value is NULL else value
+        for key, value in overrides.items()
+        if value is not None
+    }
     return validated(Profile, overlaid(values, given), f"profile {path}")
 
 
@@ -180,14 +214,13 @@ def overlaid(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any
         >>> overlaid({"data": {"size": 64}}, {"data.size": 32, "data.seed": 1})
         {'data': {'size': 32, 'seed': 1}}
     """
-    values = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    laid = dict(values)
     for key, value in overrides.items():
         part, _, inner = key.partition(".")
-        if inner:
-            values.setdefault(part, {})[inner] = value
-        else:
-            values[part] = value
-    return values
+        under = laid.get(part)
+        beside = under if isinstance(under, dict) else {}
+        laid[part] = {**beside, inner: value} if inner else value
+    return laid
 
 
 def validated(kind: type[Kind], values: dict[str, Any], place: str) -> Kind:
@@ -197,12 +230,16 @@ def validated(kind: type[Kind], values: dict[str, Any], place: str) -> Kind:
         UserError: If something does not fit.
     """
     try:
-        return kind(**values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            raise UserError(f"{place}: key {key!r} does not exist") from error
-        found = f", found {fault['input']!r}" if key else ""
-        text = f"{key + ': ' if key else ''}{fault['msg']}{found}"
-        raise UserError(f"{place}: {text}") from error
+        raise UserError(f"{place}: {_first_fault(error)}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    """What does not fit, in one line that names the key."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    text = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"key {key!r} does not exist"
+    return f"{key}: {text}, found {fault['input']!r:.80}" if key else text

@@ -1,14 +1,13 @@
 """A run: settings in, a trained and scored model out, in five steps.
 
-    setup_data -> setup_features -> train_model -> score_model -> record
+    setup_data -> setup_features -> train_model -> score -> record
 
 Every step finds what an earlier call has finished, so a run that was interrupted goes
 on, and a run that is done is only read. Several processes may do this together,
 started by `torchrun` or SLURM: all of them train, the first one scores and records.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,190 +18,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import (
-    Backbone,
-    content_of,
-    feature_shape,
-    input_spec,
-    load_backbone,
-    load_stated,
-)
+from colorlib.backbones import Backbone, input_spec, load_stated
 from colorlib.color import images_to_float, lab_to_rgb
-from colorlib.data import (
-    ImageSource,
-    PackedImages,
-    Split,
-    open_source,
-    pack,
-    split,
-)
 from colorlib.errors import UserError
-from colorlib.evaluation import MODEL
-from colorlib.features import Features, compute_features
+from colorlib.features import Features
 from colorlib.files import file_lock, file_sha256
-from colorlib.metrics import summarize
-from colorlib.model import (
-    ColorizationModel,
-    Vgg16Encoder,
-    load_model,
-    save_model,
-    torch_device,
-)
-from colorlib.sampling import Samples
-from colorlib.targets import Target
-from colorlib.training import (
-    FitResult,
-    discard,
-    fit,
-    is_rank_zero,
-    loss_named,
-)
+from colorlib.model import ColorizationModel, load_model, save_model
+from colorlib.training import FitResult, discard, fit, is_rank_zero, loss_named
 from companion import provenance
+from companion.builders import (
+    Data,
+    Folders,
+    initial_model,
+    load_backbones,
+    load_judge,
+    load_vgg16,
+    log,
+    setup_data,
+    setup_features,
+    target_of,
+)
 from companion.config import Profile, RunConfig
 from companion.records import Record, TrainingRecord, read_record, write_record
-from companion.scoring import (
-    KEPT_PER_IMAGE,
-    error_breakdown,
-    rounded,
-    score_tests,
-    warnings_of,
-)
+from companion.scoring import score_tests, scores_in_record
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
-ROOT = Path(__file__).parent.parent
-BUILD = ROOT / "_build"  # generated, never committed
-VGG16 = "vgg16.tv_in1k"
-STATISTICS = 1000  # training images that standardise the networks' features
-
-log = logging.getLogger("companion")
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where this machine keeps things; no result depends on them.
-
-    Attributes:
-        data: Images and archives, as they were published; None for scenes.
-        weights: Files of pretrained networks; may be None.
-        cache: Packed images and features; may be deleted at any time.
-        runs: Trained models, logs and records, one folder a run.
-    """
-
-    data: Path | None = None
-    weights: Path | None = None
-    cache: Path = BUILD / "cache"
-    runs: Path = BUILD / "runs"
-
-    @classmethod
-    def choose(
-        cls,
-        data_root: str | Path | None = None,
-        weights_root: str | Path | None = None,
-        cache_root: str | Path | None = None,
-        runs_root: str | Path | None = None,
-    ) -> "Folders":
-        """Take the folders that are given, and for the rest those of the project.
-
-        Example:
-            >>> Folders.choose(data_root="~/images").data.name
-            'images'
-        """
-
-        def absolute(path: str | Path) -> Path:
-            return Path(path).expanduser().absolute()
-
-        return cls(
-            data=absolute(data_root) if data_root else None,
-            weights=absolute(weights_root) if weights_root else None,
-            cache=absolute(cache_root or BUILD / "cache"),
-            runs=absolute(runs_root or BUILD / "runs"),
-        )
-
-
-@dataclass(frozen=True)
-class Data:
-    """A packed data set and its parts.
-
-    Attributes:
-        source: Where the images come from.
-        packed: The images at the run's size.
-        split: What is trained on, what chooses the checkpoint, and the tests.
-    """
-
-    source: ImageSource
-    packed: PackedImages
-    split: Split
-
-    def subset(self, features: Features | None, indices: NDArray[np.int64]) -> Samples:
-        """Some of the images, with their features."""
-        return Samples(self.packed.images, features, indices)
-
-
-# ----------------------------------------------------------------------- the five steps
-
-
-def setup_data(config: RunConfig, folders: Folders) -> Data:
-    """Find, pack and divide the images.
-
-    Raises:
-        UserError: If the data set is not there, or has too few images.
-    """
-    source = open_source(config.data, folders.data, folders.cache)
-    packed = pack(source, config.data.size, folders.cache)
-    log.info("%s: %d images, %d px", source.name, len(packed), config.data.size)
-    return Data(source, packed, split(packed, config.data))
-
-
-def load_backbones(config: RunConfig, folders: Folders) -> list[Backbone]:
-    """Load the frozen networks that a model fuses."""
-    weights = _weights(config.weights, folders)
-    return [load_backbone(name, weights) for name in config.model.backbones]
-
-
-def setup_features(
-    config: RunConfig, data: Data, backbones: Sequence[Backbone], folders: Folders
-) -> Features | None:
-    """Extract the features of all images that the run uses; None without networks."""
-    if not backbones:
-        return None
-    parts = (data.split.train, data.split.validation, *data.split.tests.values())
-    return compute_features(
-        data.source,
-        data.packed.manifest,
-        np.sort(np.concatenate(parts)),
-        backbones,
-        kind=config.model.features,
-        cache_root=folders.cache,
-        input_sizes=config.model.input_sizes,
-        gray=config.model.gray,
-        device=torch_device(config.train.accelerator),
-    )
-
-
-def train_model(
-    config: RunConfig,
-    model: ColorizationModel,
-    data: Data,
-    features: Features | None,
-    folder: Path,
-    *,
-    resume: bool = True,
-    progress: bool = False,
-) -> FitResult:
-    """Train a model in place; it is left with its best weights."""
-    train = data.subset(features, data.split.train)
-    return fit(
-        model,
-        loss_named(config.train.loss or "mse", train),
-        train,
-        data.subset(features, data.split.validation),
-        folder,
-        config.train,
-        target=target_of(config),
-        resume=resume,
-        progress=progress,
-    )
+FINISHED = "finished"  # a file beside the checkpoints of a training with a record
 
 
 def run_model(
@@ -231,140 +73,119 @@ def run_model(
         UserError: If `unfinished` is "refuse" and there is such a training, or the
             run's folder cannot be written.
     """
-    clock, folder = provenance.Stopwatch(), folders.runs / config.run_name
-    data = setup_data(config, folders)
-    backbones = load_backbones(config, folders)
-    vgg16 = _load_vgg16(config, folders)
-    networks = [*backbones, *([vgg16] if vgg16 else [])]
-    identity = provenance.identity(config, data.packed.manifest, data.split, networks)
-    if (finished := finished_record(folder, identity)) is not None:
+    run = _Run.set_up(config, folders)
+    if (finished := finished_record(run.folder, run.identity)) is not None:
         log.info("%s: already done, read from its record", finished.name)
         return finished
-    clock.lap("data")
     with ExitStack() as held:
         if is_rank_zero():
-            _lock(folder, held)
-            if (finished := finished_record(folder, identity)) is not None:
+            _lock(run.folder, held)
+            if (finished := finished_record(run.folder, run.identity)) is not None:
                 return finished  # by the process that had the lock before
-        features = setup_features(config, data, backbones, folders)
-        clock.lap("features")
-        model = initial_model(config, backbones, features, data.split.train, vgg16)
-        training = folder / f"training-{provenance.training_key(identity, config)}"
+        training = run.folder / f"training-{run.identity[:8]}"
         _settle_unfinished(training, unfinished)
-        log.info("training %s on %d images", config.run_name, len(data.split.train))
-        resume = unfinished != "restart"
-        trained = train_model(
-            config, model, data, features, training, resume=resume, progress=progress
-        )
+        model, features, trained = run.train(training, unfinished, progress)
         if is_rank_zero():
-            clock.lap("training")
-            record = _scored(config, data, model, features, folders, trained, clock)
-            path = folder / "model.safetensors"
-            save_model(model, path, _notes(config, backbones))
-            done = provenance.completed(record, identity, model, backbones, path)
-            write_record(done, folder / "record.json")
-            return done
-    return _record_of_rank_zero(folder, identity)
+            record = run.record(model, features, trained)
+            (training / FINISHED).touch()
+            return record
+    return _record_of_rank_zero(run.folder, run.identity)
 
 
-def _scored(
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a run share; `networks` are those that are fused."""
+
+    config: RunConfig
+    folders: Folders
+    data: Data
+    networks: list[Backbone]
+    vgg16: Backbone | None
+    judge: Backbone | None
+    identity: str
+    clock: provenance.Stopwatch
+
+    @classmethod
+    def set_up(cls, config: RunConfig, folders: Folders) -> "_Run":
+        """Find the images and the networks, and so the identity."""
+        clock, data = provenance.Stopwatch(), setup_data(config, folders)
+        fused = load_backbones(config, folders)
+        others = load_vgg16(config, folders), load_judge(config, folders)
+        loaded = [one for one in (*fused, *others) if one is not None]
+        identity = provenance.identity(config, data, loaded)
+        clock.lap("data")
+        return cls(config, folders, data, fused, *others, identity, clock)
+
+    @property
+    def folder(self) -> Path:
+        """Where its weights and its record go."""
+        return self.folders.runs / self.config.run_name
+
+    def train(
+        self, training: Path, unfinished: Unfinished, progress: bool
+    ) -> tuple[ColorizationModel, Features | None, FitResult]:
+        """Train a new model, or go on with it."""
+        config, data = self.config, self.data
+        features = setup_features(config, data, self.networks, self.folders)
+        self.clock.lap("features")
+        first = initial_model(
+            config, self.networks, features, data.split.train, self.vgg16
+        )
+        log.info("training %s on %d images", config.run_name, len(data.split.train))
+        goes_on = unfinished != "restart"
+        trained = train_model(
+            config, first, data, features, training, resume=goes_on, progress=progress
+        )
+        self.clock.lap("training")
+        return first, features, trained
+
+    def record(
+        self, model: ColorizationModel, features: Features | None, trained: FitResult
+    ) -> Record:
+        """Score the trained model, save it and write the record."""
+        config, scores = self.config, {}
+        if not config.validation_only:
+            log.info("scoring %s", config.run_name)
+            scores = scores_in_record(
+                config, self.data, model, features, self.folders.cache, self.judge
+            )
+            self.clock.lap("scoring")
+        weights = self.folder / "model.safetensors"
+        save_model(model, weights, _notes(config, self.networks))
+        record = Record(
+            **provenance.of_run(config, self.data, self.identity),
+            model=provenance.describe_model(model, self.networks, weights),
+            training=TrainingRecord(**asdict(trained)),
+            seconds=self.clock.seconds,
+            **scores,
+        )
+        write_record(record, self.folder / "record.json")
+        return record
+
+
+def train_model(
     config: RunConfig,
-    data: Data,
     model: ColorizationModel,
+    data: Data,
     features: Features | None,
-    folders: Folders,
-    trained: FitResult,
-    clock: provenance.Stopwatch,
-) -> dict[str, Any]:
-    """The parts of a record that this run has computed."""
-    parts: dict[str, Any] = {
-        "name": config.run_name,
-        "protocol": config.protocol,
-        "settings": config.model_dump(mode="json"),
-        "data": provenance.describe_data(data.packed.manifest, data.split),
-        "training": TrainingRecord(**asdict(trained)),
-    }
-    if not config.validation_only:
-        log.info("scoring %s", config.run_name)
-        scores = score_tests(config, data, model, features, folders)
-        first = next(iter(scores))
-        losses = scores[first][MODEL]["loss_eq1"]
-        parts |= {
-            "scores": {test: _summaries(methods) for test, methods in scores.items()},
-            "per_image": {
-                test: {
-                    name: rounded(methods[MODEL][name])
-                    for name in KEPT_PER_IMAGE
-                    if name in methods[MODEL]
-                }
-                for test, methods in scores.items()
-            },
-            "groups": {} if config.model.backbones else _group_numbers(data),
-            "breakdown": error_breakdown(config, data, model, features, first, losses),
-            "note": "; ".join(
-                warnings_of(config, data, model, features, scores[first])
-            ),
-        }
-        clock.lap("scoring")
-    parts["seconds"] = clock.seconds
-    parts["hardware"] = provenance.this_hardware(config.train.accelerator)
-    return parts
-
-
-def _group_numbers(data: Data) -> dict[str, list[int]]:
-    """Test set -> the group of each image, as a number: names may be people's."""
-    numbers = np.unique(data.packed.manifest.groups, return_inverse=True)[1]
-    return {test: numbers[part].tolist() for test, part in data.split.tests.items()}
-
-
-def _summaries(methods: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
-    """Method -> metric -> summary; the judge has seen fewer images than the rest."""
-    summaries = {}
-    for method, scores in methods.items():
-        judged = {"named": scores["named"]} if "named" in scores else {}
-        rest = {name: values for name, values in scores.items() if name != "named"}
-        summaries[method] = summarize(rest) | summarize(judged)
-    return summaries
-
-
-# ------------------------------------------------------------------- models and targets
-
-
-def target_of(config: RunConfig) -> Target:
-    """What of an image is the input, and what is predicted."""
-    return Target(config.model.target, config.model.gray)
-
-
-def initial_model(
-    config: RunConfig,
-    backbones: Sequence[Backbone],
-    features: Features | None,
-    train: NDArray[np.int64],
-    vgg16: Backbone | None = None,
-) -> ColorizationModel:
-    """The untrained model; its weights depend on the seed, but for a given VGG16.
-
-    Args:
-        config: Of the run.
-        backbones: The networks that are fused.
-        features: Theirs, of which the training images' standardise them.
-        train: (M,), the training images.
-        vgg16: The network that `model4` begins with.
-    """
-    content = content_of(config.model.features)
-    channels = tuple(feature_shape(b, content)[0] for b in backbones)
-    by_class = content == "logits"
-    built = replace(config.model, feature_channels=() if by_class else channels)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        model = ColorizationModel(built)
-    if model.feature_input is not None and features is not None:
-        some = train[:: max(1, len(train) // STATISTICS)]
-        model.feature_input.fit(*features.statistics(some))
-    if vgg16 is not None:
-        assert isinstance(model.encoder, Vgg16Encoder)
-        model.encoder.take_weights(vgg16.net)
-    return model
+    folder: Path,
+    *,
+    resume: bool = True,
+    progress: bool = False,
+) -> FitResult:
+    """Train a model in place; it is left with its best weights."""
+    train = data.subset(features, data.split.train)
+    return fit(
+        model,
+        loss_named(config.train.loss or "mse", train),
+        train,
+        data.subset(features, data.split.validation),
+        folder,
+        config.train,
+        target=target_of(config),
+        resume=resume,
+        progress=progress,
+    )
 
 
 @dataclass(frozen=True)
@@ -398,15 +219,13 @@ def predict_images(
     """
     model, _ = load_model(folders.runs / config.run_name / "model.safetensors")
     data = setup_data(config, folders)
-    backbones = load_backbones(config, folders)
-    features = setup_features(config, data, backbones, folders)
+    features = setup_features(config, data, load_backbones(config, folders), folders)
     batch = data.subset(features, indices).take(np.arange(len(indices)))
     target = target_of(config)
     L_norm, _ = target.split(images_to_float(batch.images))
     target_norm = model(L_norm, batch.features)
-    return Prediction(
-        L_norm, target_norm, lab_to_rgb(target.to_lab(L_norm, target_norm))
-    )
+    rgb = lab_to_rgb(target.to_lab(L_norm, target_norm))
+    return Prediction(L_norm, target_norm, rgb)
 
 
 def evaluate_weights(
@@ -437,7 +256,7 @@ def evaluate_weights(
     data = setup_data(config, folders)
     backbones = load_stated(spec, weights, folders.weights)
     features = setup_features(config, data, backbones, folders)
-    scores = score_tests(config, data, model, features, folders)
+    scores = score_tests(config, data, model, features, folders.cache)
     return {
         test: {
             method: {metric: float(values.mean()) for metric, values in own.items()}
@@ -447,39 +266,14 @@ def evaluate_weights(
     }
 
 
-def _weights(kind: str, folders: Folders) -> str | Path:
-    """What `load_backbone` takes for what a profile says."""
-    if kind != "file":
-        return kind
-    if folders.weights is None:
-        raise UserError(
-            "found no folder of weights, but the profile says `file`; "
-            "give --weights-root"
-        )
-    return folders.weights
-
-
-def _load_vgg16(config: RunConfig, folders: Folders) -> Backbone | None:
-    """Load the trained VGG16 that `model4` begins with, if the settings want one."""
-    if config.name != "model4" or config.encoder_weights == "random":
-        return None
-    if config.model.width != 1:
-        raise UserError(
-            f"found width {config.model.width}, but a trained VGG16 has width 1; "
-            "give `encoder_weights: random` or `width: 1`"
-        )
-    return load_backbone(VGG16, _weights(config.encoder_weights, folders))
-
-
 def _notes(config: RunConfig, backbones: Sequence[Backbone]) -> dict[str, Any]:
     """What one must know to use the trained weights, for their file."""
+    stated = provenance.describe_backbones(backbones)
     return {
         "model": config.name,
         "record": config.run_name,
         "size": config.data.size,
-        "backbones": [
-            part.model_dump() for part in provenance.describe_backbones(backbones)
-        ],
+        "backbones": [part.model_dump() for part in stated],
     }
 
 
@@ -516,15 +310,15 @@ def _lock(folder: Path, held: ExitStack) -> None:
 
 def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
     """Do what the caller wants with an interrupted training."""
-    if not (folder / "last.ckpt").exists():
-        return
-    if unfinished == "refuse":
+    interrupted = (folder / "last.ckpt").exists() and not (folder / FINISHED).exists()
+    if interrupted and unfinished == "refuse":
         raise UserError(
             f"found an unfinished training in {folder}; "
             "give --resume to continue it or --restart to begin again"
         )
     if unfinished == "restart" and is_rank_zero():
         discard(folder)
+        (folder / FINISHED).unlink(missing_ok=True)
 
 
 def _record_of_rank_zero(folder: Path, identity: str) -> Record:

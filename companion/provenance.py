@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from colorlib.backbones import Backbone, BackboneRecord
-from colorlib.data import Manifest, Split
 from colorlib.files import file_sha256, hash_of
 from colorlib.model import ColorizationModel
+from companion.builders import Data
 from companion.code_hash import modules_hash
-from companion.config import MACHINE, RunConfig
-from companion.records import DataRecord, Hardware, ModelRecord, Record
+from companion.config import RunConfig
+from companion.records import DataRecord, Hardware, ModelRecord
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "pyvips")
@@ -35,54 +35,47 @@ NUMERICS = (  # the code that the numbers of a run depend on
     "colorlib.training",
     "colorlib.metrics",
     "colorlib.evaluation",
+    "companion.builders",
+    "companion.scoring",
 )
-BOUNDS = ("max_epochs", "max_steps", "max_minutes", "patience")
 
 
-def identity(
-    config: RunConfig, manifest: Manifest, split: Split, networks: Sequence[Backbone]
-) -> str:
+def identity(config: RunConfig, data: Data, networks: Sequence[Backbone]) -> str:
     """Hash all that a run's numbers depend on.
 
     Args:
         config: All settings, the defaults included.
-        manifest: Of the packed images.
-        split: Their parts.
+        data: The images, by their manifest, and their parts.
         networks: Every frozen network whose weights count.
     """
     return hash_of(
         {
             "code": modules_hash(NUMERICS),
-            "settings": settings_of(config),
-            "manifest": manifest.manifest_hash,
-            "split": split.hash,
+            "settings": config.decisive(),
+            "manifest": data.packed.manifest.manifest_hash,
+            "split": data.split.hash,
             "networks": [[b.spec.name, b.weights_hash] for b in networks],
         }
     )
 
 
-def settings_of(config: RunConfig) -> dict[str, Any]:
-    """The settings that a result depends on."""
-    settings = config.model_dump(mode="json")
-    for key in MACHINE:
-        del settings["train"][key]
-    return settings
+def of_run(config: RunConfig, data: Data, identity: str) -> dict[str, Any]:
+    """The parts of a record that say what was run, on what, and where."""
+    return {
+        "name": config.run_name,
+        "identity": identity,
+        "protocol": config.protocol,
+        "created": now(),
+        "commit": current_commit(),
+        "settings": config.model_dump(mode="json"),
+        "data": describe_data(data),
+        "hardware": this_hardware(config.train.accelerator),
+    }
 
 
-def training_key(identity: str, config: RunConfig) -> str:
-    """Names a training folder: it is the same whatever the length of the training.
-
-    A learning rate that falls to its end is another one for every length.
-    """
-    settings = settings_of(config)
-    if config.train.schedule == "constant":
-        for key in BOUNDS:
-            del settings["train"][key]
-    return hash_of([modules_hash(NUMERICS), settings])[:8]
-
-
-def describe_data(manifest: Manifest, split: Split) -> DataRecord:
+def describe_data(data: Data) -> DataRecord:
     """Which images, what was left out, and how they were divided."""
+    manifest, split = data.packed.manifest, data.split
     return DataRecord(
         source=manifest.source,
         size=manifest.size,
@@ -98,6 +91,17 @@ def describe_data(manifest: Manifest, split: Split) -> DataRecord:
     )
 
 
+def describe_model(
+    model: ColorizationModel, backbones: Sequence[Backbone], weights: Path
+) -> ModelRecord:
+    """Which network was trained, with which frozen ones, and what came of it."""
+    return ModelRecord(
+        backbones=describe_backbones(backbones),
+        parameters=sum(p.numel() for p in model.parameters()),
+        weights_sha256=file_sha256(weights),
+    )
+
+
 def describe_backbones(backbones: Sequence[Backbone]) -> tuple[BackboneRecord, ...]:
     """Which frozen networks, with which weights."""
     return tuple(
@@ -105,27 +109,6 @@ def describe_backbones(backbones: Sequence[Backbone]) -> tuple[BackboneRecord, .
             name=b.spec.name, weights=b.weights_kind, weights_hash=b.weights_hash
         )
         for b in backbones
-    )
-
-
-def completed(
-    parts: dict[str, Any],
-    identity: str,
-    model: ColorizationModel,
-    backbones: Sequence[Backbone],
-    weights: Path,
-) -> Record:
-    """The record of a run whose weights are saved."""
-    return Record(
-        **parts,
-        identity=identity,
-        created=now(),
-        commit=current_commit(),
-        model=ModelRecord(
-            backbones=describe_backbones(backbones),
-            parameters=sum(p.numel() for p in model.parameters()),
-            weights_sha256=file_sha256(weights),
-        ),
     )
 
 

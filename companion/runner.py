@@ -12,14 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from colorlib.errors import UserError
+from companion.builders import Folders, load_backbones, setup_data, setup_features
 from companion.config import RunConfig, validated
-from companion.pipeline import (
-    Folders,
-    load_backbones,
-    run_model,
-    setup_data,
-    setup_features,
-)
+from companion.pipeline import run_model
 from companion.records import Record, read_record, write_record
 from companion.studies import Run
 
@@ -65,9 +60,10 @@ def rerun(path: Path, folders: Folders) -> tuple[Record, Record]:
         UserError: If the record is of another version's settings, or what it needs is
             not there.
     """
-    old = read_record(path)
-    own = replace(folders, runs=folders.runs / "again")
-    return old, run_model(recorded_config(old), own, unfinished="restart")
+    old, own = read_record(path), replace(folders, runs=folders.runs / "again")
+    config = recorded_config(old)
+    (own.runs / config.run_name / "record.json").unlink(missing_ok=True)
+    return old, run_model(config, own, unfinished="restart")
 
 
 def recorded_config(record: Record) -> RunConfig:

@@ -1,7 +1,8 @@
 """Scores of a run on its test sets: the model and the naive baselines; its errors."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.backbones import Backbone, load_backbone
+from colorlib.backbones import Backbone
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.evaluation import (
     MEAN_IMAGE,
@@ -23,32 +24,34 @@ from colorlib.evaluation import (
 )
 from colorlib.features import Features
 from colorlib.files import atomic_write, file_lock, hash_of
-from colorlib.model import torch_device
+from colorlib.metrics import summarize
+from colorlib.model import ColorizationModel, torch_device
 from colorlib.sampling import Batch, loader
 from colorlib.targets import Target
+from companion.builders import Data, target_of
 from companion.code_hash import modules_hash
 from companion.config import RunConfig
 from companion.records import BreakdownRecord, ClassError
-
-if TYPE_CHECKING:
-    from colorlib.model import ColorizationModel
-    from companion.pipeline import Data, Folders
 
 EVALUATED = 80  # images at a time
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
 JUDGED = 1000  # test images whose class the judge names, at most
 JUDGE_SIZE = 192  # pixels, what the judge sees
 TRUTH = "ground truth"
+DECISIVE = (  # modules that the scores of the naive baselines depend on
+    "colorlib.color", "colorlib.evaluation", "colorlib.metrics", "companion.scoring",
+)  # fmt: skip
 
 Scores = dict[str, dict[str, Tensor]]  # method -> metric -> (N,)
 
 
 def score_tests(
     config: RunConfig,
-    data: "Data",
-    model: "ColorizationModel",
+    data: Data,
+    model: ColorizationModel,
     features: Features | None,
-    folders: "Folders",
+    cache: Path,
+    judge: Backbone | None = None,
 ) -> dict[str, Scores]:
     """Score a model and the naive baselines on every test set.
 
@@ -57,7 +60,8 @@ def score_tests(
         data: The run's.
         model: Trained.
         features: Of all images, or None.
-        folders: Where the judge's weights are.
+        cache: The folder of caches; scores of the baselines are kept there.
+        judge: A classifier that is asked for the class of coloured images.
 
     Returns:
         test set -> method -> metric -> (N,), one value per image. Of a model that fuses
@@ -66,9 +70,8 @@ def score_tests(
         class rightly.
     """
     device = torch_device(config.train.accelerator)
-    own = Target(config.model.target, config.model.gray)
-    judge = _judge(config, folders)
-    naive = _baseline_scores(config, data, folders, judge)
+    own = target_of(config)
+    naive = _baseline_scores(config, data, cache, judge)
     scores: dict[str, Scores] = {}
     for test, indices in data.split.tests.items():
         samples = data.subset(features, indices)
@@ -82,18 +85,61 @@ def score_tests(
     return scores
 
 
+def scores_in_record(
+    config: RunConfig,
+    data: Data,
+    model: ColorizationModel,
+    features: Features | None,
+    cache: Path,
+    judge: Backbone | None,
+) -> dict[str, Any]:
+    """Score a model as `score_tests` does: the parts of its record that say how."""
+    scores = score_tests(config, data, model, features, cache, judge)
+    first = next(iter(scores))
+    losses = scores[first][MODEL]["loss_eq1"]
+    return {
+        "scores": {test: _summaries(methods) for test, methods in scores.items()},
+        "per_image": {test: _per_image(methods) for test, methods in scores.items()},
+        "groups": {} if config.model.backbones else _group_numbers(data),
+        "breakdown": error_breakdown(config, data, model, features, first, losses),
+        "note": "; ".join(warnings_of(config, data, model, features, scores[first])),
+    }
+
+
+def _summaries(methods: Scores) -> dict[str, Any]:
+    """Method -> metric -> summary; the judge has seen fewer images than the rest."""
+    summaries = {}
+    for method, scores in methods.items():
+        judged = {"named": scores["named"]} if "named" in scores else {}
+        rest = {name: values for name, values in scores.items() if name != "named"}
+        summaries[method] = summarize(rest) | summarize(judged)
+    return summaries
+
+
+def _per_image(methods: Scores) -> dict[str, list[float]]:
+    """Metric -> one value per image, of the model."""
+    own = methods[MODEL]
+    return {name: rounded(own[name]) for name in KEPT_PER_IMAGE if name in own}
+
+
+def _group_numbers(data: Data) -> dict[str, list[int]]:
+    """Test set -> the group of each image, as a number: names may be people's."""
+    numbers = np.unique(data.packed.manifest.groups, return_inverse=True)[1]
+    return {test: numbers[part].tolist() for test, part in data.split.tests.items()}
+
+
 def _baseline_scores(
-    config: RunConfig, data: "Data", folders: "Folders", judge: Backbone | None
+    config: RunConfig, data: Data, cache: Path, judge: Backbone | None
 ) -> dict[str, Scores]:
     """Scores of the naive baselines: the same for all models, so they are cached."""
     decides = [
-        modules_hash(["colorlib.evaluation", "colorlib.metrics", "colorlib.color"]),
+        modules_hash(DECISIVE),
         data.packed.manifest.manifest_hash,
         data.split.hash,
         config.model.gray,
-        config.judge,
+        judge and judge.weights_hash,
     ]
-    path = folders.cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
+    path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
     with file_lock(path.with_suffix(".lock")):
         if not path.exists():
             found = _computed(config, data, judge)
@@ -112,7 +158,7 @@ def _baseline_scores(
 
 
 def _computed(
-    config: RunConfig, data: "Data", judge: Backbone | None
+    config: RunConfig, data: Data, judge: Backbone | None
 ) -> dict[str, Scores]:
     """Scores of the naive baselines, and what the judge says of the true colours."""
     device = torch_device(config.train.accelerator)
@@ -136,19 +182,11 @@ def _computed(
 # --------------------------------------------------------- what a classifier would say
 
 
-def _judge(config: RunConfig, folders: "Folders") -> Backbone | None:
-    """The classifier that is asked, on a data set whose groups are ImageNet classes."""
-    if config.judge is None or config.data.dataset != "imagenet":
-        return None
-    weights = folders.weights if config.weights == "file" else None
-    return load_backbone(config.judge, weights or config.weights)
-
-
 @torch.no_grad()
 def _named(
     judge: Backbone,
     predict: Predictor | None,
-    data: "Data",
+    data: Data,
     test: str,
     features: Features | None,
     target: Target,
@@ -209,8 +247,8 @@ def class_index(wordnet_id: str) -> int:
 @torch.no_grad()
 def warnings_of(
     config: RunConfig,
-    data: "Data",
-    model: "ColorizationModel",
+    data: Data,
+    model: ColorizationModel,
     features: Features | None,
     scores: Scores,
 ) -> tuple[str, ...]:
@@ -218,7 +256,7 @@ def warnings_of(
     device = torch_device(config.train.accelerator)
     indices = next(iter(data.split.tests.values()))[:EVALUATED]
     batch = data.subset(features, indices).take(np.arange(len(indices))).to(device)
-    target = Target(config.model.target, config.model.gray)
+    target = target_of(config)
     L_norm, _ = target.split(images_to_float(batch.images))
     target_norm = model.eval().to(device)(L_norm, batch.features)
     return degenerate_model_warnings(scores, target_norm)
@@ -226,8 +264,8 @@ def warnings_of(
 
 def error_breakdown(
     config: RunConfig,
-    data: "Data",
-    model: "ColorizationModel",
+    data: Data,
+    model: ColorizationModel,
     features: Features | None,
     test: str,
     loss_eq1: Tensor,
@@ -235,7 +273,7 @@ def error_breakdown(
     """Where a model's errors on a test set are."""
     device = torch_device(config.train.accelerator)
     samples = data.subset(features, data.split.tests[test])
-    target = Target(config.model.target, config.model.gray)
+    target = target_of(config)
     batches = loader(samples, EVALUATED)
     found = break_down(model.eval().to(device), batches, device, target)
     return BreakdownRecord(
@@ -247,7 +285,7 @@ def error_breakdown(
     )
 
 
-def _class_errors(data: "Data", test: str, loss_eq1: Tensor) -> dict[str, ClassError]:
+def _class_errors(data: Data, test: str, loss_eq1: Tensor) -> dict[str, ClassError]:
     """The mean loss of each class of ImageNet; nothing of other data sets."""
     if data.source.name != "imagenet":
         return {}

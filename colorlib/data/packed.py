@@ -7,8 +7,10 @@ several processes that want the same cache one makes it while the others wait.
 """
 
 import json
+import math
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -31,7 +33,8 @@ from colorlib.images import PhotographError
 
 FORMAT_VERSION = 2  # raise it when the same images would be packed otherwise
 GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
-THREADS = 2  # that decode; the order of what they return is that of the source
+THREADS = min(16, os.cpu_count() or 2)  # that decode
+AHEAD = 64  # images in memory at a time
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,6 @@ class Manifest:
         phashes: Perceptual hashes, 16 hexadecimal digits.
         grayscale: Ids of those dropped because they have no colour.
         unreadable: Id -> reason, of those that could not be read.
-        upscaled: How many kept images were smaller than `size`.
         left_out: Kind of file that is no image of the source -> how many.
     """
 
@@ -134,8 +136,11 @@ def _open(folder: Path) -> PackedImages | None:
     """Map a cache; None if there is none, or it is not what was written."""
     try:
         manifest = Manifest(**json.loads((folder / "manifest.json").read_bytes()))
-        shape = (len(manifest.ids), manifest.size, manifest.size, 3)
-        if (folder / "images.u8").stat().st_size != np.prod(shape, dtype=np.int64):
+        count = len(manifest.ids)
+        shape = (count, manifest.size, manifest.size, 3)
+        lists = (manifest.groups, manifest.sha256s, manifest.phashes)
+        nbytes = (folder / "images.u8").stat().st_size
+        if nbytes != math.prod(shape) or any(len(own) != count for own in lists):
             return None
         images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
     except (OSError, ValueError, TypeError):
@@ -151,9 +156,12 @@ def _write(source: ImageSource, size: int, folder: Path) -> None:
     try:
         manifest = Manifest(source.name, size, left_out=source.left_out)
         with (part / "images.u8").open("wb") as file:
-            for index, loaded in _loaded(source, size):
+            title = f"packing {source.name} at {size} px"
+            for index, loaded in decoded(source, range(len(source)), size, title):
                 if (rgb := _kept(manifest, source, index, loaded)) is not None:
                     file.write(rgb.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
         if not manifest.ids:
             raise UserError(_nothing_kept(manifest))
         text = json.dumps(asdict(manifest), indent=0)
@@ -167,8 +175,21 @@ def _write(source: ImageSource, size: int, folder: Path) -> None:
 Loaded = tuple[Rgb, str] | PhotographError
 
 
-def _loaded(source: ImageSource, size: int) -> Iterator[tuple[int, Loaded]]:
-    """All images of a source, in its order, decoded by several threads."""
+def decoded(
+    source: ImageSource, indices: Sequence[int], size: int, title: str
+) -> Iterator[tuple[int, Loaded]]:
+    """Some images of a source, in the order asked for, decoded by several threads.
+
+    Args:
+        source: Where they come from.
+        indices: Which.
+        size: Side S of each, pixels.
+        title: Of the progress bar, if this is a terminal.
+
+    Yields:
+        Index; and the image, (S, S, 3) uint8, with the SHA-256 of its file, or why it
+        cannot be read.
+    """
 
     def load(index: int) -> Loaded:
         try:
@@ -177,14 +198,12 @@ def _loaded(source: ImageSource, size: int) -> Iterator[tuple[int, Loaded]]:
             return error
 
     console = Console(stderr=True)
-    ahead = 64  # images in memory at a time
+    starts = range(0, len(indices), AHEAD)
     with ThreadPoolExecutor(THREADS) as threads:
-        blocks = range(0, len(source), ahead)
-        title = f"packing {source.name} at {size} px"
         for start in track(
-            blocks, title, console=console, disable=not console.is_terminal
+            starts, title, console=console, disable=not console.is_terminal
         ):
-            block = range(start, min(start + ahead, len(source)))
+            block = indices[start : start + AHEAD]
             yield from zip(block, threads.map(load, block), strict=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -20,10 +20,10 @@ from pydantic.dataclasses import dataclass
 from torchvision.datasets import ImageFolder, Imagenette
 from torchvision.transforms import v2
 
-from colorlib.data.archives import LFW, fetch, is_archive, unpacked
+from colorlib.data.archives import LFW, fetch, is_archive, left_out_as, unpacked
 from colorlib.errors import UserError
 from colorlib.files import hash_of
-from colorlib.images import PhotographError, is_photograph, load_rgb
+from colorlib.images import PhotographError, load_rgb
 from colorlib.scenes import SCENES_VERSION, render_scenes
 
 Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
@@ -32,12 +32,14 @@ Rgb = NDArray[np.uint8]  # (S, S, 3)
 
 SCENES_COUNT = 2000
 CANDIDATES = 1.25  # files drawn for each image wanted: some are gray or duplicates
+LONGEST = 16  # times as long as wide: of a longer strip only the middle is resized
 DECODE_MARGIN = 2  # a JPEG may be decoded smaller, down to twice the size wanted
 NAMES = {  # in the data folder: archives or folders, the first one found is taken
     "lfw": ("lfw-deepfunneled", "lfw-funneled", "lfw_funneled", "lfw"),
     "imagenet": ("imagenet", "mini-imagenet", "imagenet-sample"),
     "imagenette": ("imagenette2", "imagenette2-320", "imagenette2-160"),
 }
+PARTS = ("train", "val")  # of ImageNet and Imagenette
 PLACES = ("", "lfw-py", "lfw_home")  # torchvision's and scikit-learn's folders of LFW
 
 
@@ -79,6 +81,17 @@ class DataConfig:
     train_count: Positive | None = None
     test_count: Annotated[int, Field(ge=2)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a draw of classes that would be another than it seems."""
+        if self.classes is None and self.unseen_classes:
+            raise ValueError("found unseen_classes without classes, expected both")
+        if self.unseen_classes and not self.unseen_per_class:
+            raise ValueError("found unseen_classes, expected unseen_per_class, too")
+        if self.classes is not None and self.count is not None:
+            raise ValueError("found count and classes, expected one of them")
+        if self.classes is not None and self.dataset == "scenes":
+            raise ValueError("found classes of scenes, expected none: give count")
 
 
 @plain_dataclass(frozen=True)
@@ -146,7 +159,11 @@ def fit_square(rgb: Rgb, size: int) -> Rgb:
         (16, 16, 3)
     """
     image = torch.from_numpy(rgb).permute(2, 0, 1)  # (3, H, W)
-    if min(image.shape[1:]) != size:
+    H, W = image.shape[1:]
+    most = LONGEST * min(H, W)
+    if max(H, W) > most:  # what is far from the middle of a strip is not needed
+        image = v2.functional.center_crop(image, [min(H, most), min(W, most)])
+    if min(H, W) != size:
         bicubic = v2.InterpolationMode.BICUBIC
         image = v2.functional.resize(image, [size], bicubic, antialias=True)
     image = v2.functional.center_crop(image, [size, size])  # (3, S, S)
@@ -182,7 +199,7 @@ def open_source(
             f"found no data folder, but {config.dataset} needs one: --data-root"
         )
     if config.dataset == "folder":
-        source = _folder(_as_folder(Path(data_root), cache_root))
+        source = _folder(Path(data_root), cache_root)
     else:
         source = _classes(
             config.dataset, _find(config.dataset, Path(data_root)), cache_root
@@ -196,8 +213,8 @@ def open_source(
             f"{data_root}: found {len(source)} images, expected {config.count}; "
             "lower count"
         )
-    rng = np.random.default_rng(config.seed)
-    return source.chosen(sorted(rng.choice(len(source), config.count, False).tolist()))
+    drawn = sorted(range(len(source)), key=lambda i: _lot(config.seed, source.ids[i]))
+    return source.chosen(sorted(drawn[: config.count]))
 
 
 def download(dataset: Dataset, data_root: Path) -> None:
@@ -209,8 +226,9 @@ def download(dataset: Dataset, data_root: Path) -> None:
     if dataset == "lfw":
         name, known_hash, addresses = LFW
         fetch(data_root, name, known_hash, addresses)
-    elif dataset == "imagenette":
-        Imagenette(str(data_root), size="320px", download=True)
+    elif dataset == "imagenette":  # torchvision itself would unpack it half if killed
+        address, md5 = Imagenette._ARCHIVES["320px"]
+        fetch(data_root, Path(address).name, f"md5:{md5}", [address])
     else:
         raise UserError(
             f"found no address of {dataset}, expected lfw or imagenette; place its "
@@ -238,45 +256,75 @@ def _scenes(count: int, seed: int) -> ImageSource:
 
 def _classes(dataset: Dataset, root: Path, cache_root: Path) -> ImageSource:
     """One folder per class or person, by torchvision; `train` and `val` together."""
-    root = _as_folder(root, cache_root)
+    root, left_out = _as_folder(root, cache_root)
     while (inner := _only_folder(root)) is not None:  # of an archive
         root = inner
-    parts = [part for part in ("train", "val") if (root / part).is_dir()]
+    parts = [part for part in PARTS if (root / part).is_dir()]
     found: list[tuple[Path, str]] = []
     for folder in [root / part for part in parts] or [root]:
-        images = ImageFolder(
-            str(folder),
-            is_valid_file=lambda path: is_photograph(Path(path)),
-            allow_empty=True,
-        )
-        found += [(Path(path), images.classes[label]) for path, label in images.samples]
+        try:
+            images = _ClassFolders(str(folder), allow_empty=True)
+        except FileNotFoundError:  # there is no folder of a class
+            continue
+        found += [(path, images.classes[label]) for path, label in images.samples]
+        left_out += images.left_out
     if not found:
         raise UserError(f"{root}: found no image, expected one folder a class")
     paths, groups = zip(*found, strict=True)
-    return _files(dataset, root, paths, groups)
+    return _files(dataset, root, paths, groups, left_out)
 
 
-def _folder(root: Path) -> ImageSource:
-    """Any images, nested as they are; links are followed, each folder once."""
+class _ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's folder a class, but that links may lead anywhere."""
+
+    def make_dataset(
+        self, directory: str, class_to_idx: dict[str, int], **_: Any
+    ) -> list[tuple[Path, int]]:
+        """Find the images of each class."""
+        paths, self.left_out = _images_below(Path(directory))
+        classes = [path.relative_to(directory).parts[0] for path in paths]
+        self.left_out["images in no class"] += sum(
+            name not in class_to_idx for name in classes
+        )
+        return [
+            (path, class_to_idx[name])
+            for path, name in zip(paths, classes, strict=True)
+            if name in class_to_idx
+        ]
+
+
+def _folder(root: Path, cache_root: Path) -> ImageSource:
+    """Any images, nested as they are."""
+    root, left_out = _as_folder(root, cache_root)
+    paths, more = _images_below(root)
+    if not paths:
+        raise UserError(f"{root}: found no image file, expected some; check the path")
+    groups = [path.parent.relative_to(root).as_posix() for path in paths]
+    return _files("folder", root, paths, groups, left_out + more)
+
+
+def _images_below(root: Path) -> tuple[list[Path], Counter[str]]:
+    """All visible images below a folder, in order; and what else there is.
+
+    Links are followed out of the folder. Within it they lead where one comes anyway.
+    """
     paths, left_out, visited = [], Counter[str](), set()
+    top = os.path.realpath(root)
     for place, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
-        if real in visited:
+        inward = os.path.islink(place) and os.path.commonpath([real, top]) == top
+        if real in visited or (inward and real != top):
             folders.clear()
             left_out["folders reached twice by links"] += 1
             continue
         visited.add(real)
-        folders.sort()
-        for name in sorted(names):
-            path = Path(place) / name
-            if is_photograph(path.relative_to(root)):
-                paths.append(path)
+        for name in names:
+            path = Path(place, name)
+            if kind := left_out_as(path.relative_to(root)):
+                left_out[kind] += 1
             else:
-                left_out[f"{path.suffix.lower() or 'no suffix'} files"] += 1
-    if not paths:
-        raise UserError(f"{root}: found no image file, expected some; check the path")
-    groups = [path.parent.relative_to(root).as_posix() for path in paths]
-    return _files("folder", root, paths, groups, dict(left_out))
+                paths.append(path)
+    return sorted(paths, key=lambda path: (str(path.parent), path.name)), left_out
 
 
 def _files(
@@ -284,7 +332,7 @@ def _files(
     root: Path,
     paths: Sequence[Path],
     groups: Sequence[str],
-    left_out: dict[str, int] | None = None,
+    left_out: Counter[str],
 ) -> ImageSource:
     """A source of image files."""
 
@@ -294,7 +342,7 @@ def _files(
 
     ids = [path.relative_to(root).as_posix() for path in paths]
     stamps = [[name, *_stamp(path)] for name, path in zip(ids, paths, strict=True)]
-    return ImageSource(name, ids, groups, read, hash_of(stamps), left_out or {})
+    return ImageSource(name, ids, groups, read, hash_of(stamps), dict(+left_out))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -331,7 +379,8 @@ def _find(dataset: Dataset, data_root: Path) -> Path:
             for path in [folder / name, *sorted(folder.glob(f"{name}.t*"))]:
                 if path.is_dir() or is_archive(path):
                     return path
-    if any(data_root.glob("n[0-9]*")) or (data_root / "train").is_dir():
+    parts = [data_root / part for part in PARTS]
+    if dataset != "lfw" and any([*data_root.glob("n[0-9]*"), *map(Path.is_dir, parts)]):
         return data_root  # the folder of classes itself
     raise UserError(
         f"{data_root}: found no {dataset}, expected a folder or tar archive called one "
@@ -339,13 +388,14 @@ def _find(dataset: Dataset, data_root: Path) -> Path:
     )
 
 
-def _as_folder(path: Path, cache_root: Path) -> Path:
-    """The folder itself, or that of an archive."""
+def _as_folder(path: Path, cache_root: Path) -> tuple[Path, Counter[str]]:
+    """The folder itself, or that of an archive; and what is not in it of that."""
     if is_archive(path):
-        return unpacked(path, cache_root)
+        folder, left_out = unpacked(path, cache_root)
+        return folder, Counter(left_out)
     if not path.is_dir():
         raise UserError(f"{path}: found no folder or tar archive; check the path")
-    return path
+    return path, Counter()
 
 
 def _only_folder(root: Path) -> Path | None:
@@ -358,25 +408,26 @@ def _only_folder(root: Path) -> Path | None:
 
 def _draw_classes(source: ImageSource, config: DataConfig) -> list[int]:
     """Candidates of the drawn classes, more than are wanted, class by class."""
-    rng = np.random.default_rng(config.seed)
-    names = sorted(set(source.groups))
     assert config.classes is not None
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(source.groups):
+        members.setdefault(group, []).append(index)
     wanted = config.classes + config.unseen_classes
-    if wanted > len(names):
+    if wanted > len(members):
         raise UserError(
-            f"{source.name}: found {len(names)} classes, expected {wanted}; lower "
+            f"{source.name}: found {len(members)} classes, expected {wanted}; lower "
             "classes or unseen_classes"
         )
-    drawn = [names[i] for i in rng.permutation(len(names))[:wanted]]
-    members: dict[str, list[int]] = {name: [] for name in drawn}
-    for index, group in enumerate(source.groups):
-        if group in members:
-            members[group].append(index)
+    drawn = sorted(members, key=lambda name: _lot(config.seed, name))[:wanted]
     chosen = []
     for rank, name in enumerate(drawn):
-        seen = rank < config.classes
-        each = config.per_class if seen else config.unseen_per_class
+        each = config.per_class if rank < config.classes else config.unseen_per_class
         most = len(members[name]) if each is None else int(CANDIDATES * each)
-        order = rng.permutation(members[name])[:most]
-        chosen += order.tolist()
+        order = sorted(members[name], key=lambda i: _lot(config.seed, source.ids[i]))
+        chosen += order[:most]
     return chosen
+
+
+def _lot(seed: int, name: str) -> str:
+    """What a draw sorts by: it does not depend on what else there is to draw from."""
+    return hash_of([seed, name])

@@ -6,6 +6,7 @@ are found by a perceptual hash and dropped before anything is divided.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from colorlib.files import hash_of
 
 Indices = NDArray[np.int64]
 
+BLOCK = 4096  # images that are compared with as many others at a time
 NEAR_BITS = 4  # of the 64 bits of two perceptual hashes that may differ
 
 
@@ -67,52 +69,35 @@ def split(packed: PackedImages, config: DataConfig) -> Split:
         (11, 1, 4)
     """
     manifest = packed.manifest
-    kept = _distinct(manifest)
+    distinct = _distinct(manifest)
     rng = np.random.default_rng(config.seed)
     groups = np.array(manifest.groups)
+    kept, unseen = distinct, np.zeros(0, np.int64)
     if config.classes is not None:
-        kept, unseen = _by_class(groups, kept, config)
-    else:
-        unseen = np.zeros(0, np.int64)
+        kept, unseen = _by_class(groups, distinct, config)
     rest, test = _divided(groups, kept, config, rng)
-    tests = {"test": test}
-    if len(unseen):
-        tests = {"seen": test, "unseen": unseen}
+    tests = {"seen": test, "unseen": unseen} if len(unseen) else {"test": test}
     rest = rng.permutation(rest)
-    held = (
-        config.validation if config.validation >= 1 else config.validation * len(rest)
-    )
-    train, validation = rest[round(held) :], rest[: round(held)]
+    count = 1 if config.validation >= 1 else len(rest)
+    held = round(config.validation * count)
+    train, validation = rest[held:][: config.train_count], rest[:held]
     if not len(train):
         raise UserError(
             f"{manifest.source}: found {len(rest)} images to train on and validation "
             f"{config.validation:g}, expected some left to train on; lower validation"
         )
-    return _named(
-        manifest,
-        train[: config.train_count],
-        validation,
-        {
-            name: rng.permutation(part)[: config.test_count]
-            for name, part in tests.items()
-        },
-        len(manifest.ids) - len(_distinct(manifest)),
-    )
-
-
-def _named(
-    manifest: Manifest,
-    train: Indices,
-    validation: Indices,
-    tests: dict[str, Indices],
-    duplicates: int,
-) -> Split:
-    """The split, each part in order, with the hash of its ids."""
-    parts = {"train": train, "validation": validation, **tests}
+    parts = {"train": train, "validation": validation} | {
+        name: rng.permutation(part)[: config.test_count] for name, part in tests.items()
+    }
     ordered = {name: np.sort(part) for name, part in parts.items()}
     ids = {name: [manifest.ids[i] for i in part] for name, part in ordered.items()}
-    train, validation = ordered.pop("train"), ordered.pop("validation")
-    return Split(train, validation, ordered, duplicates, hash_of(ids))
+    return Split(
+        ordered.pop("train"),
+        ordered.pop("validation"),
+        ordered,
+        len(manifest.ids) - len(distinct),
+        hash_of(ids),
+    )
 
 
 def _divided(
@@ -122,24 +107,21 @@ def _divided(
     rng: np.random.Generator,
 ) -> tuple[Indices, Indices]:
     """What is trained on or watched, and what is tested on."""
+    names = groups[kept]
     if config.split == "within_group":
-        names = groups[kept]
-        parts = [
-            _nearest_cut(np.arange(np.sum(names == name)), config.test_fraction, rng)
-            for name in dict.fromkeys(names.tolist())
-        ]
-        of_group = [kept[names == name] for name in dict.fromkeys(names.tolist())]
-        pairs = list(zip(of_group, parts, strict=True))
-        rest = np.concatenate([members[~in_test] for members, in_test in pairs])
-        return rest, np.concatenate([members[in_test] for members, in_test in pairs])
-    by_group = config.split == "group"
-    _, units = np.unique(groups[kept] if by_group else kept, return_inverse=True)
-    if units.max(initial=0) < 1:
+        in_test = np.zeros(len(kept), bool)
+        for name in dict.fromkeys(names.tolist()):
+            own = np.flatnonzero(names == name)
+            in_test[own] = _nearest_cut(np.arange(len(own)), config.test_fraction, rng)
+    else:
+        by_group = config.split == "group"
+        _, units = np.unique(names if by_group else kept, return_inverse=True)
+        in_test = _nearest_cut(units, config.test_fraction, rng)
+    if not in_test.any():
         raise UserError(
-            f"found {len(set(units.tolist()))} to divide by {config.split}, expected "
-            "at least 2; use more images"
+            f"found {len(set(names.tolist()))} groups of {len(kept)} images, expected "
+            f"at least 2 to divide by {config.split}; use more images"
         )
-    in_test = _nearest_cut(units, config.test_fraction, rng)
     return kept[~in_test], kept[in_test]
 
 
@@ -173,10 +155,15 @@ def _by_class(
     assert config.classes is not None
     seen: list[Indices] = []
     unseen: list[Indices] = []
-    for rank, name in enumerate(dict.fromkeys(groups.tolist())):
-        is_seen = (
-            rank < config.classes
-        )  # the source lists them in the order of its draw
+    names = dict.fromkeys(groups.tolist())  # in the order of the source's draw
+    if len(names) < config.classes + config.unseen_classes:
+        raise UserError(
+            f"found colour images of {len(names)} classes, expected "
+            f"{config.classes + config.unseen_classes}; lower classes, or give "
+            "another seed"
+        )
+    for rank, name in enumerate(names):
+        is_seen = rank < config.classes
         wanted = config.per_class if is_seen else config.unseen_per_class
         members = kept[groups[kept] == name]
         if wanted is not None and len(members) < wanted:
@@ -202,7 +189,9 @@ def _distinct(manifest: Manifest) -> Indices:
 def near_duplicates(
     bits: NDArray[np.float32], distance: int = NEAR_BITS
 ) -> Iterable[tuple[int, int]]:
-    """Pairs of images whose perceptual hashes hardly differ, in ascending order.
+    """Pairs of images whose perceptual hashes hardly differ, the earlier one first.
+
+    All pairs that an image is the second of come before those that it is the first of.
 
     Args:
         bits: (N, 64), -1 or 1.
@@ -218,13 +207,14 @@ def near_duplicates(
         >>> list(near_duplicates(bits))
         [(0, 2)]
     """
-    block = 1024
-    for start in range(0, len(bits), block):
-        agree = bits[start : start + block] @ bits[start:].T  # (B, N - start)
-        rows, columns = np.nonzero(agree >= bits.shape[1] - 2 * distance)
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            if column > row:
-                yield start + row, start + column
+    starts = range(0, len(bits), BLOCK)
+    for first, second in product(starts, starts):
+        if first <= second:
+            agree = bits[first : first + BLOCK] @ bits[second : second + BLOCK].T
+            rows, columns = np.nonzero(agree >= bits.shape[1] - 2 * distance)
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                if first + row < second + column:
+                    yield first + row, second + column
 
 
 def _bits(phashes: list[str]) -> NDArray[np.float32]:

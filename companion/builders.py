@@ -1,0 +1,196 @@
+"""What a run is built from: folders, images, frozen networks, an untrained model."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from colorlib.backbones import Backbone, content_of, feature_shape, load_backbone
+from colorlib.data import ImageSource, PackedImages, Split, open_source, pack, split
+from colorlib.errors import UserError
+from colorlib.features import Features, compute_features
+from colorlib.model import ColorizationModel, Vgg16Encoder, torch_device
+from colorlib.sampling import Samples
+from colorlib.targets import Target
+from companion.config import RunConfig
+
+BUILD = Path(__file__).parent.parent / "_build"  # generated, never committed
+VGG16 = "vgg16.tv_in1k"
+STATISTICS = 1000  # training images that standardise the networks' features
+
+log = logging.getLogger("companion")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where this machine keeps things; no result depends on them.
+
+    Attributes:
+        data: Images and archives, as they were published; None for scenes.
+        weights: Files of pretrained networks; may be None.
+        cache: Packed images and features; may be deleted at any time.
+        runs: Trained models, logs and records, one folder a run.
+    """
+
+    data: Path | None = None
+    weights: Path | None = None
+    cache: Path = BUILD / "cache"
+    runs: Path = BUILD / "runs"
+
+    @classmethod
+    def choose(
+        cls,
+        data_root: str | Path | None = None,
+        weights_root: str | Path | None = None,
+        cache_root: str | Path | None = None,
+        runs_root: str | Path | None = None,
+    ) -> "Folders":
+        """Take the folders that are given, and for the rest those of the project.
+
+        Example:
+            >>> Folders.choose(data_root="~/images").data.name
+            'images'
+        """
+
+        def absolute(path: str | Path) -> Path:
+            return Path(path).expanduser().absolute()
+
+        return cls(
+            data=absolute(data_root) if data_root else None,
+            weights=absolute(weights_root) if weights_root else None,
+            cache=absolute(cache_root or BUILD / "cache"),
+            runs=absolute(runs_root or BUILD / "runs"),
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """A packed data set and its parts.
+
+    Attributes:
+        source: Where the images come from.
+        packed: The images at the run's size.
+        split: What is trained on, what chooses the checkpoint, and the tests.
+    """
+
+    source: ImageSource
+    packed: PackedImages
+    split: Split
+
+    def subset(self, features: Features | None, indices: NDArray[np.int64]) -> Samples:
+        """Some of the images, with their features."""
+        return Samples(self.packed.images, features, indices)
+
+
+def setup_data(config: RunConfig, folders: Folders) -> Data:
+    """Find, pack and divide the images.
+
+    Raises:
+        UserError: If the data set is not there, or has too few images.
+    """
+    source = open_source(config.data, folders.data, folders.cache)
+    packed = pack(source, config.data.size, folders.cache)
+    log.info("%s: %d images, %d px", source.name, len(packed), config.data.size)
+    return Data(source, packed, split(packed, config.data))
+
+
+def setup_features(
+    config: RunConfig, data: Data, backbones: Sequence[Backbone], folders: Folders
+) -> Features | None:
+    """Extract the features of all images that the run uses; None without networks."""
+    if not backbones:
+        return None
+    parts = (data.split.train, data.split.validation, *data.split.tests.values())
+    return compute_features(
+        data.source,
+        data.packed.manifest,
+        np.sort(np.concatenate(parts)),
+        backbones,
+        kind=config.model.features,
+        cache_root=folders.cache,
+        input_sizes=config.model.input_sizes,
+        gray=config.model.gray,
+        device=torch_device(config.train.accelerator),
+    )
+
+
+def load_backbones(config: RunConfig, folders: Folders) -> list[Backbone]:
+    """Load the frozen networks that a model fuses.
+
+    Raises:
+        UserError: If their weights cannot be had; so do the next two.
+    """
+    weights = _weights(config.weights, folders)
+    return [load_backbone(name, weights) for name in config.model.backbones]
+
+
+def load_judge(config: RunConfig, folders: Folders) -> Backbone | None:
+    """Load the classifier that is asked, if classes of ImageNet are tested on."""
+    if not config.judge or config.data.dataset != "imagenet" or config.validation_only:
+        return None
+    return load_backbone(config.judge, _weights(config.weights, folders))
+
+
+def load_vgg16(config: RunConfig, folders: Folders) -> Backbone | None:
+    """Load the trained VGG16 that `model4` begins with, if the settings want one."""
+    if config.name != "model4" or config.encoder_weights == "random":
+        return None
+    if config.model.width != 1:
+        raise UserError(
+            f"found width {config.model.width}, but a trained VGG16 has width 1; "
+            "give `encoder_weights: random` or `width: 1`"
+        )
+    return load_backbone(VGG16, _weights(config.encoder_weights, folders))
+
+
+def _weights(kind: str, folders: Folders) -> str | Path:
+    """What `load_backbone` takes for what a profile says."""
+    if kind != "file":
+        return kind
+    if folders.weights is None:
+        raise UserError(
+            "found no folder of weights, but the profile says `file`; "
+            "give --weights-root"
+        )
+    return folders.weights
+
+
+def target_of(config: RunConfig) -> Target:
+    """What of an image is the input, and what is predicted."""
+    return Target(config.model.target, config.model.gray)
+
+
+def initial_model(
+    config: RunConfig,
+    backbones: Sequence[Backbone],
+    features: Features | None,
+    train: NDArray[np.int64],
+    vgg16: Backbone | None = None,
+) -> ColorizationModel:
+    """The untrained model; its weights depend on the seed, but for a given VGG16.
+
+    Args:
+        config: Of the run.
+        backbones: The networks that are fused.
+        features: Theirs, of which the training images' standardise them.
+        train: (M,), the training images.
+        vgg16: The network that `model4` begins with.
+    """
+    content = content_of(config.model.features)
+    channels = tuple(feature_shape(b, content)[0] for b in backbones)
+    by_class = content == "logits"
+    built = replace(config.model, feature_channels=() if by_class else channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        model = ColorizationModel(built)
+    if model.feature_input is not None and features is not None:
+        some = train[:: max(1, len(train) // STATISTICS)]
+        model.feature_input.fit(*features.statistics(some))
+    if vgg16 is not None:
+        assert isinstance(model.encoder, Vgg16Encoder)
+        model.encoder.take_weights(vgg16.net)
+    return model
