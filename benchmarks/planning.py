@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from benchmarks.records import OURS, Estimate, Measurement, SpeedRecord
 from benchmarks.tables import LATER_EPOCH, duration
-from colorlib.data import SHARD
-from colorlib.model import MODELS, NUM_CLASSES
+from colorlib.backbones import NUM_CLASSES
+from colorlib.model import MODELS
 from companion.report.tables import markdown_table
 
 # Training photographs of ILSVRC 2012, and all of ImageNet as of 2011.
@@ -190,7 +190,6 @@ def _byte_rows() -> Iterator[list[str]]:
     """What lies on disks."""
     counts = DATA_SETS.values()
     yield ["photographs", *(f"{count:,}" for count in counts)]
-    yield ["files of them", *(f"{-(-count // SHARD)}" for count in counts)]
     for size in SIZES:
         yield [f"packed, {size} px", *(_bytes(packed_bytes(n, size)) for n in counts)]
     scores = [_bytes(count * NETWORKS * SCORE_BYTES) for count in counts]
