@@ -13,14 +13,17 @@ Reference:
     Zhang, Isola & Efros (2016), arXiv:1603.08511, Sections 2.1 to 2.3.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from colorlib.color import images_to_float, rgb_to_lab
 
 BIN_WIDTH = 10.0  # Lab units
+POOLED = 4  # colours are classified, and counted, on a quarter of the grid
 NEIGHBOURS = 5  # bins that share a colour; the paper's number, the release has 10
 SIGMA = 5.0  # Lab units: of the Gaussian that shares it
 TEMPERATURE = 0.38  # of the annealed mean: between the mean (1) and the mode (0)
@@ -32,7 +35,7 @@ def bin_centres() -> Tensor:
 
     Every ab that some colour has is on the surface of the RGB cube, too: going up and
     down in lightness at that ab, one must leave the cube somewhere. So the six faces
-    of the cube, at 8 bits, decide.
+    of the cube, at 8 bits, decide; every third level gives the same bins as all.
 
     Returns:
         (Q, 2) float32 in Lab units, multiples of 10, ascending; Q = 261.
@@ -41,16 +44,16 @@ def bin_centres() -> Tensor:
         >>> bin_centres().shape
         torch.Size([261, 2])
     """
-    side = torch.arange(256, dtype=torch.uint8, device="cpu")
-    u, v = torch.meshgrid(side, side, indexing="ij")  # (256, 256)
+    side = torch.arange(0, 256, 3, dtype=torch.uint8, device="cpu")
+    u, v = torch.meshgrid(side, side, indexing="ij")  # (86, 86)
     faces = []
     for channel in range(3):
         for end in (0, 255):
             planes = [u, v]
             planes.insert(channel, torch.full_like(u, end))
-            faces.append(torch.stack(planes, dim=-1))  # (256, 256, 3)
-    lab = rgb_to_lab(images_to_float(torch.stack(faces)))  # (6, 3, 256, 256)
-    ab = lab[:, 1:].movedim(1, -1).reshape(-1, 2)  # (6 * 65536, 2)
+            faces.append(torch.stack(planes, dim=-1))  # (86, 86, 3)
+    lab = rgb_to_lab(images_to_float(torch.stack(faces)))  # (6, 3, 86, 86)
+    ab = lab[:, 1:].movedim(1, -1).reshape(-1, 2)  # (6 * 7396, 2)
     cells: Tensor = torch.unique((ab / BIN_WIDTH).round(), dim=0)
     return cells * BIN_WIDTH
 
@@ -90,7 +93,7 @@ def soft_encode(
 def annealed_mean(
     logits: Tensor, centres: Tensor, temperature: float = TEMPERATURE
 ) -> Tensor:
-    """Turn what a model thinks of each bin into one colour a pixel.
+    """Turn the logits of the bins into one colour a pixel.
 
     Args:
         logits: (..., Q, H, W), one number a bin.
@@ -117,13 +120,13 @@ def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Te
     """Weights that let rare colours count as much as the grays that are everywhere.
 
     Args:
-        prior: (Q,) how often each bin occurs in the training photographs, sum 1; in
+        prior: (Q,) how often each bin occurs in the training images, sum 1; in
             the order of `bin_centres`.
         uniform: How far the prior is mixed with equal shares; 1 rebalances nothing.
         sigma: Lab units: of the Gaussian that smooths the prior over the ab plane.
 
     Returns:
-        (Q,) weights whose mean over the training photographs is 1.
+        (Q,) weights whose mean over the training images is 1.
 
     Raises:
         ValueError: If the prior is no distribution over the bins.
@@ -148,3 +151,24 @@ def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Te
     smooth = (-squared / (2 * sigma**2)).softmax(dim=0) @ prior  # (Q,), sum 1
     weights = 1 / ((1 - uniform) * smooth + uniform / len(prior))
     return weights / (prior * weights).sum()
+
+
+@torch.no_grad()
+def bin_prior(ab_batches: Iterable[Tensor]) -> Tensor:
+    """How often each bin of the ab plane occurs in some images.
+
+    Args:
+        ab_batches: (B, 2, S, S) in Lab units, each image once.
+
+    Returns:
+        (Q,) float64, sum 1, in the order of `bin_centres`.
+
+    Reference:
+        Zhang, Isola & Efros (2016), Section 2.2.
+    """
+    centres = bin_centres()
+    total = torch.zeros(len(centres), dtype=torch.float64)
+    for ab in ab_batches:
+        pooled = F.avg_pool2d(ab, POOLED)  # (B, 2, S/4, S/4), the grid of the classes
+        total += soft_encode(pooled, centres).double().sum(dim=(0, 2, 3))  # (Q,)
+    return total / total.sum()

@@ -1,10 +1,10 @@
-"""Colourizing without learning: from a person's scribbles, or from another photograph.
+"""Colorization without learning: from a person's scribbles, or from another image.
 
 The two families that the paper names beside its own. Both are here in their simplest
-honest form, for small photographs.
+form, for small images.
 
-    scribbles:  neighbours of like lightness have like colour  ->  a linear system
-    example:    pixels that look alike in gray have like colour  ->  nearest samples
+    scribbles:  neighbours of similar lightness have similar colour -> a linear system
+    example:    pixels of similar gray and texture have one colour  -> nearest samples
 
 References:
     Levin, Lischinski & Weiss (2004), Colorization using Optimization.
@@ -27,7 +27,7 @@ SAMPLES = 200  # pixels that stand for the example, as published
 def propagate_scribbles(
     L: Plane, ab_scribbled: Plane, scribbled: NDArray[np.bool_]
 ) -> Plane:
-    """Spread the colour of some pixels to all others, along like lightness.
+    """Spread the colour of some pixels to all others, along similar lightness.
 
     Each pixel without a scribble gets the weighted mean of its eight neighbours, where
     the weight falls with the difference in lightness, measured in standard deviations
@@ -80,10 +80,10 @@ def transfer_colour(
 
     Two numbers say how a pixel looks in gray: its lightness, and how much the lightness
     varies around it. The example's lightness is first brought to the mean and spread
-    of the photograph's.
+    of the image's.
 
     Args:
-        L: (H, W), lightness of the gray photograph, 0 to 100.
+        L: (H, W), lightness of the gray image, 0 to 100.
         lab_example: (3, h, w), the coloured example.
         samples: How many pixels of the example are compared with, on a jittered grid.
         seed: Of the jitter.

@@ -75,7 +75,9 @@ def colorize(
     ],
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", "-w", help="Of `train`, in place of the shipped."),
+        typer.Option(
+            "--weights", "-w", help="Of `train`, in place of the bundled model."
+        ),
     ] = None,
     to: Annotated[
         Path | None,
@@ -107,15 +109,18 @@ def colorize(
     rest. The exit status is 0 if every photograph is coloured or was skipped, 1 if one
     was not, 2 for a wrong command.
     """
-    from colorlib.album import plan_album
+    from colorlib.images.album import plan_album
 
     options = {"quality": quality, "max_pixels": max_pixels}
     kind = file_format.value if file_format else None
 
     def load() -> "Colorizer":
-        from colorlib.colorize import SHIPPED, Colorizer, device_of
+        from colorlib.colorize import BUNDLED, Colorizer
+        from colorlib.model import torch_device
 
-        return Colorizer.load(weights or SHIPPED, weights_root, device_of(accelerator))
+        return Colorizer.load(
+            weights or BUNDLED, weights_root, torch_device(accelerator)
+        )
 
     if STREAM in (*photographs, to):
         _colorize_stream(load(), photographs, to, kind or "png", options)

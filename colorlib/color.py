@@ -1,4 +1,4 @@
-"""RGB to CIE Lab, CIE Luv, YUV and HSV and back, and the network's scaling of Lab.
+"""RGB to CIE Lab and back, and the network's scaling of Lab.
 
 The way to Lab is a chain that the names spell out::
 
@@ -15,8 +15,10 @@ that begins as a straight line and goes on as a power is the sum of the two, eac
 its argument clamped to its own side: there is no branch whose unused half could be
 infinite, and no mask, which costs more than both halves.
 
+Luv and YUV, which a model may predict in place of Lab, are in `colorlib.targets`.
+
 References:
-    IEC 61966-2-1 (sRGB); CIE 15 (Lab and Luv); ITU-R BT.601 (luma).
+    IEC 61966-2-1 (sRGB); CIE 15 (Lab).
 """
 
 from collections.abc import Callable, Sequence
@@ -48,19 +50,6 @@ LAB_EPSILON = LAB_DELTA**3  # 0.008856
 LAB_SLOPE = 1 / (3 * LAB_DELTA**2)  # 7.787
 LAB_OFFSET = 4 / 29
 
-# Chromaticity of the white in Luv, and bounds below which no colour is visible.
-_WHITE_SUM = WHITE_D65[0] + 15 * WHITE_D65[1] + 3 * WHITE_D65[2]
-WHITE_U = 4 * WHITE_D65[0] / _WHITE_SUM  # 0.1978
-WHITE_V = 9 * WHITE_D65[1] / _WHITE_SUM  # 0.4683
-V_PRIME_MIN = 0.01  # the spectrum's violet end has 0.016
-L_MIN = 1e-4
-
-# BT.601: the eye's share of each primary; U and V are scaled colour differences.
-LUMA_R, LUMA_G, LUMA_B = 0.299, 0.587, 0.114
-U_SCALE = 0.492111  # U = U_SCALE (B - Y)
-V_SCALE = 0.877283  # V = V_SCALE (R - Y)
-
-TINY = 1e-6  # channels closer than this are gray: they have no hue
 GAMUT_TOLERANCE = 1e-4  # in RGB: the precision of a round trip, invisible
 
 # The network's scale.
@@ -87,7 +76,7 @@ def check_image(image: Tensor, channels: int = 3) -> None:
         found = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
             f"found an image of {found}, expected a float tensor: "
-            "convert uint8 photographs with images_to_float"
+            "convert uint8 images with images_to_float"
         )
     if image.ndim < 3 or image.shape[-3] != channels:
         raise ValueError(
@@ -189,7 +178,7 @@ def lab_to_rgb(lab: Tensor, clip: bool = True) -> Tensor:
 def xyz_to_lab(xyz: Tensor) -> Tensor:
     """CIE XYZ to CIE Lab: lightness and two differences of compressed XYZ."""
     x, y, z = (
-        _lightness(channel / white)
+        lightness_curve(channel / white)
         for channel, white in zip(xyz.unbind(-3), WHITE_D65, strict=True)
     )
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -3)
@@ -202,21 +191,21 @@ def lab_to_xyz(lab: Tensor) -> Tensor:
     compressed = (y + a / 500, y, y - b / 200)
     return torch.stack(
         [
-            white * _from_lightness(channel)
+            white * inverse_lightness_curve(channel)
             for channel, white in zip(compressed, WHITE_D65, strict=True)
         ],
         -3,
     )
 
 
-def _lightness(ratio: Tensor) -> Tensor:
-    """The eye's compression: the cube root of a share of the white."""
+def lightness_curve(ratio: Tensor) -> Tensor:
+    """The eye's compression: the cube root of a fraction of the white."""
     line = LAB_SLOPE * ratio.clamp(max=LAB_EPSILON) + LAB_OFFSET
     return line + (_power(ratio.clamp(min=LAB_EPSILON), 1 / 3) - LAB_DELTA)
 
 
-def _from_lightness(compressed: Tensor) -> Tensor:
-    """The inverse of `_lightness`."""
+def inverse_lightness_curve(compressed: Tensor) -> Tensor:
+    """The inverse of `lightness_curve`."""
     line = (compressed.clamp(max=LAB_DELTA) - LAB_OFFSET) / LAB_SLOPE
     return line + (compressed.clamp(min=LAB_DELTA) ** 3 - LAB_EPSILON)
 
@@ -228,7 +217,7 @@ def out_of_gamut(lab: Tensor) -> Tensor:
         lab: (..., 3, H, W) float: L in [0, 100], a and b in Lab units.
 
     Returns:
-        (..., H, W) bool; its mean is the clipped share of the pixels.
+        (..., H, W) bool; its mean is the clipped fraction of the pixels.
 
     Example:
         >>> vivid_and_gray = torch.tensor([[50.0, 50], [0, 0], [120, 0]])[:, None]
@@ -238,184 +227,6 @@ def out_of_gamut(lab: Tensor) -> Tensor:
     check_image(lab)
     rgb = lab_to_rgb(widen(lab), clip=False)
     return ((rgb < -GAMUT_TOLERANCE) | (rgb > 1 + GAMUT_TOLERANCE)).any(-3)
-
-
-# ------------------------------------------------------------------------------ CIE Luv
-
-
-@conversion
-def rgb_to_luv(rgb: Tensor) -> Tensor:
-    """Convert sRGB to CIE Luv.
-
-    Args:
-        rgb: (..., 3, H, W) float, sRGB in [0, 1].
-
-    Returns:
-        (..., 3, H, W): L in [0, 100], u in [-83.1, 175.1], v in [-134.1, 107.4].
-
-    Example:
-        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
-        >>> [round(v, 2) for v in rgb_to_luv(red).flatten().tolist()]
-        [53.24, 175.01, 37.76]
-    """
-    return xyz_to_luv(linear_to_xyz(srgb_to_linear(rgb)))
-
-
-@conversion
-def luv_to_rgb(luv: Tensor, clip: bool = True) -> Tensor:
-    """Convert CIE Luv to sRGB.
-
-    Args:
-        luv: (..., 3, H, W) float: L in [0, 100], u and v in Luv units.
-        clip: Whether colours that no display shows are clipped to [0, 1].
-
-    Returns:
-        (..., 3, H, W) sRGB, in [0, 1] if clipped.
-
-    Example:
-        >>> luv = torch.tensor([50.0, 0.0, 0.0]).view(3, 1, 1)
-        >>> [round(v, 2) for v in luv_to_rgb(luv).flatten().tolist()]
-        [0.47, 0.47, 0.47]
-    """
-    rgb = linear_to_srgb(xyz_to_linear(luv_to_xyz(luv)))
-    return rgb.clamp(0, 1) if clip else rgb
-
-
-def xyz_to_luv(xyz: Tensor) -> Tensor:
-    """CIE XYZ to CIE Luv: lightness, and chromaticity seen from the white."""
-    x, y, z = xyz.unbind(-3)  # 3 times (..., H, W)
-    L = 116 * _lightness(y) - 16
-    total = (x + 15 * y + 3 * z).clamp(min=TINY**2)
-    u = 13 * L * (4 * x / total - WHITE_U)
-    v = 13 * L * (9 * y / total - WHITE_V)
-    return torch.stack([L, u, v], -3)
-
-
-def luv_to_xyz(luv: Tensor) -> Tensor:
-    """CIE Luv to CIE XYZ; chromaticities that no eye sees are drawn to the visible."""
-    L, u, v = luv.unbind(-3)  # 3 times (..., H, W)
-    y = _from_lightness((L + 16) / 116)
-    u_prime = u / (13 * L.clamp(min=L_MIN)) + WHITE_U
-    v_prime = (v / (13 * L.clamp(min=L_MIN)) + WHITE_V).clamp(min=V_PRIME_MIN)
-    x = y * 9 * u_prime / (4 * v_prime)
-    z = y * (12 - 3 * u_prime - 20 * v_prime) / (4 * v_prime)
-    return torch.stack([x, y, z], -3)
-
-
-# ---------------------------------------------------------------------------------- YUV
-
-
-@conversion
-def rgb_to_yuv(rgb: Tensor) -> Tensor:
-    """Convert sRGB to the YUV of analogue television.
-
-    Args:
-        rgb: (..., 3, H, W) float, sRGB in [0, 1].
-
-    Returns:
-        (..., 3, H, W): Y in [0, 1], U in [-0.436, 0.436], V in [-0.615, 0.615].
-
-    Reference:
-        BT.601 luma; the scales of U and V as Poynton and scikit-image.
-
-    Example:
-        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
-        >>> [round(v, 3) for v in rgb_to_yuv(red).flatten().tolist()]
-        [0.299, -0.147, 0.615]
-    """
-    R, _, B = rgb.unbind(-3)  # 3 times (..., H, W)
-    Y = luma(rgb).squeeze(-3)
-    return torch.stack([Y, U_SCALE * (B - Y), V_SCALE * (R - Y)], -3)
-
-
-@conversion
-def yuv_to_rgb(yuv: Tensor, clip: bool = True) -> Tensor:
-    """Convert YUV to sRGB.
-
-    Args:
-        yuv: (..., 3, H, W) float: Y in [0, 1], U in [-0.436, 0.436], V in
-            [-0.615, 0.615].
-        clip: Whether colours that no display shows are clipped to [0, 1].
-
-    Returns:
-        (..., 3, H, W) sRGB, in [0, 1] if clipped.
-
-    Example:
-        >>> yuv_to_rgb(torch.tensor([0.5, 0.0, 0.0]).view(3, 1, 1)).flatten()
-        tensor([0.5000, 0.5000, 0.5000])
-    """
-    Y, U, V = yuv.unbind(-3)  # 3 times (..., H, W)
-    R = Y + V / V_SCALE
-    B = Y + U / U_SCALE
-    G = (Y - LUMA_R * R - LUMA_B * B) / LUMA_G
-    rgb = torch.stack([R, G, B], -3)
-    return rgb.clamp(0, 1) if clip else rgb
-
-
-@conversion
-def luma(rgb: Tensor) -> Tensor:
-    """Gray by BT.601, the gray of most image software; not the L of Lab.
-
-    Args:
-        rgb: (..., 3, H, W) float, sRGB in [0, 1].
-
-    Returns:
-        (..., 1, H, W) in [0, 1].
-
-    Example:
-        >>> luma(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1))
-        tensor([[[0.2990]]])
-    """
-    R, G, B = rgb.unbind(-3)  # 3 times (..., H, W)
-    return (LUMA_R * R + LUMA_G * G + LUMA_B * B).unsqueeze(-3)
-
-
-# ---------------------------------------------------------------------------------- HSV
-
-
-@conversion
-def rgb_to_hsv(rgb: Tensor) -> Tensor:
-    """Convert sRGB to hue, saturation and value.
-
-    Args:
-        rgb: (..., 3, H, W) float, sRGB in [0, 1].
-
-    Returns:
-        (..., 3, H, W) in [0, 1]; hue in turns, red at 0. A gray has hue 0, and the
-        gradient of its hue is 0.
-
-    Example:
-        >>> green = torch.tensor([0.0, 0.5, 0.0]).view(3, 1, 1)
-        >>> [round(v, 3) for v in rgb_to_hsv(green).flatten().tolist()]
-        [0.333, 1.0, 0.5]
-    """
-    R, G, B = rgb.unbind(-3)  # 3 times (..., H, W)
-    value, spread = rgb.amax(-3), rgb.amax(-3) - rgb.amin(-3)
-    safe = spread.clamp(min=TINY)
-    sixths = torch.where(value == G, 2 + (B - R) / safe, (G - B) / safe)
-    sixths = torch.where(value == B, 4 + (R - G) / safe, sixths)
-    hue = torch.where(spread > TINY, (sixths / 6) % 1, 0)
-    return torch.stack([hue, spread / value.clamp(min=TINY), value], -3)
-
-
-@conversion
-def hsv_to_rgb(hsv: Tensor) -> Tensor:
-    """Convert hue, saturation and value to sRGB.
-
-    Args:
-        hsv: (..., 3, H, W) float in [0, 1]; hue in turns, taken modulo 1.
-
-    Returns:
-        (..., 3, H, W) sRGB in [0, 1].
-
-    Example:
-        >>> hsv_to_rgb(torch.tensor([0.0, 1.0, 0.5]).view(3, 1, 1)).flatten()
-        tensor([0.5000, 0.0000, 0.0000])
-    """
-    hue, saturation, value = hsv.unbind(-3)  # 3 times (..., H, W)
-    away = [(6 * hue + start) % 6 for start in (5, 3, 1)]  # from R's, G's, B's dark end
-    dark = [torch.minimum(a, 4 - a).clamp(0, 1) for a in away]
-    return torch.stack([value * (1 - saturation * d) for d in dark], -3)
 
 
 # ------------------------------------------------------------------ The network's scale
@@ -485,7 +296,7 @@ def gray_from_L(L_norm: Tensor) -> Tensor:  # noqa: N802  # L is the field's own
 
 
 def lightness(images_uint8: Tensor) -> Tensor:
-    """L of Lab of stored photographs, without their a and b: a fifth of the work.
+    """L of Lab of stored images, without their a and b: a fifth of the work.
 
     Args:
         images_uint8: (..., H, W, 3) uint8, sRGB in 0..255.
@@ -506,11 +317,12 @@ def lightness(images_uint8: Tensor) -> Tensor:
     table = srgb_to_linear(levels)  # each of the 256 once
     planes = images_uint8.movedim(-1, -3)  # (..., 3, H, W)
     linear = table.index_select(0, planes.flatten().int()).view(planes.shape)
-    return 116 * _lightness(_mix(XYZ_FROM_LINEAR[1:2], linear)) - 16  # (..., 1, H, W)
+    Y = _mix(XYZ_FROM_LINEAR[1:2], linear)  # (..., 1, H, W)
+    return 116 * lightness_curve(Y) - 16
 
 
 def images_to_float(images_uint8: Tensor) -> Tensor:
-    """Turn stored photographs into `rgb`: the one way in for integers.
+    """Turn stored images into `rgb`: the one way in for integers.
 
     Args:
         images_uint8: (..., H, W, 3) uint8, sRGB in 0..255.
@@ -537,5 +349,5 @@ def check_stored(images_uint8: Tensor) -> None:
     if images_uint8.ndim < 3 or images_uint8.shape[-1] != 3:
         raise ValueError(
             f"found images of shape {tuple(images_uint8.shape)}, expected "
-            "(..., H, W, 3): the channels go last in a stored photograph"
+            "(..., H, W, 3): the channels go last in a stored image"
         )

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.album import colorize_file as colorize_file  # where it was
-from colorlib.backbones import Backbone, ScoreKind, features_of_images
+from colorlib.backbones import Backbone, features_of_images, input_spec, load_stated
 from colorlib.color import (
     L_SCALE,
     denormalize_lab,
@@ -30,15 +29,16 @@ from colorlib.color import (
     normalize_lab,
     rgb_to_lab,
 )
-from colorlib.feeding import extract_features, read_feeding
 from colorlib.images import Photograph, Pixels, fit_square, resized
-from colorlib.model import ColorizationModel, load_model
+from colorlib.images.album import colorize_file as colorize_file  # where it was
+from colorlib.model import ColorizationModel, ModelConfig, load_model
 from colorlib.targets import PAPER, Target
+from colorlib.unet import ColorUNet, is_unet, load_unet
 
 Gray = NDArray[np.uint8]
 Box = tuple[slice, slice]  # rows and columns
 
-SHIPPED = Path(__file__).parent / "shipped" / "model.safetensors"  # see its README.md
+BUNDLED = Path(__file__).parent / "bundled.safetensors"  # its card: bundled.md
 STRIP_PIXELS = 2**17  # joined at a time: memory stays bounded, and in the cache
 LONGEST = 8  # times the shorter side: longer photographs are seen squeezed
 PLAIN = 12  # levels of gray that a plain border, of 255, may spread over
@@ -53,28 +53,22 @@ FLAT = 0.01  # of L_norm squared: contrasts below 5 of L guide the chroma little
 
 @dataclass(frozen=True)
 class Colorizer:
-    """A trained model with the backbones that feed it.
+    """A trained model with the frozen networks that it fuses.
 
     Attributes:
-        model: Predicts chroma from lightness and class scores.
-        backbones: In the order of the model's class scores.
+        model: Predicts chroma from lightness and features.
+        backbones: In the order of the model's features.
         size: Shorter side of what the model sees, pixels: that of its training.
-        backbone_image_size: Side of the square the backbones see, pixels.
-        scores: What the model is told by its backbones.
-        target: The space it predicts colour in, and what it sees.
     """
 
-    model: ColorizationModel
+    model: ColorizationModel | ColorUNet
     backbones: Sequence[Backbone]
     size: int
-    backbone_image_size: int
-    scores: ScoreKind
-    target: Target = PAPER
 
     @classmethod
     def load(
         cls,
-        path: str | Path = SHIPPED,
+        path: str | Path = BUNDLED,
         weights_root: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> "Colorizer":
@@ -90,17 +84,14 @@ class Colorizer:
             UserError: If the file is no such model, or a backbone is not the one the
                 model was trained with.
         """
+        if is_unet(Path(path)):
+            unet, _ = load_unet(Path(path))
+            return cls(unet.to(device), (), unet.config.view_size)
         model, notes = load_model(Path(path))
-        feeding = read_feeding(Path(path), notes)
-        backbones = extract_features(feeding, Path(path), weights_root)
-        return cls(
-            model=model.to(device),
-            backbones=tuple(backbone.to(device) for backbone in backbones),
-            size=feeding.size,
-            backbone_image_size=feeding.backbone_image_size,
-            scores=feeding.scores,
-            target=Target(feeding.target, feeding.gray),
-        )
+        spec = input_spec(Path(path), notes)
+        backbones = load_stated(spec, Path(path), weights_root)
+        own = tuple(backbone.to(device) for backbone in backbones)
+        return cls(model.to(device), own, spec.size)
 
     @torch.inference_mode()
     def colorize(self, photograph: Photograph, *, in_place: bool = False) -> Photograph:
@@ -131,32 +122,26 @@ class Colorizer:
     def _predict(self, gray: Gray) -> Tensor:
         """The chroma of a small copy, `ab_norm` (1, 2, h, w)."""
         device = next(self.model.parameters()).device
-        small = _small_copy(gray, self.size)  # (h, w)
-        L_norm, _ = self.target.split(_batch_of_one(small).to(device))  # (1, 1, h, w)
-        features = self._class_scores(gray) if self.backbones else None
+        small = _batch_of_one(_small_copy(gray, self.size)).to(device)  # (1, 3, h, w)
+        if isinstance(self.model, ColorUNet):
+            L_norm, _ = PAPER.split(small)  # (1, 1, h, w)
+            chroma: Tensor = self.model(L_norm)  # on a quarter of the grid
+            return chroma
+        target = Target(self.model.config.target, self.model.config.gray)
+        L_norm, _ = target.split(small)
+        features = self._features(gray, self.model.config) if self.backbones else None
         target_norm = self.model(L_norm, features)  # (1, 2 or 3, h, w)
-        _, ab_norm = normalize_lab(self.target.to_lab(L_norm, target_norm))
+        _, ab_norm = normalize_lab(target.to_lab(L_norm, target_norm))
         return ab_norm
 
-    def _class_scores(self, gray: Gray) -> Tensor:
-        """What the backbones say of the gray photograph, (1, ...)."""
+    def _features(self, gray: Gray, config: ModelConfig) -> Tensor:
+        """The frozen networks' features of the gray photograph, (1, ...)."""
         device = next(self.model.parameters()).device
-        square = fit_square(gray, self.backbone_image_size)
-        L_norm, _ = Target(gray=self.target.gray).split(_batch_of_one(square))
-        seen = gray_from_L(L_norm).to(device)  # (1, 1, see, see)
-        return features_of_images(self.backbones, seen, self.scores)
-
-
-def device_of(accelerator: str) -> torch.device:
-    """The device to compute on: the one that is named, or the best there is.
-
-    Example:
-        >>> device_of("cpu")
-        device(type='cpu')
-    """
-    if accelerator != "auto":
-        return torch.device(accelerator)
-    return torch.accelerator.current_accelerator(True) or torch.device("cpu")
+        sizes = config.input_sizes or [b.spec.input_size for b in self.backbones]
+        square = fit_square(gray, max(sizes))
+        L_norm, _ = Target(gray=config.gray).split(_batch_of_one(square))
+        seen = gray_from_L(L_norm).to(device)  # (1, 1, size, size)
+        return features_of_images(self.backbones, seen, config.features, sizes)
 
 
 def gray_of(rgb: Pixels) -> Gray:

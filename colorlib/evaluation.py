@@ -1,16 +1,18 @@
-"""Scores of a trained model, beside the three predictions that need no network.
+"""Scores of a trained model beside the three naive baselines, and where its errors are.
 
-A model is only interesting when it clearly beats the pixel-wise mean image of its
-training photographs. So nothing here returns the score of a model alone.
+A model is only interesting when it clearly beats the per-pixel mean image of its
+training images.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from colorlib.color import (
+    AB_SCALE,
     images_to_float,
     lab_to_rgb,
     normalize_lab,
@@ -26,13 +28,18 @@ Scores = dict[str, Tensor]  # metric -> (N,)
 
 MODEL = "model"
 GRAY = "no colour"
-MEAN_COLOUR = "training mean"
-MEAN_IMAGE = "pixel-wise training mean"
+MEAN_COLOUR = "mean colour"
+MEAN_IMAGE = "per-pixel mean image"
+
+PLACES = 8  # an image is cut into 8 x 8 places
+CHROMA_STEP = 10.0  # Lab units
+CHROMA_CLASSES = 10  # the last one has no upper end
+LEAST_SPREAD = 0.5 / 128  # of ab_norm between images: half a Lab unit is not seen
 
 
 @dataclass(frozen=True)
 class TrainingMean:
-    """The mean chroma of the training photographs.
+    """The mean chroma of the training images.
 
     Attributes:
         ab_norm: (2, S, S), at each pixel of the square image, in [-1, 1].
@@ -42,10 +49,10 @@ class TrainingMean:
 
     @classmethod
     def of(cls, batches: Iterable[Batch]) -> "TrainingMean":
-        """Average over all photographs of `batches`, in float64."""
+        """Average over all images of `batches`, in float64."""
         total, count = torch.zeros(1, dtype=torch.float64), 0
         for batch in batches:
-            _, ab_norm = _lab_unit(batch)
+            _, ab_norm = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
             total = total + ab_norm.double().sum(dim=0)  # (2, S, S)
             count += len(ab_norm)
         return cls((total / count).float())
@@ -55,11 +62,11 @@ def baselines(mean: TrainingMean) -> dict[str, Predictor]:
     """The predictions without a network, by name.
 
     Args:
-        mean: Of the photographs the model was trained on.
+        mean: Of the images the model was trained on.
 
     Returns:
-        No colour at all; one colour, the mean over photographs and pixels; the mean
-        photograph, pixel by pixel. Each is called like a model.
+        No colour at all; one colour, the mean over images and pixels; the mean image,
+        pixel by pixel. Each is called like a model.
     """
 
     def constant(ab_norm: Tensor) -> Predictor:
@@ -76,47 +83,6 @@ def baselines(mean: TrainingMean) -> dict[str, Predictor]:
     }
 
 
-def evaluate(
-    model: nn.Module,
-    test_batches: Iterable[Batch],
-    mean: TrainingMean,
-    device: torch.device | str = "cpu",
-    target: Target = PAPER,
-) -> dict[str, Scores]:
-    """Score a model and the trivial predictions on the same photographs.
-
-    Args:
-        model: Called as `model(L_norm, features)`; set to evaluation mode.
-        test_batches: Photographs the model has not seen, each once.
-        mean: Of the photographs the model was trained on.
-        device: Where to compute.
-        target: What the model sees and predicts. The trivial predictions are of Lab,
-            and see the same gray image.
-
-    Returns:
-        method -> metric -> (N,) one value a photograph. Metrics are those of
-        `colorlib.metrics.score_images`, with `loss_eq1`, Eq. 1 on the prediction
-        itself, before it is clipped to colours a screen can show, and
-        `out_of_gamut`, the fraction of pixels that are clipped.
-    """
-    trivial = evaluate_baselines(test_batches, mean, device, Target(gray=target.gray))
-    model = model.eval().to(device)
-    return {MODEL: score_predictor(model, test_batches, device, target), **trivial}
-
-
-def evaluate_baselines(
-    test_batches: Iterable[Batch],
-    mean: TrainingMean,
-    device: torch.device | str = "cpu",
-    target: Target = PAPER,
-) -> dict[str, Scores]:
-    """Score the trivial predictions alone; arguments and result as of `evaluate`."""
-    return {
-        name: score_predictor(predict, test_batches, device, target)
-        for name, predict in baselines(mean).items()
-    }
-
-
 @torch.no_grad()
 def score_predictor(
     predict: Predictor,
@@ -124,7 +90,21 @@ def score_predictor(
     device: torch.device | str = "cpu",
     target: Target = PAPER,
 ) -> Scores:
-    """Score one way to predict colour, photograph by photograph, as `evaluate` does."""
+    """Score one way to predict colour.
+
+    Args:
+        predict: Called as `predict(L_norm, features)`; a model is set to evaluation
+            mode by the caller.
+        test_batches: Images that the model was not trained on, each once.
+        device: Where to compute.
+        target: What the model sees and predicts.
+
+    Returns:
+        metric -> (N,), one value per image. Metrics are those of
+        `colorlib.metrics.score_images`, with `loss_eq1`, Eq. 1 on the prediction
+        itself, before it is clipped to colours a screen can show, and `out_of_gamut`,
+        the fraction of pixels that are clipped.
+    """
     parts = [_score(predict, batch.to(device), target) for batch in test_batches]
     return {metric: torch.cat([part[metric] for part in parts]) for metric in parts[0]}
 
@@ -144,6 +124,107 @@ def _score(predict: Predictor, batch: Batch, target: Target) -> Scores:
     return {metric: values.cpu() for metric, values in scores.items()}
 
 
-def _lab_unit(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Photographs as the network's `L_norm` and `ab_norm`."""
-    return normalize_lab(rgb_to_lab(images_to_float(batch.images)))
+@dataclass(frozen=True)
+class Breakdown:
+    """The errors of a model by their place and by the colour they are made at.
+
+    Attributes:
+        place_mse: (8, 8), the mean squared error of ab/128 at each place of the image.
+        pixels: (10,) int64, how many have a true chroma of 0 to 10, 10 to 20, ... Lab
+            units; the last class holds all from 90.
+        predicted: (10,), the mean predicted chroma of each class, Lab units; not a
+            number where a class is empty.
+        mse: (10,), the mean squared error of ab/128 of each class, equally.
+    """
+
+    place_mse: Tensor
+    pixels: Tensor
+    predicted: Tensor
+    mse: Tensor
+
+
+@torch.no_grad()
+def break_down(
+    predict: Predictor,
+    batches: Iterable[Batch],
+    device: torch.device | str = "cpu",
+    target: Target = PAPER,
+) -> Breakdown:
+    """Find where a model's errors are.
+
+    Args:
+        predict: Such as a model: called as `predict(L_norm, features)`.
+        batches: The images, each once.
+        device: Where to compute.
+        target: What the model sees and predicts.
+    """
+    place = torch.zeros(PLACES, PLACES, dtype=torch.float64)
+    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)
+    images = 0
+    for batch in batches:
+        true_ab, pred_ab = _chroma(predict, batch.to(device), target)
+        squared = ((pred_ab - true_ab) / AB_SCALE).square().mean(dim=1)  # (B, S, S)
+        place += F.adaptive_avg_pool2d(squared, PLACES).cpu().double().sum(dim=0)
+        sums += _by_true_chroma(true_ab, pred_ab, squared)
+        images += len(squared)
+    pixels, predicted, mse = sums  # (10,) each
+    return Breakdown(place / images, pixels.long(), predicted / pixels, mse / pixels)
+
+
+def _chroma(predict: Predictor, batch: Batch, target: Target) -> tuple[Tensor, Tensor]:
+    """True and predicted ab of a batch, (B, 2, S, S) in Lab units."""
+    rgb = images_to_float(batch.images)  # (B, 3, S, S)
+    L_norm, _ = target.split(rgb)
+    target_norm = predict(L_norm, batch.features).float()  # (B, 2 or 3, S, S)
+    return rgb_to_lab(rgb)[:, 1:], target.to_lab(L_norm, target_norm)[:, 1:]
+
+
+def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor:
+    """Sums over the pixels of each class: their number, predicted chroma, error."""
+    classes = (true_ab.norm(dim=1) / CHROMA_STEP).long()  # (B, S, S)
+    classes = classes.clamp(max=CHROMA_CLASSES - 1).flatten()
+    summed = torch.stack([torch.ones_like(squared), pred_ab.norm(dim=1), squared])
+    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)  # not every GPU has it
+    return sums.index_add_(1, classes.cpu(), summed.flatten(1).cpu().double())
+
+
+def degenerate_model_warnings(
+    scores: Mapping[str, Scores], target_norm: Tensor
+) -> tuple[str, ...]:
+    """What is wrong with a trained model, if it learned nothing.
+
+    The loss of Eq. 1 of a model that is trained to classify may well lie above that of
+    the mean image; the warning then states a fact, and no fault.
+
+    Args:
+        scores: method -> metric -> (N,), of the model and of the naive baselines, see
+            `score_predictor`.
+        target_norm: (B, 2 or 3, S, S), predicted for some different images.
+
+    Returns:
+        A clause for each warning; empty for a model that has learned.
+
+    Example:
+        >>> import torch
+        >>> scores = {MODEL: {"loss_eq1": torch.tensor([0.02])},
+        ...           MEAN_IMAGE: {"loss_eq1": torch.tensor([0.01])}}
+        >>> degenerate_model_warnings(scores, torch.rand(4, 2, 8, 8))
+        ("its loss of Eq. 1, 0.02, is not below the per-pixel mean image's, 0.01",)
+    """
+    warnings = []
+    spread = target_norm.float().std(dim=0).mean().item()
+    if spread < LEAST_SPREAD:
+        warnings.append(
+            f"its predictions differ by {128 * spread:.2g} Lab units between images: "
+            "it predicts the same for all"
+        )
+    loss, of_mean_image = (
+        float(scores[method]["loss_eq1"].double().mean())
+        for method in (MODEL, MEAN_IMAGE)
+    )
+    if not loss < of_mean_image:
+        warnings.append(
+            f"its loss of Eq. 1, {loss:.4g}, is not below the per-pixel mean "
+            f"image's, {of_mean_image:.4g}"
+        )
+    return tuple(warnings)

@@ -1,480 +1,319 @@
-"""Class scores on disk: each photograph goes once through each frozen classifier.
+"""Features on disk: each image goes once through each frozen network.
 
-A training looks at every photograph many times, and three classifiers cost more than
-the network that is trained. So their scores are computed once, in one pass over the
-photographs for all classifiers that lack them, and kept::
+Training looks at every image many times, and three networks cost more than the model
+that is trained. So their features are extracted once, in one pass over the images for
+all networks that lack them, into memory-mapped arrays::
 
-    <cache>/features/<photographs>/<classifier>.npy   logits, (N, 1000) float32
-                                      /<classifier>.json  what they were made from
+    <cache>/features/<images>/<network>-<content>-<hash>.npy
 
-The names hold hashes of all that the scores depend on. Logits are what is stored;
-the softmax is taken when they are read. Features, (N, C) float32, and feature maps,
-(N, C, 8, 8) float16, have files of their own. A file grows batch by batch as `.part`
-and gets its name when it is complete: a run that was killed goes on where it was.
-
-A data set packed in several files is taken block by block, a file at a time. Processes
-that want the same scores, on however many devices and machines, take a block each until
-none is left. The scores are then one array on the disk that all of them map.
+The names hold hashes of all that the features depend on. A file is there whole or not
+at all: a pass that was killed starts again. Logits are what is stored; the softmax is
+taken when a batch is read.
 """
 
-import hashlib
-import io
-import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
-from itertools import islice
-from math import prod
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
-from colorlib.backbones import (
-    Backbone,
-    Content,
-    ScoreKind,
-    content_of,
-    extract_features,
-    feature_shape,
-    scores_from_logits,
-)
+from colorlib.backbones import Backbone, FeatureKind, content_of, feature_shape
+from colorlib.backbones.specs import BackboneSpec
 from colorlib.color import gray_from_L, images_to_float
-from colorlib.data import SHARD, Manifest, Source, iterate_kept
+from colorlib.data import ImageSource, Manifest
+from colorlib.data.packed import decoded
 from colorlib.errors import UserError
-from colorlib.files import (
-    atomic_rename,
-    atomic_write,
-    checksum_matches,
-    file_lock,
-    synchronise,
-    write_checksum,
-)
+from colorlib.files import atomic_rename, file_lock, hash_of
+from colorlib.images import PhotographError
 from colorlib.targets import Gray, Target
 
-Scores = NDArray[np.floating[Any]]
+Array = NDArray[np.floating[Any]]
+Indices = NDArray[np.int64]
 
-FORMAT_VERSION = 2  # raise it when the same photograph would get other scores
-STORED = {"logits": "<f4", "features": "<f4", "maps": "<f2"}
+FORMAT_VERSION = 3  # raise it when the same image would get other features
+STORED = {"logits": np.float32, "pooled": np.float32, "maps": np.float16}
+BATCH = 32  # images at a time
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of several networks, for every image of a packed data set.
+
+    Attributes:
+        arrays: One for each network, (N, 1000), (N, C) or (N, C, 8, 8), mapped; rows
+            of images that are in no part of the split are zero.
+        kind: `softmax`, `logits`, `pooled` or `maps`.
+    """
+
+    arrays: tuple[Array, ...]
+    kind: FeatureKind
+
+    def take(self, rows: Indices) -> Tensor:
+        """Read the features of some images.
+
+        Args:
+            rows: (B,), of the packed data set.
+
+        Returns:
+            (B, K, 1000) float32 of softmax or logits; pooled features, (B, C), or maps,
+            (B, C, 8, 8), the channels of all networks concatenated.
+        """
+        each = [torch.from_numpy(array[rows]).float() for array in self.arrays]
+        if content_of(self.kind) != "logits":
+            return torch.cat(each, dim=1)  # K of (B, C_k, ...) -> (B, C, ...)
+        logits = torch.stack(each, dim=1)  # (B, K, 1000)
+        return logits.softmax(dim=-1) if self.kind == "softmax" else logits
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Numbers, or channels, of each network."""
+        return tuple(array.shape[1] for array in self.arrays)
+
+    def statistics(self, rows: Indices) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each network's features, over some images.
+
+        Networks differ in scale, so an average of what is not standardised weighs them
+        unequally. A softmax has one scale already: of it these are the logits'.
+
+        Args:
+            rows: (M,), the training images.
+
+        Returns:
+            (K,) and (K,) float32, over images and channels.
+        """
+        sums = np.zeros((3, len(self.arrays)))  # count, sum, sum of squares
+        for start in range(0, len(rows), BATCH):
+            for k, array in enumerate(self.arrays):
+                values = array[rows[start : start + BATCH]].astype(np.float64)
+                sums[:, k] += values.size, values.sum(), np.square(values).sum()
+        mean = sums[1] / sums[0]
+        std = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 1e-12))
+        return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
 
 def compute_features(
-    source: Source,
+    source: ImageSource,
     manifest: Manifest,
+    rows: Indices,
     backbones: Sequence[Backbone],
     *,
+    kind: FeatureKind,
     cache_root: Path,
-    kind: ScoreKind = "softmax",
+    input_sizes: Sequence[int] | None = None,
     gray: Gray = "L",
-    backbone_image_size: int = 256,
     device: torch.device | str = "cpu",
-    half: bool = False,
-    batch_size: int = 32,
-    progress: bool | None = None,
-    shard: int = SHARD,
-) -> Scores:
-    """Compute the class scores of a packed data set, or find what was computed.
+) -> Features:
+    """Extract the features of a packed data set, or find those extracted before.
 
     Args:
-        source: Where the photographs come from.
-        manifest: Which of them were packed.
-        backbones: K classifiers; moved to `device` if there is work for them.
+        source: Where the images come from.
+        manifest: Which of them were packed, N.
+        rows: (M,), which of these are wanted: those of the split's parts.
+        backbones: K networks; moved to `device` if there is work for them.
+        kind: `softmax`, `logits`, `pooled` or `maps`.
         cache_root: The folder of caches.
-        kind: `softmax`, `logits`, `features` or `maps`, see `features_of_images`.
-        gray: What the classifiers see of a photograph, see `colorlib.targets.Target`.
-        backbone_image_size: Side of the square that the classifiers are shown, pixels,
-            whatever size the photographs were packed at.
+        input_sizes: What each network sees, pixels; by default that of its training.
+        gray: What the networks see of an image, see `colorlib.targets.Target`.
         device: Where to compute.
-        half: Whether in half precision; such scores have files of their own.
-        batch_size: Photographs at a time.
-        progress: Whether to draw a progress bar; None to do so on a terminal.
-        shard: Photographs a block; beyond one block, the scores are not held in memory
-            but mapped.
-
-    Returns:
-        (N, K, 1000) float32, in the order of the manifest and of `backbones`; or
-        features, (N, C) float32; or maps, (N, C, 8, 8) float16, the channels of all
-        classifiers behind each other.
 
     Raises:
-        UserError: If a photograph is gone, the cache cannot be written, or the scores
-            cannot be right: not finite, or the same for every class or photograph.
+        UserError: If an image is gone or changed, the cache cannot be written, or the
+            features cannot be those of a working network.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> from colorlib.backbones import load_backbone
-        >>> from colorlib.data import open_source, pack
-        >>> source = open_source("scenes", count=3)
+        >>> from colorlib.data import DataConfig, open_source, pack
+        >>> source = open_source(DataConfig(count=8), None, Path("unused"))
         >>> backbones = [load_backbone("test_resnet.r160_in1k", "random")]
         >>> with TemporaryDirectory() as folder:
-        ...     manifest = pack(source, 16, Path(folder)).manifest
-        ...     compute_features(
-        ...         source, manifest, backbones, backbone_image_size=64, cache_root=Path(folder)
-        ...     ).shape
-        (3, 1, 1000)
+        ...     cache = Path(folder)
+        ...     manifest = pack(source, 16, cache).manifest
+        ...     features = compute_features(source, manifest, np.arange(3), backbones,
+        ...         kind="maps", cache_root=cache, input_sizes=[96])
+        >>> features.take(np.arange(2)).shape
+        torch.Size([2, 96, 8, 8])
     """
-    folder = cache_root / "features" / _folder_name(manifest)
-    count, content = manifest.kept_count, content_of(kind)
-    files = [
-        _File(folder / _file_name(backbone, content, gray, backbone_image_size, half), backbone,
-              content, (count, *feature_shape(backbone, content)))
-        for backbone in backbones
-    ]  # fmt: skip
-    asked = (gray, backbone_image_size, half, torch.device(device), batch_size)
-    view = _View(source, manifest, *asked)
+    sizes = input_sizes or [backbone.spec.input_size for backbone in backbones]
+    images = hash_of([manifest.content_hash, rows.tolist()])[:16]
+    folder = cache_root / "features" / f"{manifest.source}-{images}"
+    count = len(manifest.ids)
+    passes = [
+        _Pass(backbone, size, kind, folder / _name(backbone, size, kind, gray))
+        for backbone, size in zip(backbones, sizes, strict=True)
+    ]
     try:
-        if any(file.open() is None for file in files):
-            if count > shard:
-                _complete_blocks(_each_once(files), view, shard, progress)
-            with file_lock(folder / "lock"):
-                missing = [file for file in _each_once(files) if file.open() is None]
-                _complete(missing, view, progress)
-        if count > shard:
-            return _mapped(files, kind, folder, shard)
+        with file_lock(folder / "lock"):
+            missing = {p.path: p for p in passes if _mapped(p.path, count) is None}
+            if missing:
+                shown = _gray_batches(source, manifest, rows, max(sizes), gray, device)
+                _extract(list(missing.values()), shown, count, device)
+            arrays = [_checked(_mapped(p.path, count), p.path, rows) for p in passes]
     except OSError as error:
         raise UserError(
-            f"{folder}: the class scores cannot be completed: {error}; "
-            "finished batches are kept, give the same command again"
+            f"{folder}: the features cannot be written: {error}; make room, or give "
+            "another cache_root (--cache-root)"
         ) from error
-    return _joined([file.read() for file in files], kind)
-
-
-def _each_once(files: Sequence["_File"]) -> list["_File"]:
-    """Without those of classifiers that are fused twice."""
-    return list({file.path: file for file in files}.values())
-
-
-def _joined(tables: Sequence[Scores], kind: ScoreKind) -> Scores:
-    """What several classifiers tell, as `compute_features` returns it."""
-    if content_of(kind) == "logits":
-        return np.stack([_softmax_of(table, kind) for table in tables], axis=1)
-    return np.concatenate(tables, axis=1)
-
-
-def _mapped(
-    files: Sequence["_File"], kind: ScoreKind, folder: Path, shard: int
-) -> Scores:
-    """The same, made once and mapped: no process need hold all of it."""
-    path = folder / f"{kind}-{_hash_of([file.path.name for file in files])}.npy"
-    with file_lock(folder / "lock"):
-        if _open_sealed(path) is None:
-            _write_joined(path, [file.read() for file in files], kind, shard)
-        mapped = _open_sealed(path)
-    assert mapped is not None
-    return mapped
-
-
-def _write_joined(
-    path: Path, tables: Sequence[Scores], kind: ScoreKind, shard: int
-) -> None:
-    """Put on the disk what several classifiers tell, block by block."""
-    part, first = path.with_suffix(".part"), _joined([t[:1] for t in tables], kind)
-    with part.open("wb") as file:
-        file.write(_header(first.dtype.str, (len(tables[0]), *first.shape[1:])))
-        for start in range(0, len(tables[0]), shard):
-            rows = slice(start, start + shard)
-            file.write(_joined([table[rows] for table in tables], kind).tobytes())
-        synchronise(file)
-    write_checksum(part, path)
-    atomic_rename(part, path)
-
-
-def _softmax_of(logits: Scores, kind: ScoreKind) -> Scores:
-    """Class scores, (N, 1000), from stored logits."""
-    scores: Scores = scores_from_logits(torch.tensor(logits), kind).numpy()
-    return scores
+    return Features(tuple(arrays), kind)
 
 
 @dataclass(frozen=True)
-class _View:
-    """What the classifiers are shown of a packed data set, and where."""
+class _Pass:
+    """One network that all images go through, and the file of what comes out."""
 
-    source: Source
-    manifest: Manifest
-    gray: Gray
-    backbone_image_size: int
-    half: bool
-    device: torch.device
-    batch_size: int
-
-    def block(self, rows: slice) -> "_View":
-        """Of some of the photographs."""
-        ids, sha256s = self.manifest.ids[rows], self.manifest.sha256s[rows]
-        return replace(self, manifest=replace(self.manifest, ids=ids, sha256s=sha256s))
-
-    def batches(
-        self, first: int, progress: bool | None
-    ) -> Iterator[tuple[int, Tensor]]:
-        """From photograph `first` on: where a batch begins, and its gray images."""
-        rest = self.block(slice(first, None))
-        squares = iterate_kept(self.source, rest.manifest, self.backbone_image_size)
-        console = Console(stderr=True)
-        for start in track(
-            range(first, self.manifest.kept_count, self.batch_size),
-            f"class scores of {self.manifest.source}",
-            console=console,
-            disable=not (console.is_terminal if progress is None else progress),
-        ):
-            images = np.stack(list(islice(squares, self.batch_size)))  # (B, S, S, 3)
-            moved = torch.from_numpy(images).to(self.device)
-            yield start, gray_of_photographs(moved, self.gray)
+    backbone: Backbone
+    size: int
+    kind: FeatureKind
+    path: Path
 
 
-def gray_of_photographs(images_uint8: Tensor, gray: Gray = "L") -> Tensor:
-    """Make the one gray image that every classifier is given.
+def _extract(
+    passes: Sequence[_Pass],
+    batches: Iterator[tuple[Indices, Tensor]],
+    count: int,
+    device: torch.device | str,
+) -> None:
+    """Send every image through the networks, and name the files when all are done."""
+    content = content_of(passes[0].kind)
+    part = passes[0].path.parent / "part"
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    part.mkdir()
+    try:
+        paths = [part / one.path.name for one in passes]
+        arrays = [
+            np.lib.format.open_memmap(
+                path,
+                "w+",
+                STORED[content],
+                (count, *feature_shape(one.backbone, content)),
+            )
+            for path, one in zip(paths, passes, strict=True)
+        ]
+        networks = [one.backbone.to(device) for one in passes]
+        with ExitStack() as opened:
+            files = [opened.enter_context(path.open("r+b")) for path in paths]
+            for rows, gray in batches:
+                for k, one in enumerate(passes):
+                    with torch.no_grad():
+                        features = networks[k](gray, [content], one.size)[content]
+                    _write(files[k], arrays[k], rows, features.cpu().numpy())
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for path, one in zip(paths, passes, strict=True):
+            atomic_rename(path, one.path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(file: BinaryIO, array: Array, rows: Indices, values: Array) -> None:
+    """Write some rows; through the map a full disk were a signal that ends us."""
+    assert isinstance(array, np.memmap)
+    most = float(np.finfo(array.dtype).max)
+    if (high := float(np.abs(values).max())) > most:
+        raise UserError(
+            f"{array.filename}: found features up to {high:g}, expected at most "
+            f"{most:g}, which {array.dtype} holds; check the network's weights"
+        )
+    for row, own in zip(rows.tolist(), values.astype(array.dtype), strict=True):
+        file.seek(array.offset + row * own.nbytes)
+        file.write(own.tobytes())
+
+
+def _gray_batches(
+    source: ImageSource,
+    manifest: Manifest,
+    rows: Indices,
+    size: int,
+    gray: Gray,
+    device: torch.device | str,
+) -> Iterator[tuple[Indices, Tensor]]:
+    """Some packed images again, (B,) rows and (B, 1, size, size) gray in [0, 1]."""
+    index_of = {name: index for index, name in enumerate(source.ids)}
+    names = [manifest.ids[row] for row in rows]
+    if gone := [name for name in names if name not in index_of]:
+        raise UserError(_another(manifest, gone[0], "nothing"))
+    title = f"features of {manifest.source}"
+    loaded = decoded(source, [index_of[name] for name in names], size, title)
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        squares = []
+        for row, (_, found) in zip(batch.tolist(), loaded, strict=False):
+            if isinstance(found, PhotographError):
+                raise UserError(_another(manifest, manifest.ids[row], found.reason))
+            rgb, sha256 = found
+            if sha256 != manifest.sha256s[row]:
+                raise UserError(_another(manifest, manifest.ids[row], "another image"))
+            squares.append(rgb)
+        images = torch.from_numpy(np.stack(squares)).to(device)  # (B, S, S, 3)
+        yield batch, gray_of_images(images, gray)
+
+
+def _another(manifest: Manifest, name: str, found: str) -> str:
+    """What is said of an image that is not the one that was packed."""
+    return (
+        f"{manifest.source}: found {found} in place of {name}, expected the image that "
+        "was packed; restore it, or pack again"
+    )
+
+
+def gray_of_images(images: Tensor, gray: Gray = "L") -> Tensor:
+    """Make the one gray image that every network is given.
 
     Args:
-        images_uint8: (N, H, W, 3) uint8 sRGB.
+        images: (N, H, W, 3) uint8 sRGB.
         gray: The `L` of Lab, or that of the `luma` gray, see `Target`.
 
     Returns:
-        L / 100, (N, 1, H, W) float32 in [0, 1]. Two photographs that differ in their
+        L / 100, (N, 1, H, W) float32 in [0, 1]. Two images that differ in their
         colours alone give the same.
 
     Example:
-        >>> gray_of_photographs(torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)).shape
+        >>> gray_of_images(torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)).shape
         torch.Size([2, 1, 4, 4])
     """
-    L_norm, _ = Target(gray=gray).split(images_to_float(images_uint8))
+    L_norm, _ = Target(gray=gray).split(images_to_float(images))
     return gray_from_L(L_norm)  # (N, 1, H, W)
 
 
-def _complete_blocks(
-    files: Sequence["_File"], view: _View, shard: int, progress: bool | None
-) -> None:
-    """Compute what is missing in blocks, of which other processes may take some.
-
-    First the blocks that nobody works on; then, once whoever has them is done or dead,
-    what is still missing. Complete blocks become the file they are of.
-    """
-    folder, count = files[0].path.parent, view.manifest.kept_count
-    starts = range(0, count, shard)
-    blocks = [slice(start, min(start + shard, count)) for start in starts]
-    for wait in (False, True):
-        for rows in blocks:
-            with file_lock(folder / f"lock-{rows.start}", wait) as held:
-                parts = {file.block(rows): file for file in files} if held else {}
-                missing = [
-                    part  # the whole is looked for last: by then its blocks are gone
-                    for part, file in parts.items()
-                    if part.open() is None and file.open() is None
-                ]
-                if missing:
-                    _complete(missing, view.block(rows), progress)
-    with file_lock(folder / "lock"):
-        for file in files:
-            if file.open() is None:
-                file.join([file.block(rows) for rows in blocks], _describe(file, view))
+def _name(backbone: Backbone, size: int, kind: FeatureKind, gray: Gray) -> str:
+    """Which network with which weights, what it sees, and what is stored of it."""
+    spec: BackboneSpec = backbone.spec
+    prepares = (spec.timm_name, spec.mean, spec.std, spec.interpolation, spec.tap)
+    content = content_of(kind)
+    decides = [FORMAT_VERSION, prepares, backbone.weights_hash, content, size, gray]
+    return f"{spec.name}-{content}-{hash_of(decides)[:16]}.npy"
 
 
-def _complete(missing: Sequence["_File"], view: _View, progress: bool | None) -> None:
-    """Compute what is missing in one pass, and give the files their names."""
-    count = view.manifest.kept_count
-    rows = {file: file.begin(view.batch_size) for file in missing}
-    for start, gray in view.batches(min(rows.values(), default=count), progress):
-        for file in missing:
-            if rows[file] <= start:
-                backbone = file.backbone.to(view.device)
-                told = extract_features(backbone, gray, file.content, view.half)
-                file.append(told.cpu().numpy())
-    for file in missing:
-        file.finish(_describe(file, view))
-
-
-# ------------------------------------------------------------------------------- files
-
-
-def _folder_name(manifest: Manifest) -> str:
-    """Which photographs; not at which size they were packed, so sizes share scores."""
-    content = (manifest.format_version, manifest.source, manifest.ids, manifest.sha256s)
-    return f"{manifest.source}-{_hash_of(content)}"
-
-
-def _file_name(
-    backbone: Backbone,
-    content: Content,
-    gray: Gray,
-    backbone_image_size: int,
-    half: bool,
-) -> str:
-    """Which classifier with which weights, what it is shown and what it is asked."""
-    spec = asdict(backbone.spec)
-    for remark in ("note", "hub_id", "hub_sha256", "weights_file"):
-        del spec[remark]
-    decides = (
-        FORMAT_VERSION,
-        spec,
-        backbone.weights_hash,
-        content,
-        gray,
-        backbone_image_size,
-    )
-    how = "-half" if half else ""
-    return f"{backbone.spec.name}-{_hash_of(decides)}{how}.npy"
-
-
-def _hash_of(content: object) -> str:
-    """SHA-256 of something that JSON can write, shortened to fit a name."""
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _header(kind: str, shape: tuple[int, ...]) -> bytes:
-    """NumPy's, of an array file that is written piece by piece."""
-    header = io.BytesIO()
-    about = {"descr": kind, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, about)
-    return header.getvalue()
-
-
-def _open_sealed(path: Path) -> Scores | None:
-    """Map an array file; None if there is none or it is damaged."""
-    if not checksum_matches(path):
-        return None
+def _mapped(path: Path, count: int) -> Array | None:
+    """Map a file of features; None if there is none, or it is damaged."""
     try:
-        told: Scores = np.load(path, mmap_mode="r")
-    except (OSError, EOFError, ValueError):
+        array: Array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
         return None
-    return told
+    return array if len(array) == count else None
 
 
-def _describe(file: "_File", view: _View) -> dict[str, Any]:
-    """What a file of scores was made from, for whoever finds it."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "content": f"{file.content}, a row a photograph in the manifest's order",
-        "shape": file.shape,
-        "backbone": asdict(file.backbone.spec),
-        "weights_kind": file.backbone.weights_kind,
-        "weights_hash": file.backbone.weights_hash,
-        "source": view.manifest.source,
-        "manifest_hash": view.manifest.manifest_hash,
-        "photographs": view.manifest.kept_count,
-        "gray": view.gray,
-        "backbone_image_size": view.backbone_image_size,
-        "half": view.half,
-        "device": str(view.device),
-        "versions": {name: version(name) for name in ("timm", "torch", "pillow")},
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    """What one classifier tells of all photographs, on disk: an array that grows.
-
-    Attributes:
-        path: Its name when it is complete.
-        backbone: The classifier.
-        content: What it is asked.
-        shape: (N, 1000), (N, C) or (N, C, 8, 8).
-    """
-
-    path: Path
-    backbone: Backbone
-    content: Content
-    shape: tuple[int, ...]
-
-    @property
-    def part(self) -> Path:
-        """Its name while it grows."""
-        return self.path.with_suffix(".part")
-
-    @property
-    def header(self) -> bytes:
-        """NumPy's, of the complete array."""
-        return _header(STORED[self.content], self.shape)
-
-    @property
-    def row_bytes(self) -> int:
-        """Of one photograph."""
-        return prod(self.shape[1:]) * np.dtype(STORED[self.content]).itemsize
-
-    def begin(self, batch_size: int) -> int:
-        """Open the growing file, or go on with it; the rows of its whole batches."""
-        count, header = self.shape[0], self.header
-        with self.part.open("a+b") as file:
-            rows = min((file.tell() - len(header)) // self.row_bytes, count)
-            file.seek(0)
-            if file.read(len(header)) != header:
-                file.truncate(0)
-                file.write(header)
-                return 0
-            if rows < count:
-                rows -= rows % batch_size
-            file.truncate(len(header) + rows * self.row_bytes)
-            return rows
-
-    def append(self, told: Scores) -> None:
-        """Put a batch of rows on the disk."""
-        with self.part.open("ab") as file:
-            file.write(told.astype(STORED[self.content]).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-
-    def finish(self, description: dict[str, Any]) -> None:
-        """Give the array its name, beside what it was made from."""
-        text = json.dumps(description, indent=2)
-        atomic_write(self.path.with_suffix(".json"), f"{text}\n".encode())
-        write_checksum(self.part, self.path)
-        atomic_rename(self.part, self.path)
-
-    def block(self, rows: slice) -> "_File":
-        """Of some of the photographs: a file of its own."""
-        path = self.path.with_suffix(f".{rows.start}.npy")
-        return replace(self, path=path, shape=(rows.stop - rows.start, *self.shape[1:]))
-
-    def join(self, blocks: Sequence["_File"], description: dict[str, Any]) -> None:
-        """Become the complete array of some blocks, which go."""
-        with self.part.open("wb") as file:
-            file.write(self.header)
-            for block in blocks:
-                told = block.open()
-                if told is None:
-                    raise OSError(f"{block.path}: found nothing, expected its scores")
-                file.write(told.tobytes())
-            synchronise(file)
-        self.finish(description)
-        for block in blocks:
-            block.path.unlink()
-            for beside in (".json", ".npy.sha256"):
-                block.path.with_suffix(beside).unlink()
-
-    def open(self) -> Scores | None:
-        """Map the complete array; None if there is none or it is damaged."""
-        told = _open_sealed(self.path)
-        if told is None or told.shape != self.shape:
-            return None
-        return told if told.dtype == STORED[self.content] else None
-
-    def read(self) -> Scores:
-        """The complete array, if it can be what a working classifier tells."""
-        told = self.open()
-        if told is None:
-            raise UserError(
-                f"{self.path}: found nothing, expected the scores just computed"
-            )
-        fault = _fault(told)
-        if fault:
-            raise UserError(
-                f"{self.path}: found scores that are {fault}, expected an opinion of "
-                "each photograph; check the weights, delete this file and try again"
-            )
-        return told
-
-
-def _fault(told: Scores) -> str:
-    """Why what was told (N, ...) cannot be of a working classifier, or nothing."""
-    rows = told.reshape(len(told), -1)
-    if not np.isfinite(rows).all():
-        return "not finite"
-    if (np.ptp(rows, axis=1) == 0).any():
-        return "the same for every class"
-    if len(rows) > 1 and (np.ptp(rows, axis=0) == 0).all():
-        return "the same for every photograph"
-    return ""
+def _checked(array: Array | None, path: Path, rows: Indices) -> Array:
+    """An array of features, if a working network can have made it."""
+    assert array is not None
+    some = np.stack([array[row].ravel() for row in rows[:: max(1, len(rows) // 64)]])
+    if not np.isfinite(some).all():
+        fault = "not finite"
+    elif (np.ptp(some, axis=1) == 0).any():
+        fault = "one number"
+    elif len(some) > 1 and (np.ptp(some, axis=0) == 0).all():
+        fault = "the same for every image"
+    else:
+        return array
+    raise UserError(
+        f"{path}: found features that are {fault}, expected those of a working network;"
+        " check its weights, delete this file and try again"
+    )

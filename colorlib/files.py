@@ -1,94 +1,100 @@
-"""Files that are there whole or not at all, and what identifies their content."""
+"""Files that are there whole or not at all, locks, and hashes of content."""
 
-import fcntl
 import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-CHECKED_BYTES = 2**31  # a larger cache is not read through whenever it is opened
+from filelock import FileLock, Timeout
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even after a crash."""
+    """Write a file so that it is there whole or not at all, even after a crash.
+
+    Its permissions are those of any new file: 0666 less the umask.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
+            synchronise(file)
+        Path(temporary).chmod(0o666 & ~_umask())
         atomic_rename(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def atomic_rename(made: Path, path: Path) -> None:
-    """Give what was written and synchronised its name, and have the disk know it."""
-    made.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def synchronise(file: BinaryIO) -> None:
-    """Make sure that what was written survives a crash of the machine."""
+    """Have the disk hold what was written, even after a crash of the machine."""
     file.flush()
     os.fsync(file.fileno())
 
 
+def atomic_rename(made: Path, path: Path) -> None:
+    """Give a finished file or folder its name, and have the disk know it.
+
+    Some disks (SMB, WSL, some Lustre) cannot synchronise a folder; there a crash of
+    the machine may still lose the name, so nothing stops and one warning says so.
+    """
+    made.replace(path)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        warnings.warn(
+            f"{path.parent}: its disk cannot synchronise folders ({error.strerror}); "
+            "a crash of the machine may lose the last files written",
+            stacklevel=2,
+        )
+    finally:
+        os.close(folder)
+
+
+def _umask() -> int:
+    """The umask of this process, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that no other process holds.
+
+    On a disk without `flock` (some network file systems) the existence of a file is
+    the lock; a killed process then leaves it behind, and `filelock` says so.
+
+    Args:
+        path: Of the lock file.
+        wait: Whether to wait while another process holds it.
+
+    Yields:
+        Whether this process holds it; always, if it waits.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, mode=0o666 & ~_umask())
+    with suppress(Timeout):
+        lock.acquire(timeout=-1 if wait else 0)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_checksum(made: Path, name: Path | None = None) -> None:
-    """Note beside a file what it holds, as `sha256sum --check` reads it.
-
-    Args:
-        made: The file.
-        name: What it will be called, if that is not yet its name.
-    """
-    name = name or made
-    line = f"{file_sha256(made)}  {name.name}\n"
-    atomic_write(_seal_of(name), line.encode())
-
-
-def checksum_matches(path: Path, at_most: int = CHECKED_BYTES) -> bool:
-    """Whether a file is there and holds what it held when it was sealed.
-
-    Args:
-        path: The file.
-        at_most: Of a larger file, bytes, only the seal is looked for.
-    """
-    try:
-        seal, status = _seal_of(path).read_bytes(), path.stat()
-        if status.st_size > at_most:
-            return True
-        found = _sha256_once(path, status.st_size, status.st_mtime_ns)
-    except OSError:
-        return False
-    return seal == f"{found}  {path.name}\n".encode()
-
-
-def _seal_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-@lru_cache(maxsize=256)
-def _sha256_once(path: Path, size: int, changed: int) -> str:
-    """The hash of a file, computed once as long as its size and time stay."""
-    return file_sha256(path)
 
 
 def hash_of(values: Any) -> str:
@@ -100,24 +106,3 @@ def hash_of(values: Any) -> str:
     """
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock that no other process holds; the system frees it at any death.
-
-    Args:
-        path: Of the lock.
-        wait: Whether to wait for it while another process holds it.
-
-    Yields:
-        Whether this process holds it; always, if it waits.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            held = True
-        except BlockingIOError:
-            held = False
-        yield held

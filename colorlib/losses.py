@@ -41,12 +41,12 @@ def chroma_mse(pred_ab_norm: Tensor, true_ab_norm: Tensor) -> Tensor:
     return (pred_ab_norm - true_ab_norm).square().mean()
 
 
-def chroma_l1(pred_unit: Tensor, true_unit: Tensor) -> Tensor:
+def chroma_l1(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
     """Mean absolute error of the chroma; its best constant answer is the median.
 
     Args:
-        pred_unit: (N, C, H, W) float, predicted.
-        true_unit: (N, C, H, W) float, true, in the same unit.
+        pred_norm: (N, C, H, W) float, predicted.
+        true_norm: (N, C, H, W) float, true, in the same unit.
 
     Returns:
         A scalar in that unit.
@@ -59,18 +59,18 @@ def chroma_l1(pred_unit: Tensor, true_unit: Tensor) -> Tensor:
         >>> chroma_l1(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), -0.5))
         tensor(0.5000)
     """
-    _check_pair(pred_unit, true_unit)
-    return (pred_unit - true_unit).abs().mean()
+    _check_pair(pred_norm, true_norm)
+    return (pred_norm - true_norm).abs().mean()
 
 
 def chroma_huber(
-    pred_unit: Tensor, true_unit: Tensor, delta: float = HUBER_DELTA
+    pred_norm: Tensor, true_norm: Tensor, delta: float = HUBER_DELTA
 ) -> Tensor:
     """Squared error near zero, absolute error beyond `delta`, joined smoothly.
 
     Args:
-        pred_unit: (N, C, H, W) float, predicted.
-        true_unit: (N, C, H, W) float, true, in the same unit.
+        pred_norm: (N, C, H, W) float, predicted.
+        true_norm: (N, C, H, W) float, true, in the same unit.
         delta: Where the one becomes the other, in that unit.
 
     Returns:
@@ -87,16 +87,16 @@ def chroma_huber(
         >>> chroma_huber(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), 0.5))
         tensor(0.0450)
     """
-    _check_pair(pred_unit, true_unit)
-    return F.huber_loss(pred_unit.to(true_unit.dtype), true_unit, delta=delta)
+    _check_pair(pred_norm, true_norm)
+    return F.huber_loss(pred_norm.to(true_norm.dtype), true_norm, delta=delta)
 
 
 class BinCrossEntropy:
-    """Cross-entropy between predicted and true shares of the ab bins.
+    """Cross-entropy between predicted and true probabilities of the ab bins.
 
     Args:
         weights: (Q,) what a pixel counts whose colour is nearest to that bin, such as
-            `colorlib.bins.rebalancing`; None to count all alike.
+            `colorlib.bins.rebalancing`; None to count all equally.
 
     Reference:
         Zhang, Isola & Efros (2016), Section 2.1, Eq. 2.
@@ -115,7 +115,7 @@ class BinCrossEntropy:
         """Compare.
 
         Args:
-            logits: (N, Q, h, w), what the model thinks of each bin on its own grid.
+            logits: (N, Q, h, w), the model's for each bin, on its own grid.
             true_ab_norm: (N, 2, H, W), true ab / 128; averaged onto that grid.
 
         Returns:
@@ -131,11 +131,11 @@ class BinCrossEntropy:
         return nats.mean()
 
 
-def _check_pair(pred_unit: Tensor, true_unit: Tensor) -> None:
+def _check_pair(pred_norm: Tensor, true_norm: Tensor) -> None:
     """Refuse shapes that broadcasting would silently stretch."""
-    pred, true = tuple(pred_unit.shape), tuple(true_unit.shape)
+    pred, true = tuple(pred_norm.shape), tuple(true_norm.shape)
     if pred != true or len(pred) != 4:
         raise ValueError(
             f"found predicted chroma of shape {pred} and true chroma of shape {true}, "
-            "expected both (N, C, H, W): the same photographs, at the same size"
+            "expected both (N, C, H, W): the same images, at the same size"
         )

@@ -1,32 +1,31 @@
-"""How good a colouring is: scores of each photograph, and what they say together.
+"""How close a colorization is to the original: scores per image, and their summary.
 
-Everything is computed from the two pictures a viewer would see: RGB in [0, 1], out of
-gamut colours clipped. Scores are per photograph; `summarize` puts them together in
+Everything is computed from the two images that a viewer would see: RGB in [0, 1], with
+colours outside the gamut clipped. `summarize` describes the scores of many images in
 two ways that must not be confused:
 
-- the mean and the median of the photographs' scores;
-- the pooled value, as if all pixels belonged to one photograph: the root of the mean
-  MSE, the PSNR of the mean MSE. It differs from the mean of the roots and of the PSNRs.
+- the mean and the median of the scores per image;
+- the pooled value, as if all pixels belonged to one image: the root of the mean MSE,
+  the PSNR of the mean MSE. It differs from the mean of the roots and of the PSNRs.
 
 References:
     Wang, Bovik, Sheikh & Simoncelli (2004), SSIM.
     Sharma, Wu & Dalal (2005), CIEDE2000 with its test data.
     Hasler & Süsstrunk (2003), colourfulness.
-    Efron & Tibshirani (1993), the percentile bootstrap.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import exp, pi, radians
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from colorlib.color import AB_SCALE, check_image, rgb_to_lab, widen
-
-Floats = NDArray[np.float64]
+from colorlib.stats import Estimate, Floats, image_interval
 
 SSIM_WINDOW = 11  # pixels; with SSIM_SIGMA, K1 and K2 as Wang et al., Sec. III-C
 SSIM_SIGMA = 1.5  # pixels
@@ -35,15 +34,7 @@ SSIM_C2 = 0.03**2  # (K2 x data range)^2
 
 ALPHA_BETA_TINY = 1e-4  # added to the brightness that is divided by
 
-BOOTSTRAP_BLOCK = 2**20  # values drawn at a time: 8 MB
-
-
-# --------------------------------------------------------------------- what is measured
-
-
-def _same(mean: Floats) -> Floats:
-    """The pooled value is the mean itself."""
-    return mean
+ONLY_INFINITE = Estimate(np.inf, np.inf, np.inf, se=0, df=0, p=1)  # a mean of none
 
 
 def _psnr_from_mse(mse: Floats) -> Floats:
@@ -54,14 +45,14 @@ def _psnr_from_mse(mse: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Metric:
-    """What is known of a score beside its value.
+    """The description of a metric.
 
     Attributes:
         name: Its key among the scores.
         label: For a table or an axis.
         unit: Empty for a pure number.
-        higher_is_better: None where it depends on the true photograph.
-        pooled_over: The score that is averaged over photographs for the pooled value.
+        higher_is_better: None where it depends on the original image.
+        pooled_over: The score that is averaged over images for the pooled value.
         from_mean: Turns that average into this metric.
     """
 
@@ -70,7 +61,7 @@ class Metric:
     unit: str
     higher_is_better: bool | None
     pooled_over: str
-    from_mean: Callable[[Floats], Floats] = _same
+    from_mean: Callable[[Floats], Floats] = np.positive  # the mean itself
 
 
 METRICS: dict[str, Metric] = {
@@ -89,7 +80,7 @@ METRICS: dict[str, Metric] = {
         Metric("ciede2000", "CIEDE2000", "", False, "ciede2000"),
         Metric("colourfulness", "Colourfulness", "", None, "colourfulness"),
         Metric(
-            "colourfulness_true", "Colourfulness of the truth", "", None,
+            "colourfulness_true", "Colourfulness of the ground truth", "", None,
             "colourfulness_true",
         ),
         Metric("mse_alpha_beta", "MSE alpha-beta", "", False, "mse_alpha_beta"),
@@ -97,35 +88,36 @@ METRICS: dict[str, Metric] = {
             "rmse_alpha_beta", "RMSE alpha-beta", "", False, "mse_alpha_beta", np.sqrt
         ),
         Metric("loss_eq1", "Loss of Eq. 1", "", False, "loss_eq1"),
+        Metric("named", "Class named rightly", "", True, "named"),
+        Metric(
+            "mean_image_loss", "Loss of the mean image", "", False, "mean_image_loss"
+        ),
         Metric("out_of_gamut", "Pixels out of gamut", "", False, "out_of_gamut"),
     )
 }  # fmt: skip
 
 
-# ------------------------------------------------------------ scores of each photograph
-
-
 def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
-    """Score photographs against the truth, as displayed: both clipped to [0, 1].
+    """Score predictions against the ground truth, as displayed: clipped to [0, 1].
 
     Args:
         pred_rgb: (N, 3, H, W) float sRGB, at least 11 pixels high and wide.
-        true_rgb: The true photographs, alike.
+        true_rgb: The ground truth, of the same shape.
 
     Returns:
-        For each of `METRICS` a tensor (N,), without gradient; but for `loss_eq1` and
-        `out_of_gamut`, which are not to be seen in clipped RGB.
+        A tensor (N,) without gradient for each of `METRICS`, except `loss_eq1` and
+        `out_of_gamut`, which clipped RGB does not show.
         `mse_ab_norm`, `rmse_ab_norm`: error of ab / 128 over pixels and channels;
         `rmse_ab`, `mae_ab`: the same in Lab units;
         `mse_rgb`, `psnr_rgb`: error of RGB in [0, 1], and in dB with peak 1, which is
-        infinite for identical photographs;
+        infinite for identical images;
         `ssim_rgb`, `ciede2000`, `colourfulness`: see the functions of these names;
-        `colourfulness_true`: that of the true photograph;
+        `colourfulness_true`: that of the ground truth;
         `mse_alpha_beta`, `rmse_alpha_beta`: error in the space of `alpha_beta`.
 
     Raises:
-        TypeError: If the photographs are not float tensors.
-        ValueError: If the shapes are not alike, or too small for SSIM.
+        TypeError: If the images are not float tensors.
+        ValueError: If the shapes differ, or are too small for SSIM.
 
     Reference:
         Section 5.3 of the paper, which names MSE, MAE, PSNR and SSIM without units.
@@ -136,7 +128,7 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
         >>> round(scores["psnr_rgb"].item(), 2)
         20.0
     """
-    _check_photographs(pred_rgb, true_rgb)
+    _check_pairs(pred_rgb, true_rgb)
     with torch.no_grad():
         pred, true = widen(pred_rgb).clamp(0, 1), widen(true_rgb).clamp(0, 1)
         pred_lab, true_lab = rgb_to_lab(pred), rgb_to_lab(true)
@@ -162,20 +154,20 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
 
 
 def ssim(pred_rgb: Tensor, true_rgb: Tensor) -> Tensor:
-    """Structural similarity: do light, contrast and structure agree nearby?
+    """Structural similarity: agreement of local luminance, contrast and structure.
 
     Args:
         pred_rgb: (N, 3, H, W) float sRGB in [0, 1], at least 11 pixels high and wide.
-        true_rgb: The true photographs, alike.
+        true_rgb: The ground truth, of the same shape.
 
     Returns:
-        (N,) in [-1, 1], 1 for identical photographs: the mean over the channels and
-        over the positions where the whole 11x11 window fits, as scikit-image;
+        (N,) in [-1, 1], 1 for identical images: the mean over the channels and over
+        the positions where the whole 11x11 window fits, as in scikit-image;
         torchmetrics 1.9 also counts a mirrored border and may differ by 0.02.
 
     Raises:
-        TypeError: If the photographs are not float tensors.
-        ValueError: If the shapes are not alike, or smaller than the window.
+        TypeError: If the images are not float tensors.
+        ValueError: If the shapes differ, or are smaller than the window.
 
     Reference:
         Wang et al. (2004), Eq. 13, with their Gaussian window and constants.
@@ -185,19 +177,19 @@ def ssim(pred_rgb: Tensor, true_rgb: Tensor) -> Tensor:
         >>> ssim(rgb, rgb)
         tensor([1., 1.])
     """
-    _check_photographs(pred_rgb, true_rgb)
+    _check_pairs(pred_rgb, true_rgb)
     x, y = widen(pred_rgb), widen(true_rgb)
     mean_x, mean_y = _blur(x), _blur(y)  # (N, 3, H - 10, W - 10), as all below
     var_x = _blur(x * x) - mean_x**2
     var_y = _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
-    light = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
+    luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x**2 + mean_y**2 + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
-    return (light * structure).mean((1, 2, 3))
+    return (luminance * structure).mean((1, 2, 3))
 
 
 def _blur(image: Tensor) -> Tensor:
-    """Gaussian mean of each 11x11 window, by sums: no autocast and no TF32."""
+    """Gaussian mean of each 11x11 window, by sums: autocast and TF32 do not apply."""
     offsets = range(-(SSIM_WINDOW // 2), SSIM_WINDOW // 2 + 1)
     weights = [exp(-((offset / SSIM_SIGMA) ** 2) / 2) for offset in offsets]
     for axis in (-2, -1):
@@ -208,15 +200,15 @@ def _blur(image: Tensor) -> Tensor:
 
 
 def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
-    """Colour difference as seen: about 1 is just noticeable, side by side.
+    """Perceived colour difference: about 1 is just noticeable, side by side.
 
     Args:
         pred_lab: (..., 3, H, W) float, CIE Lab.
-        true_lab: The true colours, alike.
+        true_lab: The ground truth, of the same shape.
 
     Returns:
-        (..., H, W), 0 for equal colours. Not meant for training, as the formula jumps
-        where two hues are opposite.
+        (..., H, W), 0 for equal colours. Not suited to training, as the formula is
+        discontinuous where two hues are opposite.
 
     Raises:
         TypeError: If the images are not float tensors.
@@ -234,7 +226,7 @@ def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
     check_image(true_lab)
     pred, true = widen(pred_lab), widen(true_lab)
     chroma = (torch.hypot(*_ab(pred)) + torch.hypot(*_ab(true))) / 2  # (..., H, W)
-    stretch = 1.5 - _vivid(chroma) / 2  # of a: grays are told apart more finely
+    stretch = 1.5 - _vivid(chroma) / 2  # of a: the eye separates grays more finely
     L1, C1, h1 = _cylindrical(pred, stretch)
     L2, C2, h2 = _cylindrical(true, stretch)
     L, C = (L1 + L2) / 2, (C1 + C2) / 2
@@ -267,7 +259,7 @@ def _vivid(chroma: Tensor) -> Tensor:
 
 
 def _hue_weight(h: Tensor) -> Tensor:
-    """How finely the eye tells hues apart: T, Eq. 15."""
+    """T of Eq. 15: how finely the eye separates hues."""
     return (
         1
         - 0.17 * torch.cos(h - radians(30))
@@ -278,27 +270,27 @@ def _hue_weight(h: Tensor) -> Tensor:
 
 
 def _hues(h1: Tensor, h2: Tensor) -> tuple[Tensor, Tensor]:
-    """Half the turn from one hue to the other, and the hue half way: the short way."""
-    far = ((h2 - h1).abs() > pi).to(h1.dtype)  # then the short way leads through 0
+    """Half the angle from one hue to the other, and the mean hue, on the short arc."""
+    far = ((h2 - h1).abs() > pi).to(h1.dtype)  # then the short arc leads through 0
     return (h2 - h1) / 2 + pi * far, ((h1 + h2) / 2 + pi * far) % (2 * pi)
 
 
 def colourfulness(rgb: Tensor) -> Tensor:
-    """How colourful a photograph looks: spread and strength of its opponent colours.
+    """How colourful an image looks: spread and strength of its opponent colours.
 
     Args:
         rgb: (..., 3, H, W) float sRGB in [0, 1].
 
     Returns:
-        (...): 0 for a gray photograph, about 15 slightly, 45 averagely and 109
-        extremely colourful, on the 0..255 scale of the publication.
+        (...): 0 for a gray image, about 15 slightly, 45 averagely and 109 extremely
+        colourful, on the 0..255 scale of the publication.
 
     Raises:
-        TypeError: If the photographs are not float tensors.
+        TypeError: If the images are not float tensors.
         ValueError: If they are not (..., 3, H, W).
 
     Reference:
-        Hasler & Süsstrunk (2003), their third measure, of signed differences.
+        Hasler & Süsstrunk (2003), their third measure, with signed differences.
 
     Example:
         >>> colourfulness(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1))
@@ -319,9 +311,9 @@ def alpha_beta(rgb: Tensor) -> Tensor:
         rgb: (N, 3, H, W) float, sRGB in [0, 1].
 
     Returns:
-        (N, 2, H, W): alpha = (B - (R + G) / 2) / L and beta = (R - G) / L, L the mean
-        of R, G and B. Near black it is unbounded, for 8-bit photographs up to 3 in
-        size: dark pixels weigh most.
+        (N, 2, H, W): alpha = (B - (R + G) / 2) / L and beta = (R - G) / L, with L the
+        mean of R, G and B. Dark pixels weigh most: near black it is unbounded, for
+        8-bit images up to 3 in size.
 
     Reference:
         Deshpande, Rock & Forsyth (2015); Larsson, Maire & Shakhnarovich (2016) report
@@ -337,43 +329,40 @@ def alpha_beta(rgb: Tensor) -> Tensor:
 
 
 def _std(values: Tensor) -> Tensor:
-    """Standard deviation of all pixels there are: no correction for a sample."""
+    """Standard deviation over all pixels, which are no sample: without correction."""
     return values.std(-1, correction=0)
 
 
-def _check_photographs(pred_rgb: Tensor, true_rgb: Tensor) -> None:
+def _check_pairs(pred_rgb: Tensor, true_rgb: Tensor) -> None:
     """Refuse pairs that differ in shape or are too small for the window of SSIM."""
     check_image(pred_rgb)
     check_image(true_rgb)
     pred, true = tuple(pred_rgb.shape), tuple(true_rgb.shape)
     if pred != true or len(pred) != 4:
         raise ValueError(
-            f"found predictions of shape {pred} and photographs of shape {true}, "
-            "expected both (N, 3, H, W), alike"
+            f"found predictions of shape {pred} and a ground truth of shape {true}, "
+            "expected both (N, 3, H, W) and the same"
         )
     if min(pred[-2:]) < SSIM_WINDOW:
         raise ValueError(
-            f"found photographs of {pred[-2]}x{pred[-1]} pixels, expected at least "
+            f"found images of {pred[-2]}x{pred[-1]} pixels, expected at least "
             f"{SSIM_WINDOW}x{SSIM_WINDOW}, the window of SSIM: score larger ones"
         )
 
 
-# --------------------------------------------------------- what the scores say together
-
-
 @dataclass(frozen=True)
 class Summary:
-    """One score over many photographs, ready for `dataclasses.asdict` and JSON.
+    """One score over many images, ready for `dataclasses.asdict` and JSON.
 
     Attributes:
         mean: Of the finite scores.
         median: Of all scores.
-        pooled: As if all pixels belonged to one photograph, see `METRICS`.
-        ci_low: Lower end of the bootstrap interval of `mean`.
+        pooled: As if all pixels belonged to one image, see `METRICS`.
+        ci_low: Lower end of the bootstrap interval of `mean` over images.
         ci_high: Upper end.
-        n: Photographs.
-        n_infinite: How many of them scored infinity and are left out of the mean and
-            its interval: a PSNR without any error. If all did, every value is inf.
+        n: Images.
+        n_infinite: How many of them are left out of the mean and its interval, as their
+            PSNR is infinite. If all are, every value is inf.
     """
 
     mean: float
@@ -385,36 +374,19 @@ class Summary:
     n_infinite: int = 0
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Mean difference of paired scores, a minus b, with its bootstrap interval.
-
-    Attributes:
-        mean: Of the differences.
-        ci_low: Lower end of the interval; no difference is shown if it spans 0.
-        ci_high: Upper end.
-        n: Pairs compared.
-    """
-
-    mean: float
-    ci_low: float
-    ci_high: float
-    n: int
-
-
 def summarize(
     scores: Mapping[str, Tensor | ArrayLike],
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Summary]:
-    """Put the scores of many photographs of one size together.
+    """Summarize the scores of many images of one size.
 
     Args:
-        scores: For each name of `METRICS` the scores (N,) of the same photographs.
-        confidence: Of the interval, between 0 and 1.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap; every metric resamples the same photographs.
+        scores: For each name of `METRICS` the scores (N,) of the same images.
+        confidence: Of the interval, see `colorlib.stats.image_interval`.
+        resamples: Of its bootstrap.
+        seed: Of its bootstrap; every metric resamples the same images.
 
     Returns:
         A `Summary` for each name, in the same order.
@@ -435,142 +407,43 @@ def summarize(
     sizes = {name: array.size for name, array in values.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"found scores of different length, {sizes}: expected as many")
-    return {
-        name: _summary(METRICS[name], values, confidence, resamples, seed)
-        for name in values
-    }
+    interval = partial(
+        image_interval, confidence=confidence, resamples=resamples, seed=seed
+    )
+    return {name: _summary(METRICS[name], values, interval) for name in values}
 
 
 def _summary(
     metric: Metric,
     values: Mapping[str, Floats],
-    confidence: float,
-    resamples: int,
-    seed: int,
+    interval: Callable[[Floats], Estimate],
 ) -> Summary:
     """The summary of one metric."""
     if metric.pooled_over not in values:
-        raise ValueError(
-            f"found {metric.name} without {metric.pooled_over}, over which it is "
-            "pooled: pass both"
-        )
+        needed = metric.pooled_over
+        raise ValueError(f"found {metric.name} without {needed}, its pool: pass both")
     scores = values[metric.name]
     finite = scores[np.isfinite(scores)]
-    interval = (np.inf, np.inf)
-    if finite.size:
-        interval = bootstrap_interval(finite, confidence, resamples, seed)
+    found = interval(finite) if finite.size else ONLY_INFINITE
     return Summary(
-        mean=float(finite.mean()) if finite.size else np.inf,
+        mean=found.mean,
         median=float(np.median(scores)),
         pooled=float(metric.from_mean(values[metric.pooled_over].mean())),
-        ci_low=interval[0],
-        ci_high=interval[1],
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
         n=scores.size,
         n_infinite=scores.size - finite.size,
     )
 
 
-def bootstrap_interval(
-    values: Tensor | ArrayLike,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """How far the mean could lie had other photographs been drawn.
-
-    Draws as many photographs as there are, with replacement, takes their mean, again
-    and again: the interval holds the middle 95 % of these means. The interval of an
-    increasing function of the mean, such as a root, is the function of its ends.
-
-    Args:
-        values: (N,) finite scores, one a photograph.
-        confidence: Of the interval, between 0 and 1.
-        resamples: How often to draw.
-        seed: Of the drawing.
-
-    Returns:
-        The two ends, in the unit of the values.
-
-    Raises:
-        ValueError: If the values are not finite, empty or not (N,).
-
-    Reference:
-        Efron & Tibshirani (1993), Chapter 13: the percentile interval.
-
-    Example:
-        >>> low, high = bootstrap_interval(np.arange(100.0))
-        >>> 43 < low < 46 < 53 < high < 56
-        True
-    """
-    array = _values("values", values)
-    if not np.isfinite(array).all():
-        raise ValueError("found infinite values, expected finite ones: leave them out")
-    rng = np.random.default_rng(seed)
-    means = [array[rows].mean(1) for rows in _draws(array.size, resamples, rng)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _draws(
-    count: int, resamples: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """Rows of `count` photographs drawn with replacement, in blocks of bounded size."""
-    block = max(1, BOOTSTRAP_BLOCK // count)
-    for start in range(0, resamples, block):
-        yield rng.integers(count, size=(min(block, resamples - start), count))
-
-
-def paired_bootstrap(
-    a: Tensor | ArrayLike,
-    b: Tensor | ArrayLike,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Difference:
-    """Compare two models on the same photographs: the mean of a - b.
-
-    What makes a photograph hard is the same for both models and drops out of the
-    differences: the interval is far narrower than that of two means.
-
-    Args:
-        a: (N,) scores of one model.
-        b: (N,) scores of the other, of the same photographs in the same order.
-        confidence: Of the interval, between 0 and 1.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
-
-    Returns:
-        The mean difference and its interval, over the pairs with two finite scores.
-
-    Raises:
-        ValueError: If the scores do not pair up, are NaN, empty or not (N,), or no
-            pair is finite.
-
-    Example:
-        >>> paired_bootstrap([3.0, 5.0, 7.0], [2.0, 4.0, 6.0])
-        Difference(mean=1.0, ci_low=1.0, ci_high=1.0, n=3)
-    """
-    left, right = _values("a", a), _values("b", b)
-    if left.size != right.size:
-        raise ValueError(
-            f"found {left.size} and {right.size} scores, expected as many: "
-            "pair scores of the same photographs"
-        )
-    finite = np.isfinite(left) & np.isfinite(right)
-    differences = left[finite] - right[finite]
-    low, high = bootstrap_interval(differences, confidence, resamples, seed)
-    return Difference(float(differences.mean()), low, high, differences.size)
-
-
 def _values(name: str, scores: Tensor | ArrayLike) -> Floats:
-    """Scores as (N,) float64 on the CPU; refuse what no mean can be taken of."""
+    """Scores as (N,) float64 on the CPU; refuse what has no mean."""
     if isinstance(scores, Tensor):
         scores = scores.detach().cpu().double().numpy()
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
-            f"found {name} of shape {array.shape}, expected (N,): one a photograph"
+            f"found {name} of shape {array.shape}, expected (N,): one score per image"
         )
     if np.isnan(array).any():
         raise ValueError(

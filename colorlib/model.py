@@ -3,7 +3,7 @@
 ::
 
     L_norm ─► encoder ─────────────► fusion ─► decoder ─► ab_norm
-    class scores of the backbones ───┘
+    features of the backbones ──────┘
 
 The paper gives no layer table. The layers are those of its baseline, Deep
 Koalarization, whose 6.57 million trainable parameters they reproduce. What the paper
@@ -18,26 +18,32 @@ References:
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors.torch
 import torch
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from colorlib.backbones.specs import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MAP_SIDE,
+    NUM_CLASSES,
+    FeatureKind,
+)
 from colorlib.bins import annealed_mean, bin_centres
 from colorlib.color import AB_SCALE
 from colorlib.errors import UserError
 from colorlib.files import atomic_write
-from colorlib.fusion import Aggregation, Fusion, FusionKind, Projections
+from colorlib.fusion import Aggregation, AggregationKind, FeatureInput, Fusion
+from colorlib.targets import Gray, Space, Target
 
-NUM_CLASSES = 1000  # ImageNet-1k: the one space in which the backbones agree
 PROJECTED = 256  # numbers a backbone's features are projected to, at width 1
-MAP_SIDE = 8  # grid of the backbones' feature maps
 
 # (channels, stride) of the 3x3 convolutions, up to a half, a quarter, an eighth.
 ENCODER = [
@@ -48,7 +54,7 @@ ENCODER = [
 FUSED = 256
 
 # VGG16's 13 convolutions by the grid they work on; the fourth pooling is left out, and
-# the convolutions behind it are dilated instead, so that they see as far.
+# the convolutions after it are dilated instead, so that they see as far.
 VGG16 = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 
 # The networks each model of the paper fuses (Section 5.3).
@@ -61,26 +67,29 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ModelConfig:
     """Every choice about the network; the defaults are our reading of the paper.
 
     Attributes:
-        backbones: Names of the classifiers that are fused, in the order of what is
-            handed in; none for a model without fusion.
+        backbones: Names of the frozen networks that are fused, in the order of their
+            features; none for a model without fusion.
+        input_sizes: What each of them sees, pixels; None for that of its training.
+        features: What of them is fused: `softmax` or `logits` of their 1000 classes,
+            `pooled` features before the last layer, or feature `maps`. All but the
+            softmax are standardised.
+        feature_channels: Channels of each network, for `pooled` and `maps`.
+        aggregation: How several become one, see `colorlib.fusion.Aggregation`.
+        dropout: Fraction of what is fused that training drops.
+        target: The space that chroma is predicted in, see `colorlib.targets.Target`.
+        gray: Where the gray image comes from.
         width: Factor on the number of channels; 1 is the published network.
         encoder: `strided`, the baseline's; or `vgg16`.
-        scores: What the backbones tell: `softmax` or `logits`, (N, K, 1000);
-            `features` before their last layer, (N, C); or feature `maps`,
-            (N, C, 8, 8). C counts the channels of all of them.
-        feature_lengths: Channels of each backbone, for `features` and `maps`.
-        fusion: How several opinions become one, see `colorlib.fusion.Aggregation`.
         skips: Whether the decoder also sees the encoder's finer features.
-        normalisation: `none`, or `batch` behind every convolution but the last.
-        upsampling: `nearest`, the last one behind the tanh, as in the baseline's
-            code: chroma is predicted on half the image's grid; `nearest_before` the
-            last convolution; or `bilinear`, behind the tanh.
-        channels: Planes to predict: 2, or 3 for a model that predicts RGB.
+        normalisation: `none`, or `batch` after every convolution but the last.
+        upsampling: `nearest`, the last one after the tanh, as in the baseline's code:
+            chroma is predicted on half the image's grid; `nearest_before` the last
+            convolution; or `bilinear`, after the tanh.
         classes: Whether each pixel is classified into ab bins, not regressed.
 
     Raises:
@@ -88,15 +97,18 @@ class ModelConfig:
     """
 
     backbones: tuple[str, ...] = ()
+    input_sizes: tuple[int, ...] | None = None
+    features: FeatureKind = "softmax"
+    feature_channels: tuple[int, ...] = ()
+    aggregation: AggregationKind = "average"
+    dropout: float = 0.0
+    target: Space = "lab"
+    gray: Gray = "L"
     width: float = 1.0
     encoder: Literal["strided", "vgg16"] = "strided"
-    scores: Literal["softmax", "logits", "features", "maps"] = "softmax"
-    feature_lengths: tuple[int, ...] = ()
-    fusion: FusionKind = "average"
     skips: bool = False
     normalisation: Literal["none", "batch"] = "none"
     upsampling: Literal["nearest", "nearest_before", "bilinear"] = "nearest"
-    channels: int = 2
     classes: bool = False
 
     def scaled(self, channels: int) -> int:
@@ -104,13 +116,13 @@ class ModelConfig:
         return max(1, round(channels * self.width))
 
     def feature_shape(self) -> tuple[int, ...] | None:
-        """Shape of what the backbones tell of one photograph; None without them."""
+        """Shape of the features of one image; None without backbones."""
         if not self.backbones:
             return None
-        if self.scores in ("softmax", "logits"):
+        if self.features in ("softmax", "logits"):
             return (len(self.backbones), NUM_CLASSES)
-        grid = (MAP_SIDE, MAP_SIDE) if self.scores == "maps" else ()
-        return (sum(self.feature_lengths), *grid)
+        grid = (MAP_SIDE, MAP_SIDE) if self.features == "maps" else ()
+        return (sum(self.feature_channels), *grid)
 
 
 class Encoder(nn.Module):
@@ -119,30 +131,23 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
-        c_in = 1
         self.out_channels: list[int] = []  # of each stage
+        c_in = 1
         for layers in ENCODER:
-            channels = [c_in, *(config.scaled(c) for c, _ in layers)]
-            self.stages.append(
-                nn.Sequential(
-                    *(
-                        convolution(config, c_in, c_out, stride)
-                        for (c_in, c_out), (_, stride) in zip(
-                            pairwise(channels), layers, strict=True
-                        )
-                    )
-                )
-            )
-            c_in = channels[-1]
+            stage = nn.Sequential()
+            for channels, stride in layers:
+                c_out = config.scaled(channels)
+                stage.append(convolution(config, c_in, c_out, stride))
+                c_in = c_out
+            self.stages.append(stage)
             self.out_channels.append(c_in)
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
         """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
-        pyramid, x = [], L_norm
+        pyramid = [L_norm]
         for stage in self.stages:
-            x = stage(x)
-            pyramid.append(x)
-        return pyramid
+            pyramid.append(stage(pyramid[-1]))
+        return pyramid[1:]
 
 
 class Vgg16Encoder(nn.Module):
@@ -155,23 +160,15 @@ class Vgg16Encoder(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList()
         c_in = 3
-        for block, widths in enumerate(VGG16):
-            channels = [c_in, *(config.scaled(c) for c in widths)]
-            dilation = 2 if block == 4 else 1
-            self.blocks.append(
-                nn.Sequential(
-                    *(
-                        convolution(config, c_in, c_out, dilation=dilation)
-                        for c_in, c_out in pairwise(channels)
-                    )
-                )
-            )
-            c_in = channels[-1]
-        self.out_channels = [config.scaled(VGG16[block][-1]) for block in (1, 2, 4)]
-        for name, values in (
-            ("mean", (0.485, 0.456, 0.406)),
-            ("std", (0.229, 0.224, 0.225)),
-        ):
+        for index, layers in enumerate(VGG16):
+            block = nn.Sequential()
+            for channels in layers:
+                c_out, dilation = config.scaled(channels), 2 if index == 4 else 1
+                block.append(convolution(config, c_in, c_out, dilation=dilation))
+                c_in = c_out
+            self.blocks.append(block)
+        self.out_channels = [config.scaled(VGG16[index][-1]) for index in (1, 2, 4)]
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), False)
         for layer in self.convolutions():  # without it thirteen layers learn nothing
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -220,7 +217,7 @@ class Decoder(nn.Module):
             self.last = nn.Conv2d(middle, len(bin_centres()), kernel_size=1)
         else:
             self.at_half = convolution(config, middle + half, narrow)
-            self.last = nn.Conv2d(narrow, config.channels, 3, padding=1)
+            self.last = nn.Conv2d(narrow, Target(config.target).channels, 3, padding=1)
 
     def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
         """Go back up.
@@ -244,28 +241,25 @@ class Decoder(nn.Module):
 
     def _up(self, x: Tensor) -> Tensor:
         """Twice as many rows and columns."""
-        if self.config.upsampling == "bilinear":
-            return F.interpolate(x, scale_factor=2, mode="bilinear")
-        return F.interpolate(x, scale_factor=2, mode="nearest")
+        mode = "bilinear" if self.config.upsampling == "bilinear" else "nearest"
+        return F.interpolate(x, scale_factor=2, mode=mode)
 
     def _with(self, x: Tensor, finer: Tensor) -> Tensor:
         """Beside the encoder's features of the same grid, if the config says so."""
-        if not self.config.skips:
-            return x
-        return torch.cat([x, finer], dim=1)
+        return torch.cat([x, finer], dim=1) if self.config.skips else x
 
 
 class ColorizationModel(nn.Module):
     """Encoder, fusion and decoder: a gray image in, its chroma planes out.
 
     The backbones are not part of it. They are frozen functions of the gray image, so
-    what they tell is computed once a photograph and handed in.
+    their features are computed once per image and handed in.
 
     Args:
         config: The choices.
 
     Departure from the paper: without backbones the 1x1 convolution stays, so that
-    `plain` differs from `model3` by the class scores alone.
+    `plain` differs from `model3` by the networks' features alone.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -274,15 +268,19 @@ class ColorizationModel(nn.Module):
         count = len(config.backbones)
         vgg16 = config.encoder == "vgg16"
         self.encoder = Vgg16Encoder(config) if vgg16 else Encoder(config)
-        self.projections, combine = None, None
-        if count and config.scores in ("softmax", "logits"):
-            combine = Aggregation(config.fusion, count, NUM_CLASSES)
-        elif count:
-            length = config.scaled(PROJECTED)
-            self.projections = Projections(config.feature_lengths, length)
-            combine = Aggregation(config.fusion, count, length)
+        self.feature_input, aggregation = None, None
+        if count:
+            by_class = config.features in ("softmax", "logits")
+            length = None if by_class else config.scaled(PROJECTED)
+            self.feature_input = FeatureInput(
+                [NUM_CLASSES] * count if by_class else config.feature_channels,
+                length,
+                config.dropout,
+                standardised=config.features != "softmax",
+            )
+            aggregation = Aggregation(config.aggregation, count, length or NUM_CLASSES)
         *skips, channels = self.encoder.out_channels
-        self.fusion = Fusion(channels, config.scaled(FUSED), combine)
+        self.fusion = Fusion(channels, config.scaled(FUSED), aggregation)
         self.decoder = Decoder(config, skips)
 
     @property
@@ -295,15 +293,15 @@ class ColorizationModel(nn.Module):
 
         Args:
             L_norm: (N, 1, H, W), lightness in [-1, 1].
-            features: (N, K, 1000), one row for each of the backbones, or what
-                else the config wants of them; None for a model without.
+            features: (N, K, 1000), (N, C) or (N, C, 8, 8), as `config.features` says;
+                None for a model without backbones.
 
         Returns:
             `ab_norm`, (N, 2, H, W) in [-1, 1]; of another space, if the model was
             trained for one.
 
         Raises:
-            ValueError: If the class scores are not those of the model's backbones.
+            ValueError: If the features are not those of the model's backbones.
         """
         H, W = L_norm.shape[-2:]
         target_norm = self.outputs(L_norm, features)
@@ -313,7 +311,7 @@ class ColorizationModel(nn.Module):
         return target_norm[:, :, :H, :W]  # (N, 2, H, W)
 
     def outputs(self, L_norm: Tensor, features: Tensor | None = None) -> Tensor:
-        """What a loss compares with the truth, of the same arguments.
+        """What a loss compares with the ground truth, from the same arguments.
 
         Returns:
             What `forward` returns; of a model that classifies, the logits of its bins,
@@ -323,29 +321,19 @@ class ColorizationModel(nn.Module):
         self._check(features)
         whole = F.pad(L_norm, (0, -W % 8, 0, -H % 8), mode="replicate")
         pyramid = self.encoder(whole)  # 3 grids, the last (N, 256, h, w), h = ceil(H/8)
-        fused = self.fusion(pyramid[-1], self._opinions(features))
+        given = self.feature_input(features) if self.feature_input else None
+        fused = self.fusion(pyramid[-1], given)  # (N, 256, h, w)
         outputs: Tensor = self.decoder(fused, pyramid)
         return outputs if self.config.classes else outputs[:, :, :H, :W]
 
-    def _opinions(self, features: Tensor | None) -> Tensor | None:
-        """What the backbones tell, as (N, K, D, g, g)."""
-        if features is None:
-            return None
-        if self.config.scores != "maps":
-            features = features[..., None, None]  # a grid of one
-        if self.projections is None:
-            return features
-        projected: Tensor = self.projections(features)
-        return projected
-
     def _check(self, features: Tensor | None) -> None:
-        """Refuse class scores that do not fit the model's backbones."""
+        """Refuse features that are not those of the model's backbones."""
         expected = self.config.feature_shape()
         found = None if features is None else tuple(features.shape[1:])
         if found != expected:
             raise ValueError(
-                f"found class scores (N, *{found}), expected (N, *{expected}): "
-                f"{self.config.scores} of the backbones {list(self.config.backbones)}"
+                f"found features (N, *{found}), expected (N, *{expected}): "
+                f"{self.config.features} of the networks {list(self.config.backbones)}"
             )
 
 
@@ -370,7 +358,7 @@ def build_model(
         name: `plain`, `model1`, `model2`, `model3`; or `model4`, in the spirit of An,
             Kpeyiton & Shi (2020): VGG16 and classification. Its details are ours.
         backbones: Other classifiers in place of the paper's, any number of them.
-        options: Further fields of `ModelConfig`, such as `width` or `fusion`.
+        options: Further fields of `ModelConfig`, such as `width` or `aggregation`.
 
     Returns:
         The model with PyTorch's default initialisation, drawn from the global
@@ -403,26 +391,17 @@ def build_model(
     return ColorizationModel(ModelConfig(backbones=chosen, **options))
 
 
-def save_model(
-    model: ColorizationModel,
-    path: Path,
-    notes: dict[str, Any],
-    dtype: torch.dtype = torch.float32,
-) -> None:
+def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> None:
     """Write a model as safetensors: numbers and text, nothing that could be executed.
 
     Args:
         model: What to save.
         path: The file, by custom `.safetensors`; appears whole or not at all.
-        notes: What one must know to use it, such as how its class scores are made;
+        notes: What one must know to use it, see `colorlib.backbones.InputSpec`;
             anything JSON can hold.
-        dtype: Of the weights in the file; half the size by `torch.float16`.
     """
     about = {"config": asdict(model.config), "notes": notes}
-    weights = {
-        name: value.to(dtype if value.is_floating_point() else value.dtype).contiguous()
-        for name, value in model.state_dict().items()
-    }
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     atomic_write(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
 
 
@@ -440,11 +419,7 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["colorlib"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        lists = {k: tuple(v) for k, v in about["config"].items() if isinstance(v, list)}
-        config, notes = (
-            ModelConfig(**{**about["config"], **lists}),
-            dict(about["notes"]),
-        )
+        config, notes = ModelConfig(**about["config"]), dict(about["notes"])
         with torch.device("meta"):  # the shapes are compared before memory is taken
             ColorizationModel(config).load_state_dict(weights, assign=True)
         model = ColorizationModel(config)
@@ -458,3 +433,15 @@ def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
             f"by `companion train`: {reason}"
         ) from error
     return model.eval(), notes
+
+
+def torch_device(accelerator: str) -> torch.device:
+    """The device that an `accelerator` means on this machine.
+
+    Example:
+        >>> torch_device("cpu")
+        device(type='cpu')
+    """
+    if accelerator == "auto":
+        return torch.accelerator.current_accelerator(True) or torch.device("cpu")
+    return torch.device(accelerator)

@@ -1,124 +1,196 @@
-"""From a profile to a network, and to what its training minimises."""
+"""What a run is built from: folders, images, frozen networks, an untrained model."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from numpy.typing import NDArray
 
-from colorlib.bins import bin_centres, rebalancing, soft_encode
-from colorlib.color import AB_SCALE, images_to_float
-from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
-from colorlib.model import ColorizationModel, build_model
-from colorlib.sampling import Batch
-from colorlib.targets import PAPER, Target
-from colorlib.training import Loss
-from companion.config import CLASSIFYING, Profile
+from colorlib.backbones import Backbone, content_of, feature_shape, load_backbone
+from colorlib.data import ImageSource, PackedImages, Split, open_source, pack, split
+from colorlib.errors import UserError
+from colorlib.features import Features, compute_features
+from colorlib.model import ColorizationModel, Vgg16Encoder, torch_device
+from colorlib.sampling import Samples
+from colorlib.targets import Target
+from companion.config import RunConfig
 
-POOLED = 4  # colours are counted on the grid that a model classifies on
+BUILD = Path(__file__).parent.parent / "_build"  # generated, never committed
+VGG16 = "vgg16.tv_in1k"
+STATISTICS = 1000  # training images that standardise the networks' features
 
-REGRESSIONS: dict[str, Loss] = {
-    "mse": chroma_mse,
-    "huber": chroma_huber,
-    "l1": chroma_l1,
-}
+log = logging.getLogger("companion")
 
 
-def target_of(profile: Profile) -> Target:
-    """What of a photograph is seen, and what is to be predicted."""
-    return Target(profile.target, profile.gray)
+@dataclass(frozen=True)
+class Folders:
+    """Where this machine keeps things; no result depends on them.
 
-
-def model_for(
-    profile: Profile,
-    model_name: str,
-    backbones: Sequence[str],
-    feature_lengths: tuple[int, ...] = (),
-) -> ColorizationModel:
-    """Build a model as a profile wants it.
-
-    Args:
-        profile: Names every choice.
-        model_name: One of `colorlib.model.MODELS`.
-        backbones: Names of the classifiers that are fused.
-        feature_lengths: Channels of each, if it is their features that are fused.
-
-    Returns:
-        The untrained model, drawn from the global random state. It classifies colours
-        if that is what its loss asks for.
+    Attributes:
+        data: Images and archives, as they were published; None for scenes.
+        weights: Files of pretrained networks; may be None.
+        cache: Packed images and features; may be deleted at any time.
+        runs: Trained models, logs and records, one folder a run.
     """
-    return build_model(
-        model_name,
-        backbones=backbones,
-        width=profile.width,
-        scores=profile.scores,
-        feature_lengths=feature_lengths,
-        fusion=profile.fusion,
-        skips=profile.skips,
-        normalisation=profile.normalisation,
-        upsampling=profile.upsampling,
-        channels=target_of(profile).channels,
-        classes=profile.loss_of(model_name) in CLASSIFYING,
+
+    data: Path | None = None
+    weights: Path | None = None
+    cache: Path = BUILD / "cache"
+    runs: Path = BUILD / "runs"
+
+    @classmethod
+    def choose(
+        cls,
+        data_root: str | Path | None = None,
+        weights_root: str | Path | None = None,
+        cache_root: str | Path | None = None,
+        runs_root: str | Path | None = None,
+    ) -> "Folders":
+        """Take the folders that are given, and for the rest those of the project.
+
+        Example:
+            >>> Folders.choose(data_root="~/images").data.name
+            'images'
+        """
+
+        def absolute(path: str | Path) -> Path:
+            return Path(path).expanduser().absolute()
+
+        return cls(
+            data=absolute(data_root) if data_root else None,
+            weights=absolute(weights_root) if weights_root else None,
+            cache=absolute(cache_root or BUILD / "cache"),
+            runs=absolute(runs_root or BUILD / "runs"),
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """A packed data set and its parts.
+
+    Attributes:
+        source: Where the images come from.
+        packed: The images at the run's size.
+        split: What is trained on, what chooses the checkpoint, and the tests.
+    """
+
+    source: ImageSource
+    packed: PackedImages
+    split: Split
+
+    def subset(self, features: Features | None, indices: NDArray[np.int64]) -> Samples:
+        """Some of the images, with their features."""
+        return Samples(self.packed.images, features, indices)
+
+
+def setup_data(config: RunConfig, folders: Folders) -> Data:
+    """Find, pack and divide the images.
+
+    Raises:
+        UserError: If the data set is not there, or has too few images.
+    """
+    source = open_source(config.data, folders.data, folders.cache)
+    packed = pack(source, config.data.size, folders.cache)
+    log.info("%s: %d images, %d px", source.name, len(packed), config.data.size)
+    return Data(source, packed, split(packed, config.data))
+
+
+def setup_features(
+    config: RunConfig, data: Data, backbones: Sequence[Backbone], folders: Folders
+) -> Features | None:
+    """Extract the features of all images that the run uses; None without networks."""
+    if not backbones:
+        return None
+    parts = (data.split.train, data.split.validation, *data.split.tests.values())
+    return compute_features(
+        data.source,
+        data.packed.manifest,
+        np.sort(np.concatenate(parts)),
+        backbones,
+        kind=config.model.features,
+        cache_root=folders.cache,
+        input_sizes=config.model.input_sizes,
+        gray=config.model.gray,
+        device=torch_device(config.train.accelerator),
     )
 
 
-def loss_for(profile: Profile, model_name: str, train: Iterable[Batch]) -> Loss:
-    """Choose the loss of a model.
+def load_backbones(config: RunConfig, folders: Folders) -> list[Backbone]:
+    """Load the frozen networks that a model fuses.
+
+    Raises:
+        UserError: If their weights cannot be had; so do the next two.
+    """
+    weights = _weights(config.weights, folders)
+    return [load_backbone(name, weights) for name in config.model.backbones]
+
+
+def load_judge(config: RunConfig, folders: Folders) -> Backbone | None:
+    """Load the classifier that is asked, if classes of ImageNet are tested on."""
+    if not config.judge or config.data.dataset != "imagenet" or config.validation_only:
+        return None
+    return load_backbone(config.judge, _weights(config.weights, folders))
+
+
+def load_vgg16(config: RunConfig, folders: Folders) -> Backbone | None:
+    """Load the trained VGG16 that `model4` begins with, if the settings want one."""
+    if config.name != "model4" or config.encoder_weights == "random":
+        return None
+    if config.model.width != 1:
+        raise UserError(
+            f"found width {config.model.width}, but a trained VGG16 has width 1; "
+            "give `encoder_weights: random` or `width: 1`"
+        )
+    return load_backbone(VGG16, _weights(config.encoder_weights, folders))
+
+
+def _weights(kind: str, folders: Folders) -> str | Path:
+    """What `load_backbone` takes for what a profile says."""
+    if kind != "file":
+        return kind
+    if folders.weights is None:
+        raise UserError(
+            "found no folder of weights, but the profile says `file`; "
+            "give --weights-root"
+        )
+    return folders.weights
+
+
+def target_of(config: RunConfig) -> Target:
+    """What of an image is the input, and what is predicted."""
+    return Target(config.model.target, config.model.gray)
+
+
+def initial_model(
+    config: RunConfig,
+    backbones: Sequence[Backbone],
+    features: Features | None,
+    train: NDArray[np.int64],
+    vgg16: Backbone | None = None,
+) -> ColorizationModel:
+    """The untrained model; its weights depend on the seed, but for a given VGG16.
 
     Args:
-        profile: Names the loss, or leaves it to the model.
-        model_name: One of `colorlib.model.MODELS`.
-        train: The training photographs, which tell how rare each colour is.
-
-    Returns:
-        Called as `loss(outputs, true_target_norm)`.
+        config: Of the run.
+        backbones: The networks that are fused.
+        features: Theirs, of which the training images' standardise them.
+        train: (M,), the training images.
+        vgg16: The network that `model4` begins with.
     """
-    kind = profile.loss_of(model_name)
-    if kind == "cross_entropy":
-        return BinCrossEntropy()
-    if kind == "rebalanced":
-        return BinCrossEntropy(rebalancing(bin_prior(train)))
-    return REGRESSIONS[kind]
-
-
-@torch.no_grad()
-def bin_prior(batches: Iterable[Batch]) -> Tensor:
-    """How often each bin of the ab plane occurs in some photographs.
-
-    Args:
-        batches: The photographs, each once.
-
-    Returns:
-        (Q,) float64, sum 1, in the order of `bin_centres`.
-
-    Reference:
-        Zhang, Isola & Efros (2016), Section 2.2.
-    """
-    centres = bin_centres()
-    total = torch.zeros(len(centres), dtype=torch.float64)
-    for batch in batches:
-        _, ab_norm = PAPER.split(images_to_float(batch.images))  # (B, 2, S, S)
-        ab = F.avg_pool2d(ab_norm, POOLED) * AB_SCALE  # (B, 2, S/4, S/4)
-        total += soft_encode(ab, centres).double().sum(dim=(0, 2, 3))  # (Q,)
-    return total / total.sum()
-
-
-@torch.no_grad()
-def adjust_logits(model: ColorizationModel, prior: Tensor, strength: float) -> None:
-    """Have a trained classifier answer as if rare colours had been more frequent.
-
-    What it says of a bin is multiplied by the bin's rebalancing weight to the power of
-    `strength`, and normalised: by Bayes' rule its answer under another prior. It is one
-    number a bin, added to the last layer; nothing is trained again.
-
-    Args:
-        model: A model that classifies; changed in place.
-        prior: (Q,), how often each bin occurs in the training photographs.
-        strength: 0 changes nothing; 1 is as training with rebalancing would have it.
-
-    Reference:
-        Menon et al. (2021), Long-tail Learning via Logit Adjustment, Section 4.
-    """
-    bias = model.decoder.last.bias
-    assert bias is not None
-    bias += strength * rebalancing(prior).log().to(bias)
+    content = content_of(config.model.features)
+    channels = tuple(feature_shape(b, content)[0] for b in backbones)
+    by_class = content == "logits"
+    built = replace(config.model, feature_channels=() if by_class else channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        model = ColorizationModel(built)
+    if model.feature_input is not None and features is not None:
+        some = train[:: max(1, len(train) // STATISTICS)]
+        model.feature_input.fit(*features.statistics(some))
+    if vgg16 is not None:
+        assert isinstance(model.encoder, Vgg16Encoder)
+        model.encoder.take_weights(vgg16.net)
+    return model

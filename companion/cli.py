@@ -4,14 +4,15 @@ Everything heavy is imported inside the command that needs it, so that `--help`
 answers at once.
 """
 
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 from rich.table import Table
 
 from colorlib.cli import (
-    Accelerator,
     WeightsRoot,
     complain,
     out,
@@ -27,36 +28,32 @@ if TYPE_CHECKING:
     from companion.studies import Run
 
 app = typer.Typer(
-    help="Automatic grayscale image colorization: the companion's command line.",
+    help="The runs behind the book: data, training, ablations, records.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Photographs: fetch and pack them.", no_args_is_help=True)
+data_app = typer.Typer(help="Images: fetch and pack them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+
+CACHE_ROOT = Path("_build/cache")
+RUNS_ROOT = Path("_build/runs")
+RESULTS_ROOT = Path("companion/results")
 
 ProfileName = Annotated[
     str, typer.Option("--profile", "-p", help="Name in profiles/, or a YAML file.")
 ]
-DataRoot = Annotated[
-    Path | None, typer.Option(help="Folder of archives and photographs.")
-]
-CacheRoot = Annotated[Path, typer.Option(help="Packed images and class scores.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder of archives and images.")]
+CacheRoot = Annotated[Path, typer.Option(help="Packed images and features.")]
 RunsRoot = Annotated[Path, typer.Option(help="Trained models and their records.")]
-ModelName = Annotated[
-    str | None, typer.Option("--model", "-m", help="Only this model of the profile.")
+ResultsRoot = Annotated[Path, typer.Option(help="Records of the ablations' runs.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE in place of the profile's: data.size=32."),
 ]
-Dataset = Annotated[str | None, typer.Option(help="In place of the profile's.")]
-Count = Annotated[int | None, typer.Option(help="Photographs to use.")]
-Seed = Annotated[int | None, typer.Option(help="In place of the profile's.")]
-
-ResultsRoot = Annotated[Path, typer.Option(help="Records of the studies' runs.")]
-
-CACHE_ROOT = Path("_build/cache")
-RUNS_ROOT = Path("_build/runs")
-STUDIES_ROOT = Path("_build/studies")
-RESULTS_ROOT = Path("companion/results")
-
+RecordPath = Annotated[
+    Path, typer.Argument(help="A record, such as companion/results/NAME.json.")
+]
 
 app.callback()(show_traceback)
 
@@ -66,65 +63,48 @@ def prepare(
     profile: ProfileName = "quick",
     data_root: DataRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
-    dataset: Dataset = None,
-    count: Count = None,
-    size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
+    changes: Changes = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch LFW or Imagenette if not there.")
     ] = False,
 ) -> None:
-    """Decode a profile's photographs once into a packed cache, and count them."""
-    from colorlib.data import fetch_missing
+    """Decode a profile's images once into a packed cache, and count them."""
+    from colorlib.data import open_source, pack, split
+    from colorlib.data.sources import download as fetch_data
     from companion.config import load_profile
-    from companion.data_setup import Folders, prepare_data
 
-    chosen = load_profile(profile, dataset=dataset, count=count, size=size)
+    config = load_profile(profile, **_changed(changes)).data
     if download:
         if data_root is None:
             raise UserError("found no --data-root, expected the folder to fetch into")
-        fetch_missing(chosen.dataset, data_root)
-    folders = Folders(data_root, None, cache_root, RUNS_ROOT)
-    data = prepare_data(chosen, folders, out.print)
-    manifest = data.packed.manifest
-    out.print(
-        f"kept {manifest.kept_count}, grayscale dropped {manifest.grayscale_count}, "
-        f"unreadable {manifest.unreadable_count}"
+        fetch_data(config.dataset, data_root)
+    packed = pack(open_source(config, data_root, cache_root), config.size, cache_root)
+    manifest, parts = packed.manifest, split(packed, config)
+    say(
+        f"{manifest.source}: {len(packed)} images kept, {len(manifest.grayscale)} "
+        f"without colour, {len(manifest.unreadable)} unreadable, {parts.duplicates} "
+        "near-duplicates left out of all parts"
     )
     for name, reason in manifest.unreadable.items():
-        out.print(f"  unreadable: {name}: {reason}", markup=False)
-    out.print(
-        f"train {len(data.train)}, validation {len(data.validation)}, "
-        f"test {len(data.test)} ({data.split.kind} split)"
-    )
-    out.print(f"manifest {manifest.manifest_hash[:12]}, split {data.split.hash[:12]}")
+        say(f"  unreadable: {name}: {reason}")
+    for kind, count in manifest.left_out.items():
+        say(f"  not taken: {count} {kind}")
+    tests = ", ".join(f"{name} {len(part)}" for name, part in parts.tests.items())
+    say(f"train {len(parts.train)}, validation {len(parts.validation)}, {tests}")
+    say(f"manifest {manifest.manifest_hash[:12]}, split {parts.hash[:12]}")
 
 
 @app.command()
 def train(
     profile: ProfileName = "quick",
-    model: ModelName = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Only this model.")
+    ] = None,
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
     runs_root: RunsRoot = RUNS_ROOT,
-    dataset: Dataset = None,
-    count: Count = None,
-    max_epochs: Annotated[
-        int | None, typer.Option(help="Passes over the data.")
-    ] = None,
-    max_steps: Annotated[
-        int | None, typer.Option(help="Updates of the weights.")
-    ] = None,
-    max_time: Annotated[float | None, typer.Option(help="Minutes, each model.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed or auto.")
-    ] = None,
-    compiled: Annotated[
-        str | None, typer.Option(help="none, default, reduce-overhead or auto.")
-    ] = None,
-    accelerator: Accelerator = None,
-    devices: Annotated[str | None, typer.Option(help="A number, or auto.")] = None,
-    seed: Seed = None,
+    changes: Changes = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training.")
     ] = False,
@@ -132,56 +112,40 @@ def train(
         bool, typer.Option("--restart", help="Discard an interrupted training.")
     ] = False,
 ) -> None:
-    """Train, evaluate and record the models of a profile; done ones are only read.
+    """Train, score and record the models of a profile; done ones are only read.
 
     Started by torchrun or SLURM's srun, several processes train together.
     """
-    from colorlib.processes import is_rank_zero
+    from colorlib.training import is_rank_zero
+    from companion.builders import Folders
     from companion.config import load_profile
-    from companion.data_setup import Folders
     from companion.pipeline import run_model
 
-    chosen = load_profile(
-        profile,
-        dataset=dataset,
-        count=count,
-        max_epochs=max_epochs,
-        max_steps=max_steps,
-        max_minutes=max_time,
-        precision=precision,
-        compiled=compiled,
-        accelerator=accelerator,
-        devices=devices,
-        seed=seed,
-        models=None if model is None else (model,),
-    )
+    only = {} if model is None else {"models": [model]}
+    chosen = load_profile(profile, **_changed(changes), **only)
     unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
-    folders = Folders(data_root, weights_root, cache_root, runs_root)
-    tells = is_rank_zero()
+    folders = Folders.choose(data_root, weights_root, cache_root, runs_root)
+    first = is_rank_zero()
+    _log_steps(first)
     for name in chosen.models:
-        record = run_model(
-            chosen,
-            name,
-            folders,
-            unfinished=unfinished,
-            progress=tells and out.is_terminal,
-            say=say if tells else lambda line: None,
-        )
-        if tells:
-            say(f"record: {folders.runs / name / 'record.json'}")
+        bars = first and out.is_terminal
+        config = chosen.run(name)
+        record = run_model(config, folders, unfinished=unfinished, progress=bars)
+        if first:
+            say(f"record: {folders.runs / config.run_name / 'record.json'}")
             show_scores(record)
 
 
 @app.command()
 def study(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Studies; `all` of them.")
+        list[str] | None, typer.Argument(help="Ablations; `all` of them.")
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Name every study.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Name every ablation.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Say what would run, for how long.")
+        bool, typer.Option("--dry-run", "-n", help="Say what would run.")
     ] = False,
-    profile: ProfileName = "studies",
+    profile: ProfileName = "protocol",
     data: Annotated[
         str | None, typer.Option(help="Only these data sets of the grid: lfw,imagenet")
     ] = None,
@@ -189,36 +153,34 @@ def study(
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = STUDIES_ROOT,
+    runs_root: RunsRoot = RUNS_ROOT,
     results_root: ResultsRoot = RESULTS_ROOT,
 ) -> None:
-    """Run those runs of some studies that have no record yet.
+    """Run those runs of some ablations that have no record yet.
 
-    What stands behind `--` is handed to Snakemake: `-- --executor slurm --jobs 20`.
+    What stands after `--` is handed to Snakemake: `-- --executor slurm --jobs 20`.
     """
+    from companion.runner import missing_runs, run_missing
     from companion.studies import load_experiments, plan
 
-    studies = load_experiments().studies
+    known = load_experiments().ablations
     if show or not names:
-        for name, one in studies.items():
+        for name, one in known.items():
             say(f"{name:12}{one.question}")
         return
-    from companion.data_setup import Folders
-    from companion.runner import missing_runs, run_missing
-
     first_option = next(
         (i for i, n in enumerate(names) if n.startswith("-")), len(names)
     )
     names, options = names[:first_option], names[first_option:]
-    names = list(studies) if names == ["all"] else names
+    names = list(known) if names == ["all"] else names
     wanted = [run for name in names for run in plan(name, profile)]
     wanted = [run for run in wanted if data is None or run.data in data.split(",")]
     missing = missing_runs(wanted, results_root)
     say(f"{len({run.name for run in wanted})} runs, {len(missing)} without a record")
     if dry_run:
-        show_estimates(missing, data_root, cores)
+        show_plan(missing)
     elif missing:
-        folders = Folders(data_root, weights_root, cache_root, runs_root)
+        folders = _folders(data_root, weights_root, cache_root, runs_root)
         data_sets = sorted({run.data for run in missing})
         run_missing(names, data_sets, profile, folders, results_root, cores, options)
 
@@ -226,79 +188,69 @@ def study(
 @app.command()
 def run(
     name: Annotated[str, typer.Argument(help="Of a run, as `study --dry-run` lists.")],
-    profile: ProfileName = "studies",
+    profile: ProfileName = "protocol",
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = STUDIES_ROOT,
+    runs_root: RunsRoot = RUNS_ROOT,
     results_root: ResultsRoot = RESULTS_ROOT,
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only what it shares with others.")
     ] = False,
 ) -> None:
-    """Train and score one run of a study, and keep its record."""
-    from companion import runner as grid
-    from companion.data_setup import Folders
+    """Train and score one run of an ablation, and keep its record."""
+    from companion import runner
     from companion.studies import find_run
 
+    _log_steps()
     found = find_run(name, profile)
-    folders = Folders(data_root, weights_root, cache_root, runs_root)
+    folders = _folders(data_root, weights_root, cache_root, runs_root)
     if prepare:
-        grid.prepare(found, folders, say=say)
+        runner.prepare(found, folders)
         return
     bars = out.is_terminal
-    show_scores(grid.perform(found, folders, results_root, progress=bars, say=say))
+    show_scores(runner.run_one(found, folders, results_root, progress=bars))
 
 
 @app.command()
 def rerun(
-    record: Annotated[
-        Path, typer.Argument(help="A record, such as companion/results/NAME.json.")
-    ],
+    record: RecordPath,
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
     runs_root: RunsRoot = RUNS_ROOT,
 ) -> None:
     """Run again what a record tells of, and show both results."""
-    from colorlib.evaluation import MODEL
-    from companion.data_setup import Folders
-    from companion.runner import repeat
+    from companion import runner
 
-    folders = Folders(data_root, weights_root, cache_root, runs_root)
-    old, new = repeat(record, folders, say=say)
-    scores = {"the record": old.scores[MODEL], "run again": new.scores[MODEL]}
-    means = {
-        name: {metric: summary.mean for metric, summary in metrics.items()}
-        for name, metrics in scores.items()
-    }
-    out.print(scores_table(means, old.name))
+    _log_steps()
+    folders = _folders(data_root, weights_root, cache_root, runs_root)
+    old, new = runner.rerun(record, folders)
+    show_scores(old, "the record")
+    show_scores(new, "run again")
 
 
 @app.command()
 def verify(
-    record: Annotated[
-        Path, typer.Argument(help="A record, such as companion/results/NAME.json.")
-    ],
+    record: RecordPath,
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = STUDIES_ROOT,
+    runs_root: RunsRoot = RUNS_ROOT,
 ) -> None:
-    """Check a record: its own numbers, its photographs, its scores, its settings.
+    """Check a record: its own numbers, its images, its scores, its settings.
 
-    Photographs are checked with --data-root, and scores where the trained weights are
-    in --runs-root too. A small form of the run is always trained, twice.
+    Images are checked with --data-root, and scores where the trained weights are in
+    --runs-root too. A small form of the run is always trained, twice.
     """
-    from companion.data_setup import Folders
     from companion.verify import verify as checks_of
 
-    folders = Folders(data_root, weights_root, cache_root, runs_root)
-    checks = checks_of(record, folders, say=say)
+    _log_steps()
+    checks = checks_of(record, _folders(data_root, weights_root, cache_root, runs_root))
     table = Table("what", "recorded", "found here", "", title=record.stem)
     for check in checks:
-        verdict = "holds" if check.holds else "DIFFERS"
-        table.add_row(check.what, check.recorded, check.found, verdict)
+        outcome = "holds" if check.holds else "DIFFERS"
+        table.add_row(check.what, check.recorded, check.found, outcome)
     out.print(table)
     failed = [check.what for check in checks if not check.holds]
     if failed:
@@ -313,58 +265,60 @@ def evaluate(
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
     cache_root: CacheRoot = CACHE_ROOT,
-    dataset: Dataset = None,
-    count: Count = None,
-    accelerator: Accelerator = None,
+    changes: Changes = None,
 ) -> None:
-    """Score a trained model and the trivial baselines on a profile's test part."""
+    """Score a trained model and the naive baselines on a profile's test part."""
     from companion.config import load_profile
-    from companion.data_setup import Folders
     from companion.pipeline import evaluate_weights
 
-    chosen = load_profile(
-        profile, dataset=dataset, count=count, accelerator=accelerator
-    )
-    folders = Folders(data_root, weights_root, cache_root, RUNS_ROOT)
-    scores = evaluate_weights(chosen, weights, folders, say=say)
-    out.print(scores_table(scores, f"{weights.parent.name} on {chosen.dataset}"))
+    _log_steps()
+    chosen = load_profile(profile, **_changed(changes))
+    folders = _folders(data_root, weights_root, cache_root, RUNS_ROOT)
+    for test, scores in evaluate_weights(chosen, weights, folders).items():
+        out.print(scores_table(scores, f"{weights.parent.name}, {test}"))
 
 
-def show_estimates(runs: "list[Run]", data_root: Path | None, cores: int) -> None:
-    """Print what would run, and about how long it would take."""
-    from companion.runner import estimated_seconds
+def show_plan(runs: "list[Run]") -> None:
+    """Print what would run, and what it would need at most."""
+    from companion.estimates import needs_of
 
-    if not runs:
-        return
-    seconds = estimated_seconds(runs, data_root)
+    hours, stored = [0.0, 0.0], dict[tuple[str, ...], int]()
     for one in runs:
-        minutes = f"{seconds[one.name] / 60:5.1f} min"
-        say(f"{minutes}  {one.name}  {one.study}: {one.arm}, seed {one.seed}")
-    hours = sum(seconds.values()) / 3600
+        needs, train = needs_of(one.config), one.config.train
+        hours = [hours[0] + needs.cpu_hours, hours[1] + needs.gpu_hours]
+        for network, size in needs.feature_bytes.items():
+            kind = "maps" if one.config.model.features == "maps" else "scores"
+            stored[one.data, network, kind] = size  # once for all runs
+        say(
+            f"{one.name}  {one.ablation}: {one.condition}, {one.data}, seed "
+            f"{train.seed}: {needs.trained:,} images x {train.max_epochs} epochs"
+        )
+    for (data, network, kind), size in stored.items():
+        say(f"features: {kind} of {network}, {data}: {size / 1e9:.2f} GB on disk")
     say(
-        f"about {hours:.1f} h one after the other, estimated from operations and this "
-        f"machine's matrix rate; {cores} at once share its cores. Class scores come on "
-        "top, once"
+        f"at most {hours[0]:.1f} hours of training on two CPU cores, {hours[1]:.1f} on "
+        "an H200, by rough rates"
     )
 
 
-def show_scores(record: "Record") -> None:
-    """Print a record's scores, beside the trivial ones, and what is wrong with it."""
-    summaries = {
-        method: {metric: summary.mean for metric, summary in metrics.items()}
-        for method, metrics in record.scores.items()
-    }
-    out.print(scores_table(summaries, record.name))
+def show_scores(record: "Record", title: str = "") -> None:
+    """Print a record's scores beside the baselines, and what is wrong with it."""
+    for test, methods in record.scores.items():
+        means = {
+            method: {metric: summary.mean for metric, summary in metrics.items()}
+            for method, metrics in methods.items()
+        }
+        out.print(scores_table(means, f"{title or record.name}, {test}"))
     if record.note:
-        complain(f"warning: {record.model.name}: {record.note}")
+        complain(f"warning: {record.name}: {record.note}")
 
 
 def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:
-    """Means over the test photographs, a method a row, a metric a column."""
+    """Means over the test images, a method a row, a metric a column."""
     from colorlib.metrics import METRICS
 
     shown = ["rmse_ab_norm", "psnr_rgb", "ssim_rgb", "ciede2000", "colourfulness"]
-    table = Table(title=title, caption="means over the test photographs")
+    table = Table(title=title, caption="means over the test images")
     table.add_column("method")
     for name in shown:
         metric = METRICS[name]
@@ -372,8 +326,49 @@ def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:
         unit = f" [{metric.unit}]" if metric.unit else ""
         table.add_column(f"{metric.label}{arrow}{unit}".replace("[", r"\["))
     for method, values in scores.items():
-        table.add_row(method, *(f"{values[name]:.4g}" for name in shown))
+        if all(name in values for name in shown):
+            table.add_row(method, *(f"{values[name]:.4g}" for name in shown))
     return table
+
+
+def _changed(changes: list[str] | None) -> dict[str, Any]:
+    """KEY=VALUE pairs, the values as YAML."""
+    from companion.config import NULL
+
+    found = {}
+    for change in changes or ():
+        key, equals, value = change.partition("=")
+        try:
+            parsed = yaml.safe_load(value)
+            found[key] = NULL if parsed is None else parsed
+        except yaml.YAMLError:
+            equals = ""
+        if not (key and equals):
+            raise UserError(f"found --set {change}, expected KEY=VALUE: data.size=32")
+    return found
+
+
+def _folders(*roots: Path | None) -> Any:
+    """The folders of this machine."""
+    from companion.builders import Folders
+
+    return Folders.choose(*roots)
+
+
+def _log_steps(shown: bool = True) -> None:
+    """Have the steps of a run told, a line each."""
+    logger = logging.getLogger("companion")
+    logger.setLevel(logging.INFO if shown else logging.WARNING)
+    if not logger.handlers:
+        logger.addHandler(_Lines())
+
+
+class _Lines(logging.Handler):
+    """Lines of progress on the console."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        say(record.getMessage())
 
 
 def main() -> None:

@@ -1,113 +1,172 @@
-"""Profiles: what to run and how large, as flat YAML files.
+"""Settings: one tree of `data`, `model` and `train`, as YAML profiles hold it.
 
-One file serves both the command line (`companion train --profile laptop`) and the
-notebooks (each takes the keys it declares in its parameters cell). A file holds only
-what differs from the defaults below; a key that does not exist is an error.
+    profile ─ Profile.run("model3") ─► RunConfig: all that a run's result depends on
+
+A profile holds only what differs from the defaults; a key that does not exist is an
+error. One profile serves the command line and the notebooks.
 """
 
-from os.path import isfile
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from colorlib.data import DataConfig
 from colorlib.errors import UserError
 from colorlib.files import hash_of
+from colorlib.model import MODELS, ModelConfig
+from colorlib.training import TrainConfig
 
 PROFILES_FOLDER = Path(__file__).parent / "profiles"
+PARTS = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+CLASSIFYING = ("cross_entropy", "rebalanced")
+NULL = object()  # in place of a value: none at all
+MACHINE = ("accelerator", "devices")  # no result depends on them
 
-Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder", "mixed"]
 ModelName = Literal["plain", "model1", "model2", "model3", "model4"]
-Loss = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
-CLASSIFYING: tuple[Loss, ...] = ("cross_entropy", "rebalanced")
+Weights = Literal["pretrained", "random", "file"]
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
-class Profile(BaseModel):
-    """Everything a run depends on, but for the folders of this machine.
+class Settings(BaseModel):
+    """What a profile and a run have in common.
 
-    Example:
-        >>> Profile(dataset="lfw", size=64).batch_size
-        20
+    Attributes:
+        data: Which images, and how they are divided.
+        model: The network.
+        train: How it is trained.
+        weights: Where those of the frozen networks come from.
+        encoder_weights: Where those of the VGG16 come from that `model4` begins with.
+        judge: A classifier that is not fused: how often it names the class of the
+            coloured image rightly is scored, on ImageNet (Zhang et al., 2016).
+        validation_only: Whether the test images stay unseen, as for tuning.
+        protocol: Version of the protocol that a run belongs to; empty for none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    # data
-    dataset: Dataset = "scenes"
-    count: int | None = Field(None, ge=8)  # photographs to use; None for all
-    size: int = Field(64, ge=16)  # side of the square training images, pixels
-    split: Literal["random", "group"] = "random"  # the paper's; or person-disjoint
-    test_fraction: float = Field(0.25, gt=0, lt=1)  # the paper, Section 4.3
-    validation_fraction: float = Field(0.05, ge=0, lt=1)  # of the training part
-    train_count: int | None = Field(None, ge=1)  # trained on, at most; None for all
-    test_count: int | None = Field(None, ge=2)  # tested on, at most; None for all
-    data_seed: int = Field(0, ge=0)  # of the draw of photographs and of their split
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    weights: Weights = "pretrained"
+    encoder_weights: Weights = "pretrained"
+    judge: str | None = None
+    validation_only: bool = False
+    protocol: str = ""
 
-    # what is seen and what is predicted
-    gray: Literal["L", "luma"] = "L"  # the paper does not say where its gray comes from
-    target: Literal["lab", "luv", "yuv", "rgb"] = "lab"
+    @model_validator(mode="before")
+    @classmethod
+    def _all_keys_exist(cls, values: Any) -> Any:
+        """Refuse what a dataclass would ignore: a misspelt key of one of the parts."""
+        for part, kind in PARTS.items():
+            given = values.get(part) if isinstance(values, dict) else None
+            known = {field.name for field in fields(kind)}
+            for key in given if isinstance(given, dict) else ():
+                if key not in known:
+                    raise ValueError(f"key '{part}.{key}' does not exist")
+        return values
 
-    # network
-    models: tuple[ModelName, ...] = ("plain", "model3")
-    backbones: tuple[str, ...] | None = None  # in place of the paper's, which is None
-    weights: Literal["pretrained", "random", "file"] = "pretrained"
-    encoder_weights: Literal["pretrained", "random", "file"] = "pretrained"  # model4's
-    scores: Literal["softmax", "logits", "features", "maps"] = "softmax"
-    fusion: Literal["average", "sum", "max", "gate", "concat"] = "average"
-    width: float = Field(1.0, gt=0, le=4)  # factor on the number of channels
-    skips: bool = False  # whether the decoder sees the encoder's finer features
-    normalisation: Literal["none", "batch"] = "none"
-    upsampling: Literal["nearest", "nearest_before", "bilinear"] = "nearest"
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> Self:
+        """A changed copy, validated like any other settings."""
+        own = {key: getattr(self, key) for key in type(self).model_fields}
+        return type(self)(**{**own, **(update or {})})
 
-    # training
-    loss: Loss | None = None  # None: Eq. 1 of the paper; `rebalanced` for model4
-    logit_adjustment: float = Field(0, ge=0, le=1)  # turns classifiers to rare colours
-    batch_size: int = Field(20, ge=1)  # the paper, Section 5.2
-    hflip: bool = False  # whether half of the photographs are shown mirrored
-    learning_rate: float = Field(1e-3, gt=0)  # the paper's "0.001μ", read as 0.001
-    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate
-    max_epochs: int = Field(1, ge=1)
-    max_steps: int | None = Field(None, ge=1)
-    max_minutes: float | None = Field(None, gt=0)  # wall time of one model
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    compiled: Literal["auto", "none", "default", "reduce-overhead"] = "none"
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: PositiveInt | Literal["auto"] = "auto"
-    deterministic: bool = False  # refuse what a GPU may add up in any order
-    seed: int = Field(0, ge=0)  # of the first weights and of the order of batches
+
+class RunConfig(Settings):
+    """All that the result of one run depends on, but for the files it reads.
+
+    Attributes:
+        name: `plain`, `model1`, ...
+    """
+
+    name: ModelName
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run and of its record, known before it is run."""
+        hashed = hash_of(self.decisive())[:8]
+        return f"{self.data.dataset}-{self.data.size}-{self.name}-{hashed}"
+
+    def decisive(self) -> dict[str, Any]:
+        """All settings that the result depends on, as JSON holds them."""
+        settings = self.model_dump(mode="json")
+        train = settings["train"].items()
+        settings["train"] = {key: v for key, v in train if key not in MACHINE}
+        return settings
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Profile":
+    def _fits_together(self) -> "RunConfig":
         """Refuse what no model can be built for."""
-        losses = {self.loss_of(name) for name in self.models}
-        if losses & {*CLASSIFYING} and self.target != "lab":
+        if self.model.classes and self.model.target != "lab":
             raise ValueError(
-                f"found a loss of classes with target {self.target!r}, expected "
+                f"found a loss of classes with target {self.model.target!r}, expected "
                 "target 'lab': the classes are bins of the ab plane"
             )
-        if self.logit_adjustment and self.loss not in CLASSIFYING:
+        if self.train.hflip and self.model.features == "maps" and self.model.backbones:
             raise ValueError(
-                f"found logit_adjustment with loss {self.loss!r}, expected one of "
-                f"{', '.join(CLASSIFYING)}: only classes can be rare"
-            )
-        if self.hflip and self.scores == "maps":
-            raise ValueError(
-                "found hflip with scores 'maps', expected one of the two: the maps "
-                "are those of the photograph as it is"
+                "found hflip with feature maps, expected one of the two: the maps are "
+                "those of the image as it is"
             )
         return self
 
-    def loss_of(self, model_name: str) -> Loss:
-        """What a model is trained with, if the profile leaves it open."""
-        return self.loss or ("rebalanced" if model_name == "model4" else "mse")
+
+class Profile(Settings):
+    """What to run and how large.
+
+    `model.backbones` names the networks of `model3`; `model2` and `model1` fuse the
+    first two and the first one of them. Without any they are the paper's.
+
+    Attributes:
+        models: Which models.
+
+    Example:
+        >>> Profile(data={"size": 32}).run("plain").run_name
+        'scenes-32-plain-...'
+    """
+
+    models: tuple[ModelName, ...] = ("plain", "model3")
+
+    @model_validator(mode="after")
+    def _runs_fit_together(self) -> "Profile":
+        try:
+            for name in self.models:
+                self.run(name)
+        except ValidationError as error:
+            raise ValueError(_first_fault(error)) from error
+        return self
+
+    def run(self, name: ModelName, seed: int | None = None) -> RunConfig:
+        """The settings of one model, with what does not concern it at its default."""
+        train, model = self.train, self.model
+        loss = train.loss or ("rebalanced" if name == "model4" else "mse")
+        train = replace(train, loss=loss, seed=train.seed if seed is None else seed)
+        count = len(MODELS[name])
+        model = replace(
+            model,
+            backbones=(model.backbones or MODELS["model3"])[:count],
+            input_sizes=model.input_sizes and model.input_sizes[:count],
+            encoder="vgg16" if name == "model4" else model.encoder,
+            classes=loss in CLASSIFYING,
+        )
+        if not count:
+            default = ModelConfig()
+            model = replace(
+                model,
+                input_sizes=None,
+                features=default.features,
+                aggregation=default.aggregation,
+                dropout=default.dropout,
+            )
+        shared = {key: getattr(self, key) for key in Settings.model_fields}
+        shared |= {"train": train, "model": model}
+        if name != "model4":
+            shared["encoder_weights"] = "pretrained"
+        return RunConfig(name=name, **shared)
 
 
 def load_profile(name_or_path: str, **overrides: Any) -> Profile:
@@ -115,86 +174,72 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
 
     Args:
         name_or_path: The name of a file in `profiles/`, or the path of one.
-        overrides: Keys of `Profile`; None leaves the profile's own value.
-
-    Returns:
-        The validated profile.
+        overrides: Keys such as `data.size`, with dots; None leaves the profile's own,
+            `NULL` sets it to none.
 
     Raises:
-        UserError: If there is no such profile, a key does not exist or a value
-            does not fit; the message names the file and the key.
+        UserError: If there is no such profile, a key does not exist or a value does
+            not fit; the message names the file and the key.
+
+    Example:
+        >>> load_profile("smoke", **{"train.max_epochs": 3}).train.max_epochs
+        3
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = PROFILES_FOLDER / f"{name_or_path}.yaml"
-    if not isfile(path):  # not `path.is_file`, which raises where a name is too long
-        known = ", ".join(sorted(p.stem for p in PROFILES_FOLDER.glob("*.yaml")))
-        raise UserError(
-            f"found no profile {name_or_path!r}, expected one of {known} "
-            "or the path of a YAML file"
-        )
-    values = read_yaml(path)
-    values |= {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Profile(**values)
-    except ValidationError as error:
-        raise UserError(f"profile {path}: {_first_fault(error)}") from error
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        known = ", ".join(sorted(p.stem for p in PROFILES_FOLDER.glob("*.yaml")))
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"profile {name_or_path!r} cannot be read ({reason}), expected one of "
+            f"{known} or the path of a YAML file"
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError(f"profile {path}: expected lines `key: value`, found none")
+    given = {
+        key: None if value is NULL else value
+        for key, value in overrides.items()
+        if value is not None
+    }
+    return validated(Profile, overlaid(values, given), f"profile {path}")
 
 
-def settings_of(profile: Profile, model_name: str) -> dict[str, Any]:
-    """What of a profile decides the result of one model, and differs from the default.
-
-    Args:
-        profile: The whole.
-        model_name: The model; what concerns backbones is left out where it has none.
-
-    Returns:
-        Keys and values, and `model`; ready for JSON. A key that is added to `Profile`
-        later does not change it.
-    """
-    settings = profile.model_dump(mode="json", exclude_defaults=True)
-    idle = {"models", "accelerator", "devices"}
-    if model_name in ("plain", "model4"):
-        idle |= {"backbones", "weights", "scores", "fusion"}
-    if model_name != "model4":
-        idle |= {"encoder_weights"}
-    return {"model": model_name} | {k: v for k, v in settings.items() if k not in idle}
-
-
-def run_name(profile: Profile, model_name: str) -> str:
-    """The name of a run, known before it is run: that of its record.
+def overlaid(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Lay keys with dots over nested ones.
 
     Example:
-        >>> run_name(load_profile("shipped"), "plain")
-        'mixed-64-plain-7ac60132'
+        >>> overlaid({"data": {"size": 64}}, {"data.size": 32, "data.seed": 1})
+        {'data': {'size': 32, 'seed': 1}}
     """
-    key = hash_of(settings_of(profile, model_name))[:8]
-    return f"{profile.dataset}-{profile.size}-{model_name}-{key}"
+    laid = dict(values)
+    for key, value in overrides.items():
+        part, _, inner = key.partition(".")
+        under = laid.get(part)
+        beside = under if isinstance(under, dict) else {}
+        laid[part] = {**beside, inner: value} if inner else value
+    return laid
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds keys and values.
+def validated(kind: type[Kind], values: dict[str, Any], place: str) -> Kind:
+    """Build a model of settings; what does not fit is one line that names the key.
 
     Raises:
-        UserError: If it cannot be read or is not a mapping.
+        UserError: If something does not fit.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"profile {path}: cannot be read: {reason}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise UserError(f"profile {path}: expected lines `key: value`, found none")
-    return values
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{place}: {_first_fault(error)}") from error
 
 
 def _first_fault(error: ValidationError) -> str:
-    """One line for pydantic's several: which key, what was found, what is wanted."""
+    """What does not fit, in one line that names the key."""
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"key {key!r} does not exist; keys are {', '.join(Profile.model_fields)}"
-    found = f", found {fault['input']!r}" if key else ""
-    return f"{key + ': ' if key else ''}{fault['msg']}{found}"
+    text = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"key {key!r} does not exist"
+    return f"{key}: {text}, found {fault['input']!r:.80}" if key else text

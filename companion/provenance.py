@@ -12,90 +12,103 @@ from typing import Any
 
 import torch
 
-from colorlib.backbones import Backbone
+from colorlib.backbones import Backbone, BackboneRecord
 from colorlib.files import file_sha256, hash_of
 from colorlib.model import ColorizationModel
-from companion.code_hash import code_hash
-from companion.config import Profile, settings_of
-from companion.data_setup import Data
-from companion.records import (
-    BackboneRecord,
-    DataRecord,
-    Hardware,
-    ModelRecord,
+from companion.builders import Data
+from companion.code_hash import modules_hash
+from companion.config import RunConfig
+from companion.records import DataRecord, Hardware, ModelRecord
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "pyvips")
+NUMERICS = (  # the code that the numbers of a run depend on
+    "colorlib.color",
+    "colorlib.bins",
+    "colorlib.targets",
+    "colorlib.backbones",
+    "colorlib.features",
+    "colorlib.fusion",
+    "colorlib.model",
+    "colorlib.losses",
+    "colorlib.sampling",
+    "colorlib.training",
+    "colorlib.metrics",
+    "colorlib.evaluation",
+    "companion.builders",
+    "companion.scoring",
 )
 
-PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow")
+
+def identity(config: RunConfig, data: Data, networks: Sequence[Backbone]) -> str:
+    """Hash all that a run's numbers depend on.
+
+    Args:
+        config: All settings, the defaults included.
+        data: The images, by their manifest, and their parts.
+        networks: Every frozen network whose weights count.
+    """
+    return hash_of(
+        {
+            "code": modules_hash(NUMERICS),
+            "settings": config.decisive(),
+            "manifest": data.packed.manifest.manifest_hash,
+            "split": data.split.hash,
+            "networks": [[b.spec.name, b.weights_hash] for b in networks],
+        }
+    )
 
 
-def run_inputs(
-    profile: Profile,
-    model_name: str,
-    data: Data,
-    backbones: Sequence[Backbone],
-    vgg16: Backbone | None = None,
-) -> dict[str, Any]:
-    """Everything that decides a run's result, ready to be hashed."""
+def of_run(config: RunConfig, data: Data, identity: str) -> dict[str, Any]:
+    """The parts of a record that say what was run, on what, and where."""
     return {
-        "code": code_hash("import companion.pipeline"),
-        "profile": settings_of(profile, model_name),
-        "manifest": data.packed.manifest.manifest_hash,
-        "split": data.split.hash,
-        "backbones": [[b.spec.name, b.weights_kind, b.weights_hash] for b in backbones],
-        "encoder": vgg16.weights_hash if vgg16 else None,
+        "name": config.run_name,
+        "identity": identity,
+        "protocol": config.protocol,
+        "created": now(),
+        "commit": current_commit(),
+        "settings": config.model_dump(mode="json"),
+        "data": describe_data(data),
+        "hardware": this_hardware(config.train.accelerator),
     }
 
 
-def training_key(inputs: dict[str, Any]) -> str:
-    """Names a training whatever its length and what is done to it afterwards.
-
-    A learning rate that falls to its end is another one for every length.
-    """
-    bounds = {"logit_adjustment"}
-    if inputs["profile"].get("schedule", "constant") == "constant":
-        bounds |= {"max_epochs", "max_steps", "max_minutes"}
-    settings = {k: v for k, v in inputs["profile"].items() if k not in bounds}
-    return hash_of({**inputs, "profile": settings})[:8]
-
-
 def describe_data(data: Data) -> DataRecord:
-    """Which photographs, and how they were split."""
-    manifest = data.packed.manifest
+    """Which images, what was left out, and how they were divided."""
+    manifest, split = data.packed.manifest, data.split
     return DataRecord(
         source=manifest.source,
         size=manifest.size,
-        kept=len(data.packed.images),
-        grayscale_dropped=manifest.grayscale_count,
-        unreadable=manifest.unreadable_count,
+        kept=len(manifest.ids),
+        grayscale=len(manifest.grayscale),
+        unreadable=len(manifest.unreadable),
+        duplicates=split.duplicates,
         manifest_hash=manifest.manifest_hash,
-        split=data.split.kind,
-        split_hash=data.split.hash,
-        train=len(data.train),
-        validation=len(data.validation),
-        test=len(data.test),
+        split_hash=split.hash,
+        train=len(split.train),
+        validation=len(split.validation),
+        tests={name: len(part) for name, part in split.tests.items()},
+    )
+
+
+def describe_model(
+    model: ColorizationModel, backbones: Sequence[Backbone], weights: Path
+) -> ModelRecord:
+    """Which network was trained, with which frozen ones, and what came of it."""
+    return ModelRecord(
+        backbones=describe_backbones(backbones),
+        parameters=sum(p.numel() for p in model.parameters()),
+        weights_sha256=file_sha256(weights),
     )
 
 
 def describe_backbones(backbones: Sequence[Backbone]) -> tuple[BackboneRecord, ...]:
-    """Which classifiers, with which weights."""
+    """Which frozen networks, with which weights."""
     return tuple(
         BackboneRecord(
             name=b.spec.name, weights=b.weights_kind, weights_hash=b.weights_hash
         )
         for b in backbones
-    )
-
-
-def describe_model(
-    name: str, model: ColorizationModel, backbones: Sequence[Backbone], path: Path
-) -> ModelRecord:
-    """The network, and the hash of its trained weights at `path`."""
-    return ModelRecord(
-        name=name,
-        backbones=describe_backbones(backbones),
-        width=model.config.width,
-        parameters=sum(p.numel() for p in model.parameters()),
-        weights_sha256=file_sha256(path),
     )
 
 
@@ -119,16 +132,17 @@ def now() -> str:
 
 
 def current_commit() -> str:
-    """The commit this code is at, `+changes` if edited since; `unknown` outside git."""
-    folder = Path(__file__).parent
+    """The commit of this project, `+changes` if edited since; `unknown` outside it."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
+        command = ["git", "-C", str(ROOT), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+        if Path(git("rev-parse", "--show-toplevel")) != ROOT.resolve():
+            return "unknown"  # a repository that this project merely lies in
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
         return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -1,7 +1,7 @@
 """The record of a run: what was done, with what, on what, and what came out.
 
-A record is one JSON file of numbers and hashes. Everything the book prints comes from
-one, and carries its name.
+A record is one JSON file of numbers and hashes. Everything that the book prints comes
+from one, and carries its name.
 """
 
 from pathlib import Path
@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from colorlib.backbones import BackboneRecord
 from colorlib.errors import UserError
-from colorlib.feeding import BackboneRecord
 from colorlib.files import atomic_write
 from colorlib.metrics import Summary
-from colorlib.pace import PLAIN, Pace, Trial
 
 RESULTS = Path(__file__).parent / "results"  # records kept in the repository
+
+Scores = dict[str, dict[str, dict[str, Summary]]]  # test set -> method -> metric
 
 
 class Part(BaseModel):
@@ -25,73 +26,60 @@ class Part(BaseModel):
 
 
 class DataRecord(Part):
-    """Which photographs, and how they were split."""
+    """Which images, what was left out, and how they were divided.
+
+    Attributes:
+        tests: Name of a test set -> its images.
+    """
 
     source: str
     size: int
     kept: int
-    grayscale_dropped: int
+    grayscale: int
     unreadable: int
+    duplicates: int
     manifest_hash: str
-    split: str
     split_hash: str
     train: int
     validation: int
-    test: int
+    tests: dict[str, int]
 
 
 class ModelRecord(Part):
     """The network that was trained."""
 
-    name: str
     backbones: tuple[BackboneRecord, ...]
-    width: float
     parameters: int
     weights_sha256: str
 
 
 class TrainingRecord(Part):
-    """How it was trained.
-
-    Attributes:
-        epochs: Passes over the training photographs.
-        steps: Updates of the weights.
-        sessions: How often it was started: more than one if it was resumed.
-        seconds: Wall time over all sessions.
-        curve: `train` and `validation`, after each epoch the loss that was trained by:
-            in (ab/128)² if it is Eq. 1's; a cross-entropy, in nats, of a classifier.
-        folder: Of its checkpoint and logs, beside the record.
-        processes: How many trained together, in the last session.
-        pace: How its steps were made.
-        trials: What was measured to decide that, if it was left open.
-    """
+    """How it was trained, see `colorlib.training.FitResult`."""
 
     epochs: int
     steps: int
     sessions: int
     seconds: float
     curve: dict[str, list[float]]
-    folder: str
-    processes: int = 1
-    pace: Pace = PLAIN
-    trials: tuple[Trial, ...] = ()
+    best_epoch: int
+    processes: int
 
 
 class ClassError(Part):
-    """One class of a data set: how many test photographs, and their mean loss."""
+    """One class of a data set: how many test images, and their mean loss."""
 
-    photographs: int
+    images: int
     loss_eq1: float
 
 
 class BreakdownRecord(Part):
-    """Where the model's errors are, see `colorlib.breakdown.Breakdown`.
+    """Where the model's errors are, see `colorlib.evaluation.Breakdown`.
 
     Attributes:
         place_mse: Rows of 8 numbers.
         pixels: Of each class of true chroma, 10 Lab units wide.
         predicted: Mean predicted chroma of each, Lab units; None if it has no pixel.
-        mse: Of ab/128, alike.
+        mse: Of ab/128, equally.
         classes: The WordNet id of a class of ImageNet -> its error; of no other data
             set, as the groups of LFW are people's names.
     """
@@ -118,53 +106,60 @@ class Record(Part):
     """The whole record; `read_record` and `write_record` are its doors.
 
     Attributes:
-        name: `<dataset>-<size>-<model>-<start of inputs_hash>`, the file's name.
-        inputs_hash: Of everything that decides the result: profile, data, weights.
-        scores: method -> metric -> summary; the model and the trivial baselines.
-        parts: Of a mixed data set, part -> method -> metric -> summary; the baselines
-            are of the part's own training photographs.
-        per_image: metric -> one value a test photograph, of the model.
-        breakdown: Where the errors are; None in records from before there was one.
-        note: What is wrong with the model, see `colorlib.collapse`; mostly empty.
+        name: Of the run, and of the file.
+        identity: Hash of all that the numbers depend on, see `provenance.identity`.
+        protocol: Version of the protocol that the run belongs to; empty for none.
+        settings: Of the run, all of them.
+        scores: test set -> method -> metric -> summary; the model and the naive
+            baselines. Empty where the test images stayed unseen.
+        per_image: test set -> metric -> one value per image, of the model.
+        groups: test set -> number of each image's class or person, for runs without
+            fusion: all others are compared with them on the same images.
+        breakdown: Where the errors are.
+        seconds: Stage -> wall time.
+        note: What is wrong with the model; mostly empty.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
-    inputs_hash: str
+    identity: str
+    protocol: str
     created: str
     commit: str
-    profile: dict[str, Any]
+    settings: dict[str, Any]
     data: DataRecord
     model: ModelRecord
     training: TrainingRecord
-    scores: dict[str, dict[str, Summary]]
-    parts: dict[str, dict[str, dict[str, Summary]]] = Field(default_factory=dict)
-    per_image: dict[str, list[float]]
+    scores: Scores = Field(default_factory=dict)
+    per_image: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
+    groups: dict[str, list[int]] = Field(default_factory=dict)
     breakdown: BreakdownRecord | None = None
-    seconds: dict[str, float] = Field(default_factory=dict)  # stage -> wall time, s
+    seconds: dict[str, float] = Field(default_factory=dict)
     hardware: Hardware
     note: str = ""
+
+    @property
+    def seed(self) -> int:
+        """Of the initial weights and of the order of the images."""
+        return int(self.settings["train"]["seed"])
 
 
 def write_record(record: Record, path: Path) -> None:
     """Write a record, whole or not at all."""
-    atomic_write(path, record.model_dump_json(indent=1).encode() + b"\n")
+    text = record.model_dump_json(exclude_none=False)
+    atomic_write(path, text.encode() + b"\n")
 
 
-def kept_record(run: str) -> Record:
-    """Read the record of a run that the repository keeps in `results/`.
-
-    Args:
-        run: Its name, see `companion.config.run_name`.
+def kept_record(run_name: str) -> Record:
+    """Read the record of a run that the repository keeps.
 
     Raises:
         UserError: If there is none.
     """
-    path = RESULTS / f"{run}.json"
+    path = RESULTS / f"{run_name}.json"
     if not path.is_file():
         raise UserError(
-            f"found no record {path}, expected one: train it, "
-            "and copy its record.json there under its name"
+            f"found no record {path}, expected one: run `companion run {run_name}`"
         )
     return read_record(path)
 

@@ -1,4 +1,4 @@
-"""Doing what the studies plan: one run, many runs, or one again.
+"""Doing what the ablations plan: one run, many runs, or one again.
 
 Many runs are Snakemake's: it knows which records are missing, runs as many at once as
 there are cores, and on a cluster through its executors.
@@ -7,104 +7,73 @@ there are cores, and on a cluster through its executors.
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-from pydantic import ValidationError
-
-from colorlib.data import open_source
 from colorlib.errors import UserError
-from colorlib.model import ColorizationModel
-from companion.builders import model_for
-from companion.config import Profile
-from companion.costs import matrix_rate, training_seconds
-from companion.data_setup import (
-    Folders,
-    Say,
-    backbone_names,
-    load_backbones,
-    prepare_data,
-    scores_of,
-)
+from companion.builders import Folders, load_backbones, setup_data, setup_features
+from companion.config import RunConfig, validated
 from companion.pipeline import run_model
 from companion.records import Record, read_record, write_record
 from companion.studies import Run
 
 SNAKEFILE = Path(__file__).parent / "studies.smk"
-START_SECONDS = 15.0  # of every run: imports, evaluation
-TYPICAL_FEATURES = 1280  # channels of a backbone's last maps, for the estimate
 
 
-def perform(
-    run: Run,
-    folders: Folders,
-    results: Path,
-    *,
-    progress: bool = True,
-    say: Say = print,
+def run_one(
+    run: Run, folders: Folders, results: Path, *, progress: bool = False
 ) -> Record:
-    """Train and score a run, and keep its record.
+    """Train and score a run of an ablation, and keep its record.
 
     Args:
-        run: Of a study's plan.
-        folders: Where things are; the run's own folder is made in `runs`.
+        run: Of a plan.
+        folders: Where things are.
         results: The folder of records.
         progress: Whether to draw progress bars.
-        say: Told, in one line, what is being done.
 
     Returns:
         The record, also written to `<results>/<name of the run>.json`.
     """
-    own = Folders(folders.data, folders.weights, folders.cache, folders.runs / run.name)
-    record = run_model(run.profile, run.model, own, progress=progress, say=say)
-    write_record(record, results / f"{run.name}.json")
+    record = run_model(run.config, folders, progress=progress)
+    write_record(record, record_path(run, results))
     return record
 
 
-def prepare(run: Run, folders: Folders, say: Say = print) -> None:
-    """Do what a run shares with others: pack photographs, ask the backbones."""
-    data = prepare_data(run.profile, folders, say)
-    backbones = load_backbones(run.profile, run.model, folders)
-    scores_of(run.profile, data, backbones, folders, progress=False)
+def prepare(run: Run, folders: Folders) -> None:
+    """Do what a run shares with others: pack images, extract features."""
+    data = setup_data(run.config, folders)
+    setup_features(run.config, data, load_backbones(run.config, folders), folders)
 
 
-def repeat(path: Path, folders: Folders, say: Say = print) -> tuple[Record, Record]:
+def rerun(path: Path, folders: Folders) -> tuple[Record, Record]:
     """Run again what a record tells of.
 
     Args:
         path: The record.
-        folders: Where things are.
-        say: Told, in one line, what is being done.
+        folders: Where things are; the new run gets a folder of its own.
 
     Returns:
         The record, and that of the new run.
 
     Raises:
-        UserError: If the record is of another version's profile, or what it needs is
+        UserError: If the record is of another version's settings, or what it needs is
             not there.
     """
-    old = read_record(path)
-    profile = recorded_profile(old)
-    own = Folders(folders.data, folders.weights, folders.cache, folders.runs / old.name)
-    new = run_model(profile, old.model.name, own, unfinished="restart", say=say)
-    return old, new
+    old, own = read_record(path), replace(folders, runs=folders.runs / "again")
+    config = recorded_config(old)
+    (own.runs / config.run_name / "record.json").unlink(missing_ok=True)
+    return old, run_model(config, own, unfinished="restart")
 
 
-def recorded_profile(record: Record) -> Profile:
-    """The profile of a recorded run.
+def recorded_config(record: Record) -> RunConfig:
+    """The settings of a recorded run.
 
     Raises:
-        UserError: If it is of another version.
+        UserError: If they are of another version.
     """
-    try:
-        return Profile(**record.profile)
-    except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UserError(
-            f"record {record.name}: found a profile that this version does not know "
-            f"({key}); check out commit {record.commit} to run it again"
-        ) from error
+    place = f"record {record.name} (check out commit {record.commit} to run it again)"
+    return validated(RunConfig, record.settings, place)
 
 
 def missing_runs(runs: Iterable[Run], results: Path) -> list[Run]:
@@ -119,7 +88,7 @@ def record_path(run: Run, results: Path) -> Path:
 
 
 def run_missing(
-    studies: Sequence[str],
+    ablations: Sequence[str],
     data: Sequence[str],
     profile_name: str,
     folders: Folders,
@@ -127,10 +96,10 @@ def run_missing(
     cores: int,
     snakemake_options: Sequence[str] = (),
 ) -> None:
-    """Run all runs of some studies that have no record yet.
+    """Run all runs of some ablations that have no record yet.
 
     Args:
-        studies: Their names.
+        ablations: Their names.
         data: Names of the grid's data sets.
         profile_name: The profile they are run under.
         folders: Where things are.
@@ -142,9 +111,9 @@ def run_missing(
         UserError: If a run failed; the others are done nevertheless.
     """
     if find_spec("snakemake") is None:
-        raise UserError("found no Snakemake, which runs the studies; `make setup`")
+        raise UserError("found no Snakemake, which runs the ablations; `make setup`")
     config = {
-        "studies": ",".join(studies),
+        "ablations": ",".join(ablations),
         "data": ",".join(data),
         "profile": profile_name,
         "data_root": folders.data or "",
@@ -162,45 +131,3 @@ def run_missing(
             f"not every run ended well, see {folders.runs}/NAME/log.txt; "
             "the same command goes on with those that are missing"
         )
-
-
-def estimated_seconds(runs: Iterable[Run], data_root: Path | None) -> dict[str, float]:
-    """Estimate how long runs take on this machine, one after the other.
-
-    Args:
-        runs: Of a plan.
-        data_root: Where the photographs are, to count them.
-
-    Returns:
-        name of the run -> seconds; training, imports and evaluation, but not the class
-        scores, which are computed once.
-    """
-    rate = matrix_rate()
-    counts: dict[str, int] = {}
-    seconds = {}
-    for run in runs:
-        if run.data not in counts:
-            counts[run.data] = _photographs(run.profile, data_root)
-        trained_on = (1 - run.profile.test_fraction) * counts[run.data]
-        seen = min(trained_on, run.profile.train_count or trained_on)
-        seen *= run.profile.max_epochs
-        if run.profile.max_steps:
-            seen = min(seen, run.profile.max_steps * run.profile.batch_size)
-        model = _without_weights(run)
-        training = training_seconds(model, run.profile.size, int(seen), rate)
-        seconds[run.name] = START_SECONDS + training
-    return seconds
-
-
-def _photographs(profile: Profile, data_root: Path | None) -> int:
-    """How many photographs a data set has."""
-    return len(open_source(profile.dataset, data_root, profile.count).items)
-
-
-def _without_weights(run: Run) -> ColorizationModel:
-    """The model of a run on a device without numbers, to count its operations."""
-    backbones = backbone_names(run.profile, run.model)
-    features = run.profile.scores in ("features", "maps")
-    lengths = (TYPICAL_FEATURES,) * len(backbones) if features else ()
-    with torch.device("meta"):
-        return model_for(run.profile, run.model, backbones, lengths)

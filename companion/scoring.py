@@ -1,10 +1,6 @@
-"""Scores on a profile's test part: of a trained model, and of the trivial predictions.
+"""Scores of a run on its test sets: the model and the naive baselines; its errors."""
 
-The latter are the same for every model that is trained and tested on the same
-photographs, so they are computed once and kept in the cache.
-"""
-
-from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,196 +8,299 @@ import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from colorlib.breakdown import break_down
-from colorlib.color import images_to_float
+from colorlib.backbones import Backbone
+from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.evaluation import (
-    GRAY,
-    MEAN_COLOUR,
     MEAN_IMAGE,
     MODEL,
+    Predictor,
     TrainingMean,
-    evaluate_baselines,
+    baselines,
+    break_down,
+    degenerate_model_warnings,
     score_predictor,
 )
-from colorlib.features import Scores
-from colorlib.files import atomic_write, checksum_matches, hash_of, write_checksum
-from colorlib.metrics import METRICS
-from colorlib.model import ColorizationModel
-from colorlib.processes import torch_device
-from colorlib.sampling import OrderedBatches
+from colorlib.features import Features
+from colorlib.files import atomic_write, file_lock, hash_of
+from colorlib.metrics import summarize
+from colorlib.model import ColorizationModel, torch_device
+from colorlib.sampling import Batch, loader
 from colorlib.targets import Target
-from companion.builders import target_of
-from companion.code_hash import code_hash
-from companion.config import Profile
-from companion.data_setup import Data, split_by_source, subset
+from companion.builders import Data, target_of
+from companion.code_hash import modules_hash
+from companion.config import RunConfig
 from companion.records import BreakdownRecord, ClassError
 
-EVALUATED = 80  # photographs at a time where nothing is learned
+EVALUATED = 80  # images at a time
+KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
+JUDGED = 1000  # test images whose class the judge names, at most
+JUDGE_SIZE = 192  # pixels, what the judge sees
+TRUTH = "ground truth"
+DECISIVE = (  # modules that the scores of the naive baselines depend on
+    "colorlib.color", "colorlib.evaluation", "colorlib.metrics", "companion.scoring",
+)  # fmt: skip
+
+Scores = dict[str, dict[str, Tensor]]  # method -> metric -> (N,)
 
 
-def score_model(
-    profile: Profile,
-    model: ColorizationModel,
+def score_tests(
+    config: RunConfig,
     data: Data,
-    features: Scores | None,
+    model: ColorizationModel,
+    features: Features | None,
     cache: Path,
-) -> dict[str, dict[str, Tensor]]:
-    """Score a model and the trivial predictions on the test photographs.
+    judge: Backbone | None = None,
+) -> dict[str, Scores]:
+    """Score a model and the naive baselines on every test set.
 
     Args:
-        profile: Of the model's run.
+        config: Of the run.
+        data: The run's.
         model: Trained.
-        data: The profile's.
-        features: What the backbones tell of all photographs, or None.
-        cache: The folder of caches.
+        features: Of all images, or None.
+        cache: The folder of caches; scores of the baselines are kept there.
+        judge: A classifier that is asked for the class of coloured images.
 
     Returns:
-        method -> metric -> (N,), one value a test photograph.
+        test set -> method -> metric -> (N,), one value per image. Of a model that fuses
+        nothing, `mean_image_loss` is the loss of the per-pixel mean image. `named`
+        tells for the first images of the first test set whether the judge names their
+        class rightly.
     """
-    test = OrderedBatches(subset(data, features, data.test), EVALUATED)
-    device = torch_device(profile.accelerator)
-    model = model.eval().to(device)
-    scores = score_predictor(model, test, device, target_of(profile))
-    return {MODEL: scores, **baseline_scores(profile, data, cache)}
+    device = torch_device(config.train.accelerator)
+    own = target_of(config)
+    naive = _baseline_scores(config, data, cache, judge)
+    scores: dict[str, Scores] = {}
+    for test, indices in data.split.tests.items():
+        samples = data.subset(features, indices)
+        predict = model.eval().to(device)
+        of_model = score_predictor(predict, loader(samples, EVALUATED), device, own)
+        if judge is not None and not scores:
+            of_model["named"] = _named(judge, predict, data, test, features, own)
+        if not config.model.backbones:
+            of_model["mean_image_loss"] = naive[test][MEAN_IMAGE]["loss_eq1"]
+        scores[test] = {MODEL: of_model, **naive[test]}
+    return scores
 
 
-def score_parts(
-    profile: Profile, data: Data, scores: Mapping[str, Tensor], cache: Path
-) -> dict[str, dict[str, dict[str, Tensor]]]:
-    """Take a model's scores on a mixed data set apart.
+def scores_in_record(
+    config: RunConfig,
+    data: Data,
+    model: ColorizationModel,
+    features: Features | None,
+    cache: Path,
+    judge: Backbone | None,
+) -> dict[str, Any]:
+    """Score a model as `score_tests` does: the parts of its record that say how."""
+    scores = score_tests(config, data, model, features, cache, judge)
+    first = next(iter(scores))
+    losses = scores[first][MODEL]["loss_eq1"]
+    return {
+        "scores": {test: _summaries(methods) for test, methods in scores.items()},
+        "per_image": {test: _per_image(methods) for test, methods in scores.items()},
+        "groups": {} if config.model.backbones else _group_numbers(data),
+        "breakdown": error_breakdown(config, data, model, features, first, losses),
+        "note": "; ".join(warnings_of(config, data, model, features, scores[first])),
+    }
 
-    A mean over faces and landscapes is easily beaten on either. So each part has the
-    baselines of its own training photographs.
 
-    Args:
-        profile: Of the model's run.
-        data: The profile's.
-        scores: Of the model: metric -> (N,), one value a test photograph.
-        cache: The folder of caches.
+def _summaries(methods: Scores) -> dict[str, Any]:
+    """Method -> metric -> summary; the judge has seen fewer images than the rest."""
+    summaries = {}
+    for method, scores in methods.items():
+        judged = {"named": scores["named"]} if "named" in scores else {}
+        rest = {name: values for name, values in scores.items() if name != "named"}
+        summaries[method] = summarize(rest) | summarize(judged)
+    return summaries
 
-    Returns:
-        part -> method -> metric -> (M,); empty if the data set is not mixed.
-    """
-    taken_apart = {}
-    for name, part in split_by_source(data).items():
-        of_part = torch.from_numpy(np.isin(data.test, part.test))  # (N,)
-        own = {metric: values[of_part] for metric, values in scores.items()}
-        taken_apart[name] = {MODEL: own, **baseline_scores(profile, part, cache)}
-    return taken_apart
+
+def _per_image(methods: Scores) -> dict[str, list[float]]:
+    """Metric -> one value per image, of the model."""
+    own = methods[MODEL]
+    return {name: rounded(own[name]) for name in KEPT_PER_IMAGE if name in own}
+
+
+def _group_numbers(data: Data) -> dict[str, list[int]]:
+    """Test set -> the group of each image, as a number: names may be people's."""
+    numbers = np.unique(data.packed.manifest.groups, return_inverse=True)[1]
+    return {test: numbers[part].tolist() for test, part in data.split.tests.items()}
+
+
+def _baseline_scores(
+    config: RunConfig, data: Data, cache: Path, judge: Backbone | None
+) -> dict[str, Scores]:
+    """Scores of the naive baselines: the same for all models, so they are cached."""
+    decides = [
+        modules_hash(DECISIVE),
+        data.packed.manifest.manifest_hash,
+        data.split.hash,
+        config.model.gray,
+        judge and judge.weights_hash,
+    ]
+    path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
+    with file_lock(path.with_suffix(".lock")):
+        if not path.exists():
+            found = _computed(config, data, judge)
+            flat = {
+                f"{test}/{method}/{metric}": values
+                for test, methods in found.items()
+                for method, metrics in methods.items()
+                for metric, values in metrics.items()
+            }
+            atomic_write(path, safetensors.torch.save(flat))
+    scores: dict[str, Scores] = {}
+    for key, values in safetensors.torch.load_file(path).items():
+        test, method, metric = key.split("/")
+        scores.setdefault(test, {}).setdefault(method, {})[metric] = values
+    return scores
+
+
+def _computed(
+    config: RunConfig, data: Data, judge: Backbone | None
+) -> dict[str, Scores]:
+    """Scores of the naive baselines, and what the judge says of the true colours."""
+    device = torch_device(config.train.accelerator)
+    target = Target(gray=config.model.gray)
+    train = loader(data.subset(None, data.split.train), EVALUATED)
+    predictors = baselines(TrainingMean.of(train))
+    scores: dict[str, Scores] = {}
+    for test, indices in data.split.tests.items():
+        samples = data.subset(None, indices)
+        scores[test] = {
+            name: score_predictor(predict, loader(samples, EVALUATED), device, target)
+            for name, predict in predictors.items()
+        }
+        if judge is not None and len(scores) == 1:
+            for name, predict in [*predictors.items(), (TRUTH, None)]:
+                named = _named(judge, predict, data, test, None, target)
+                scores[test].setdefault(name, {})["named"] = named
+    return scores
+
+
+# --------------------------------------------------------- what a classifier would say
 
 
 @torch.no_grad()
-def first_answers(
-    profile: Profile,
-    model: ColorizationModel,
+def _named(
+    judge: Backbone,
+    predict: Predictor | None,
     data: Data,
-    features: Scores | None,
+    test: str,
+    features: Features | None,
+    target: Target,
 ) -> Tensor:
-    """What a model predicts for some test photographs.
+    """Whether the judge names the class of each coloured image rightly, (N,) 0 or 1.
 
-    Args:
-        profile: Of the model's run.
-        model: Trained.
-        data: The profile's.
-        features: What the backbones tell of all photographs, or None.
-
-    Returns:
-        target_norm (B, 2 or 3, S, S), of the first of them.
+    Reference:
+        Zhang, Isola & Efros (2016), Section 3.1, "semantic interpretability".
     """
-    device = torch_device(profile.accelerator)
-    test = subset(data, features, data.test[:EVALUATED])
-    batch = test.take(np.arange(len(test))).to(device)
-    L_norm, _ = target_of(profile).split(images_to_float(batch.images))
-    target_norm: Tensor = model.eval().to(device)(L_norm, batch.features)
-    return target_norm
+    indices = data.split.tests[test][:JUDGED]
+    samples = data.subset(features, indices)
+    groups = [data.packed.manifest.groups[i] for i in indices]
+    right = []
+    for start in range(0, len(groups), EVALUATED):
+        stop = min(start + EVALUATED, len(groups))
+        batch = samples.take(np.arange(start, stop))
+        rgb = _coloured(batch, predict, target)  # (B, 3, S, S)
+        size = (JUDGE_SIZE, JUDGE_SIZE)
+        seen = F.interpolate(rgb, size, mode="bilinear", antialias=True)
+        logits = judge.net((seen - judge.mean) / judge.std)
+        logits = logits[:, int(judge.spec.drop_background) :]  # (B, 1000)
+        truth = torch.tensor([class_index(group) for group in groups[start:stop]])
+        right.append((logits.argmax(dim=1) == truth).float())
+    return torch.cat(right)
+
+
+def _coloured(batch: Batch, predict: Predictor | None, target: Target) -> Tensor:
+    """A predictor's colours, or the true ones, (B, 3, S, S) in [0, 1]."""
+    rgb = images_to_float(batch.images)
+    if predict is None:
+        return rgb
+    L_norm, _ = target.split(rgb)
+    return lab_to_rgb(target.to_lab(L_norm, predict(L_norm, batch.features).float()))
+
+
+@lru_cache
+def _synsets() -> dict[str, int]:
+    """WordNet id -> number of the class of ImageNet-1k."""
+    from timm.data.imagenet_info import ImageNetInfo
+
+    names = ImageNetInfo("imagenet-1k").label_names()  # type: ignore[no-untyped-call]
+    return {name: index for index, name in enumerate(names)}
+
+
+def class_index(wordnet_id: str) -> int:
+    """The number of a class of ImageNet-1k.
+
+    Example:
+        >>> class_index("n01440764"), class_index("n15075141")
+        (0, 999)
+    """
+    return _synsets()[wordnet_id]
+
+
+# --------------------------------------------------------------------------- the errors
+
+
+@torch.no_grad()
+def warnings_of(
+    config: RunConfig,
+    data: Data,
+    model: ColorizationModel,
+    features: Features | None,
+    scores: Scores,
+) -> tuple[str, ...]:
+    """What is wrong with a trained model, if it learned nothing."""
+    device = torch_device(config.train.accelerator)
+    indices = next(iter(data.split.tests.values()))[:EVALUATED]
+    batch = data.subset(features, indices).take(np.arange(len(indices))).to(device)
+    target = target_of(config)
+    L_norm, _ = target.split(images_to_float(batch.images))
+    target_norm = model.eval().to(device)(L_norm, batch.features)
+    return degenerate_model_warnings(scores, target_norm)
 
 
 def error_breakdown(
-    profile: Profile,
-    model: ColorizationModel,
+    config: RunConfig,
     data: Data,
-    features: Scores | None,
+    model: ColorizationModel,
+    features: Features | None,
+    test: str,
     loss_eq1: Tensor,
 ) -> BreakdownRecord:
-    """Take a model's errors on the test photographs apart.
-
-    Args:
-        profile: Of the model's run.
-        model: Trained.
-        data: The profile's.
-        features: What the backbones tell of all photographs, or None.
-        loss_eq1: (N,), the loss of each test photograph.
-    """
-    test = OrderedBatches(subset(data, features, data.test), EVALUATED)
-    device = torch_device(profile.accelerator)
-    found = break_down(model.eval().to(device), test, device, target_of(profile))
+    """Where a model's errors on a test set are."""
+    device = torch_device(config.train.accelerator)
+    samples = data.subset(features, data.split.tests[test])
+    target = target_of(config)
+    batches = loader(samples, EVALUATED)
+    found = break_down(model.eval().to(device), batches, device, target)
     return BreakdownRecord(
-        place_mse=[_digits(row) for row in found.place_mse],
+        place_mse=[rounded(row) for row in found.place_mse],
         pixels=found.pixels.tolist(),
-        predicted=_digits(found.predicted),
-        mse=_digits(found.mse),
-        classes=_class_errors(data, loss_eq1),
+        predicted=rounded(found.predicted),
+        mse=rounded(found.mse),
+        classes=_class_errors(data, test, loss_eq1),
     )
 
 
-def _class_errors(data: Data, loss_eq1: Tensor) -> dict[str, ClassError]:
+def _class_errors(data: Data, test: str, loss_eq1: Tensor) -> dict[str, ClassError]:
     """The mean loss of each class of ImageNet; nothing of other data sets."""
     if data.source.name != "imagenet":
         return {}
     losses: dict[str, list[float]] = {}
-    for index, loss in zip(data.test.tolist(), loss_eq1.tolist(), strict=True):
-        losses.setdefault(data.packed.groups[index], []).append(loss)
+    for index, loss in zip(data.split.tests[test], loss_eq1.tolist(), strict=True):
+        losses.setdefault(data.packed.manifest.groups[index], []).append(loss)
     return {
         name: ClassError(
-            photographs=len(of_class),
+            images=len(of_class),
             loss_eq1=float(f"{sum(of_class) / len(of_class):.5g}"),
         )
         for name, of_class in sorted(losses.items())
     }
 
 
-def _digits(values: Tensor) -> list[Any]:
-    """Five significant digits; None where there is no number."""
+def rounded(values: Tensor) -> list[Any]:
+    """Five significant digits: enough for any statistic; None where there is none."""
     return [None if v != v else float(f"{v:.5g}") for v in values.tolist()]
-
-
-def baseline_scores(
-    profile: Profile, data: Data, cache: Path
-) -> dict[str, dict[str, Tensor]]:
-    """Scores of the trivial predictions, computed or found in the cache."""
-    decides = {
-        "code": code_hash("import colorlib.evaluation"),
-        "manifest": data.packed.manifest.manifest_hash,
-        "train": data.train.tolist(),
-        "test": data.test.tolist(),
-        "gray": profile.gray,
-    }
-    path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
-    if not checksum_matches(path):
-        _write(path, _computed(profile, data))
-    flat = safetensors.torch.load_file(path)
-    return {
-        method: {metric: flat[f"{method}/{metric}"] for metric in METRICS}
-        for method in (GRAY, MEAN_COLOUR, MEAN_IMAGE)
-    }
-
-
-def _computed(profile: Profile, data: Data) -> dict[str, dict[str, Tensor]]:
-    """Scores of the trivial predictions."""
-    train = OrderedBatches(subset(data, None, data.train), EVALUATED)
-    test = OrderedBatches(subset(data, None, data.test), EVALUATED)
-    device = torch_device(profile.accelerator)
-    target = Target(gray=profile.gray)
-    return evaluate_baselines(test, TrainingMean.of(train), device, target)
-
-
-def _write(path: Path, scores: dict[str, dict[str, Tensor]]) -> None:
-    """Keep scores as one file, `method/metric` -> values."""
-    flat = {
-        f"{method}/{metric}": values
-        for method, metrics in scores.items()
-        for metric, values in metrics.items()
-    }
-    atomic_write(path, safetensors.torch.save(flat))
-    write_checksum(path)

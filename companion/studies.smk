@@ -1,6 +1,6 @@
-# The graph of the studies: photographs prepared -> runs -> records.
+# The graph of the ablations: images and features prepared -> runs -> records.
 #
-# Called by `companion study`, which hands everything behind `--` on to Snakemake:
+# Called by `companion study`, which hands everything after `--` on to Snakemake:
 #
 #   companion study fusion -- --executor slurm --jobs 20
 #
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from colorlib.files import hash_of
 from companion.runner import missing_runs
-from companion.studies import plan, preparation_of
+from companion.studies import plan
 
 
 PROFILE = config["profile"]
@@ -20,15 +20,19 @@ RESULTS = Path(config["results_root"])
 BUILD = Path(config["runs_root"])
 WANTED = [
     run
-    for study in config["studies"].split(",")
-    for run in plan(study, PROFILE)
+    for ablation in config["ablations"].split(",")
+    for run in plan(ablation, PROFILE)
     if run.data in config["data"].split(",")
 ]
 # Others are no part of the graph, so a clone that has records but not the folders they
 # were made in makes none of them again.
 RUNS = {run.name: run for run in missing_runs(WANTED, RESULTS)}
-# Runs that look at the same photographs with the same backbones share that work.
-PREPARED = {name: hash_of(preparation_of(run))[:12] for name, run in RUNS.items()}
+# Runs that see the same images through the same networks share that work.
+PREPARED = {
+    name: hash_of([run.config.data.__dict__, run.config.model.backbones,
+                   run.config.model.features, run.config.model.gray])[:12]
+    for name, run in RUNS.items()
+}
 OPTIONS = " ".join(
     f"--{key.replace('_', '-')} {shlex.quote(str(config[key]))}"
     for key in ("profile", "data_root", "weights_root", "cache_root", "runs_root")

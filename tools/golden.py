@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorlib import color, losses
+from colorlib import color, losses, targets
 from colorlib.bins import annealed_mean, bin_centres, rebalancing, soft_encode
 from colorlib.metrics import alpha_beta, score_images
 from colorlib.model import build_model
@@ -31,7 +31,7 @@ def golden_values() -> dict[str, list[float]]:
     rgb = color.images_to_float(scenes)  # (4, 3, 32, 32)
     other = rgb.flip(0)
     L_norm, ab_norm = color.normalize_lab(color.rgb_to_lab(rgb))
-    other_unit = ab_norm.flip(0)
+    other_norm = ab_norm.flip(0)
     ab = 128 * ab_norm
     centres = bin_centres()  # (Q, 2)
     encoded = soft_encode(ab, centres)  # (4, Q, 32, 32)
@@ -40,16 +40,15 @@ def golden_values() -> dict[str, list[float]]:
     values = {
         "scenes": rgb.mean(dim=(0, 2, 3)),
         "lab": color.rgb_to_lab(rgb).mean(dim=(0, 2, 3)),
-        "luv": color.rgb_to_luv(rgb).mean(dim=(0, 2, 3)),
-        "yuv": color.rgb_to_yuv(rgb).mean(dim=(0, 2, 3)),
-        "hsv": color.rgb_to_hsv(rgb).mean(dim=(0, 2, 3)),
+        "luv": targets.rgb_to_luv(rgb).mean(dim=(0, 2, 3)),
+        "yuv": targets.rgb_to_yuv(rgb).mean(dim=(0, 2, 3)),
         "alpha_beta": alpha_beta(rgb).mean(dim=(0, 2, 3)),
         "bins": centres.abs().mean(dim=0),
         "annealed mean": answer.mean(dim=(0, 2, 3)),
         "rebalancing": rebalancing(prior)[::20],
-        "mse": losses.chroma_mse(other_unit, ab_norm),
-        "l1": losses.chroma_l1(other_unit, ab_norm),
-        "huber": losses.chroma_huber(other_unit, ab_norm),
+        "mse": losses.chroma_mse(other_norm, ab_norm),
+        "l1": losses.chroma_l1(other_norm, ab_norm),
+        "huber": losses.chroma_huber(other_norm, ab_norm),
     }
     values |= {f"score {k}": v for k, v in score_images(other, rgb).items()}
     torch.manual_seed(0)

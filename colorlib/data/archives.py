@@ -1,257 +1,226 @@
-"""Named image files in a folder or in a tar archive, read in one pass.
+"""Archives of images: fetched with their hash checked, unpacked once, safely.
 
-An archive is never unpacked: its members are read in memory, one after the other, so
-no path in it can reach the disk.
+address ─ pooch ─► archive ─ tarfile, filter="data" ─► folder of images
 """
 
-import bz2
-import gzip
-import hashlib
-import io
-import lzma
-import os
-import stat
+import errno
+import json
+import shutil
 import tarfile
-import zlib
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from functools import cached_property, lru_cache
-from lzma import LZMAError
-from pathlib import Path
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+from typing import Self
+
+import pooch
 
 from colorlib.errors import UserError
-from colorlib.files import file_sha256
-from colorlib.images import PHOTOGRAPH_SUFFIXES, PhotographError
+from colorlib.files import atomic_rename, atomic_write, file_lock, hash_of
+from colorlib.images import PHOTOGRAPH_SUFFIXES, is_photograph
 
 ARCHIVE_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
-MAX_FILE_BYTES = 256 * 2**20  # one photograph; beyond it, something is wrong
-MAX_FILES = 20_000_000  # of an archive; ImageNet-21k has 14 million
-MAX_GROWTH = 200  # unpacked to packed size; photographs are compressed already
-FREE_BYTES = 64 * 2**20  # that may come of any archive
-PACKED: dict[bytes, Callable[..., Any]] = {
-    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open,
-}  # fmt: skip
+MAX_FILE_BYTES = 256 * 2**20  # of one image; a larger member is not unpacked
+MAX_GROWTH = 200  # unpacked to packed size: images are compressed already
+FREE_BYTES = 64 * 2**20  # that any archive may unpack to
+LEAST_BYTES = 100  # that an image takes in an archive: fewer are a bomb of files
+FREE_FILES = 10_000  # that any archive may hold
+MAX_NAME_BYTES = 2**20  # of an extended header, which `tarfile` reads in one piece
+HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+UNUSABLE = (  # what the system says of a name that it cannot give to a file
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.EINVAL, errno.EILSEQ),
+)
+
+LFW = (  # name, hash and addresses as in scikit-learn's fetch_lfw_people
+    "lfw-funneled.tgz",
+    "sha256:b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a",
+    (
+        "https://ndownloader.figshare.com/files/5976015",
+        "https://figshare.com/ndownloader/files/5976015",
+    ),
+)
 
 
-class Tree(Protocol):
-    """Image files with names."""
-
-    @property
-    def path(self) -> Path:
-        """Of the folder or archive."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What changes when the content changes."""
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the image files, `/` between folders, in reading order."""
-
-    def read(
-        self, wanted: Collection[str]
-    ) -> Iterator[tuple[str, bytes | PhotographError]]:
-        """The content of the wanted files in the order of `names`, or their fault."""
+def is_archive(path: Path) -> bool:
+    """Whether a file is a tar archive, by its name."""
+    return path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES)
 
 
-def open_tree(path: Path) -> Tree:
-    """Open a folder or a tar archive of images.
+def fetch(folder: Path, name: str, known_hash: str, addresses: Sequence[str]) -> Path:
+    """Download a file, unless it is there; its hash is checked.
+
+    Args:
+        folder: Where it goes.
+        name: What it is called there.
+        known_hash: `sha256:...` or `md5:...`.
+        addresses: Mirrors, tried in this order.
 
     Raises:
-        UserError: If the path is neither.
+        UserError: If no mirror gave the file with that hash.
     """
-    if path.is_dir():
-        return Folder(path)
-    if path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES):
-        return Archive(path)
-    expected = "a folder or an archive (" + ", ".join(ARCHIVE_SUFFIXES) + ")"
-    found = "a file of another kind" if path.exists() else "nothing"
-    raise UserError(f"{path}: found {found}, expected {expected}")
-
-
-class Folder:
-    """The image files below a folder; links to folders are not followed.
-
-    Its fingerprint is made of names, sizes and times of change: reading every file
-    of ImageNet only to see whether a cache still holds would cost more than the cache.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @cached_property
-    def names(self) -> list[str]:
-        """Names of the image files relative to the folder, sorted."""
-        found = []
-        for folder, _, files in os.walk(self.path):
-            for file in files:
-                name = (Path(folder) / file).relative_to(self.path).as_posix()
-                if _is_image_name(name):
-                    found.append(name)
-        return sorted(found)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over names, sizes and times of change."""
-        digest = hashlib.sha256()
-        for name in self.names:
-            try:
-                status = (self.path / name).stat()
-                facts = f"{name!r} {status.st_size} {status.st_mtime_ns}\n"
-            except OSError:  # a broken link is named when it is read
-                facts = f"{name!r} missing\n"
-            digest.update(facts.encode())
-        return digest.hexdigest()
-
-    def read(
-        self, wanted: Collection[str]
-    ) -> Iterator[tuple[str, bytes | PhotographError]]:
-        """The content of the wanted files in the order of `names`, or their fault."""
-        for name in self.names:
-            if name in wanted:
-                yield name, self._content(name)
-
-    def _content(self, name: str) -> bytes | PhotographError:
-        """One file's bytes; opening a pipe would wait for ever, so it is not tried."""
-        path = self.path / name
+    reasons = []
+    for address in () if (folder / name).exists() else addresses:
         try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                return PhotographError(name, "is not a file")
-            return _too_large(name, status.st_size) or path.read_bytes()
-        except OSError as error:
-            if not self.path.is_dir():  # else a cache would be made of what was left
-                raise UserError(
-                    f"{self.path}: found nothing any more, expected the photographs "
-                    "that were there; restore the folder and give the same command"
-                ) from error
-            return PhotographError(name, f"cannot be read: {error.strerror}")
+            pooch.retrieve(address, known_hash, name, folder, progressbar=True)
+        except Exception as error:  # whatever the HTTP library raises
+            reasons.append(f"{address}: {type(error).__name__}")
+        else:
+            break
+    if not (folder / name).exists():
+        raise UserError(
+            f"{name}: no mirror gave the file with {known_hash} ({'; '.join(reasons)});"
+            f" place it in {folder} by hand"
+        )
+    return folder / name
 
 
-class Archive:
-    """The image files of a tar archive, compressed or not, read from start to end."""
+def left_out_as(path: PurePath) -> str:
+    """What kind of file is not taken, by its name; nothing for a visible image.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: Below the folder that is searched.
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the archive, whatever its publisher's was."""
-        status = self.path.stat()
-        return _archive_sha256(self.path, status.st_size, status.st_mtime_ns)
-
-    @cached_property
-    def names(self) -> list[str]:
-        """Names of the image files, in the order of the archive, each once."""
-        with self._damage_named():
-            return list(dict.fromkeys(member.name for _, member in self._members()))
-
-    def read(
-        self, wanted: Collection[str]
-    ) -> Iterator[tuple[str, bytes | PhotographError]]:
-        """The content of the wanted files in the order of `names`, or their fault."""
-        missing = set(wanted)
-        with self._damage_named():
-            for archive, member in self._members():
-                if member.name not in missing:
-                    continue
-                missing.remove(member.name)
-                fault = _too_large(member.name, member.size)
-                file = None if fault else archive.extractfile(member)
-                yield member.name, fault or (file.read() if file else b"")
-
-    def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-        """The archive's image files; links and devices are passed over."""
-        with (
-            _Unpacked(self.path) as content,
-            tarfile.open(fileobj=content, mode="r:") as archive,
-        ):
-            for number, member in enumerate(archive):
-                if number == MAX_FILES:
-                    raise tarfile.TarError(f"more than {MAX_FILES:,} files")
-                if member.isreg() and _is_image_name(member.name):
-                    yield archive, member
-            assert archive.fileobj is not None
-            archive.fileobj.seek(archive.offset)
-            # A whole archive ends with empty blocks; `tarfile` also ends, and says
-            # nothing, at a header that is damaged or cut short.
-            if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise EOFError("it ends too early")
-
-    @contextmanager
-    def _damage_named(self) -> Iterator[None]:
-        """Turn what a damaged archive raises into one line."""
-        try:
-            yield
-        except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"{self.path}: found a damaged archive ({reason.rstrip(':')}), "
-                "expected a whole one; fetch it again"
-            ) from error
-
-
-class _Unpacked(io.BufferedIOBase):
-    """The content of an archive, as a stream that never becomes a bomb.
-
-    `tarfile` reads whatever a header claims into memory, and a compressed archive may
-    grow a thousandfold.
+    Example:
+        >>> [left_out_as(Path(name)) for name in ("a.jpg", "._a.jpg", "a.TXT", "a")]
+        ['', 'hidden images', '.txt files', 'files without suffix']
     """
+    if is_photograph(path):
+        return ""
+    if path.suffix.lower() in PHOTOGRAPH_SUFFIXES:
+        return "hidden images"
+    return f"{path.suffix.lower()} files" if path.suffix else "files without suffix"
 
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            start = file.read(6)
-        fitting = (opens for magic, opens in PACKED.items() if start.startswith(magic))
-        self._content = next(fitting, open)(path, "rb")
-        self._limit = max(FREE_BYTES, MAX_GROWTH * path.stat().st_size)
 
-    def read(self, size: int | None = -1) -> bytes:
-        """So many of the next bytes, or as many as there are."""
-        if size is None or not 0 <= size <= max(MAX_FILE_BYTES, tarfile.BLOCKSIZE):
-            raise tarfile.TarError(f"a header claims {size} bytes")
-        self._check(self.tell() + size)
-        return bytes(self._content.read(size))
+def unpacked(archive: Path, cache_root: Path) -> tuple[Path, dict[str, int]]:
+    """Unpack the images of a tar archive, or find the folder unpacked before.
 
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        """Go on from another place, counted from the start: `tarfile` asks no other."""
-        if whence != os.SEEK_SET:
-            raise io.UnsupportedOperation(f"found whence {whence}, expected 0")
-        self._check(position)
-        return int(self._content.seek(position))
+    Only regular files that are images are unpacked, and nothing outside the folder:
+    links, devices and paths that leave it are left out and counted.
 
-    def tell(self) -> int:
-        """The place, in bytes from the start of the unpacked archive."""
-        return int(self._content.tell())
+    Args:
+        archive: Its path.
+        cache_root: The folder of caches.
 
-    def _check(self, position: int) -> None:
-        if position > self._limit:
-            raise tarfile.TarError(
-                f"it claims to hold more than {self._limit:,} bytes, of which "
-                "photographs could not be packed so small"
+    Returns:
+        The folder of its images; and what was left out, kind -> how many.
+
+    Raises:
+        UserError: If the archive is damaged, or unpacks to more than images can; or the
+            cache cannot be written.
+    """
+    status = archive.stat()
+    key = hash_of([str(archive.resolve()), status.st_size, status.st_mtime_ns])[:16]
+    folder = cache_root / "unpacked" / f"{archive.name.partition('.')[0]}-{key}"
+    try:
+        with file_lock(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                _make(archive, folder)
+            counts = folder.with_suffix(".json")
+            return folder, json.loads(counts.read_bytes()) if counts.exists() else {}
+    except OSError as error:
+        raise UserError(
+            f"{archive}: cannot be unpacked to {folder}: {error.strerror or error}; "
+            "make room there, or give another cache_root (--cache-root)"
+        ) from error
+
+
+def _make(archive: Path, folder: Path) -> None:
+    """Unpack beside the folder's place, then rename it there."""
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    part.mkdir()
+    try:
+        left_out = _unpack(archive, part)
+        atomic_write(folder.with_suffix(".json"), json.dumps(left_out).encode())
+        atomic_rename(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _unpack(archive: Path, folder: Path) -> dict[str, int]:
+    """Unpack the images of an archive into an empty folder; what was left out."""
+    status, left_out = archive.stat(), Counter[str]()
+    try:
+        with tarfile.open(archive, tarinfo=_Member) as tar:
+            for member in _members(tar, status.st_size):
+                member.mtime = status.st_mtime  # what it says itself may be any number
+                if kind := _kind(member) or _extract(tar, member, folder):
+                    left_out[kind] += 1
+            _check_end(tar)
+    except Exception as error:  # a damaged archive makes tarfile raise almost anything
+        if isinstance(error, OSError) and error.errno:
+            raise  # of the disk
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{archive}: found a damaged or hostile archive ({reason.rstrip(':')}), "
+            "expected a whole one of images; fetch it again"
+        ) from error
+    left_out.pop("folders", None)
+    return dict(left_out)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose extended header, such as a long name, is no bomb."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in HEADERS and not 0 <= member.size <= MAX_NAME_BYTES:
+            raise tarfile.ReadError(f"a header says that it has {member.size:,} bytes")
+        return member
+
+
+def _members(tar: tarfile.TarFile, packed: int) -> Iterator[tarfile.TarInfo]:
+    """The members, as long as together they are not too large or too many."""
+    most_bytes = max(FREE_BYTES, MAX_GROWTH * packed)
+    most_files = max(FREE_FILES, packed // LEAST_BYTES)
+    total = images = 0
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # type: ignore[attr-defined]  # it grows without end
+        total += tarfile.BLOCKSIZE + member.size
+        images += not _kind(member)
+        if member.size < 0:
+            raise tarfile.ReadError(f"a header says that it has {member.size} bytes")
+        if total > most_bytes or images > most_files:
+            raise tarfile.ReadError(
+                f"it unpacks to more than {most_bytes:,} bytes or {most_files:,} files,"
+                " of which images could not be packed so small"
             )
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._content.close()
-        super().close()
+        yield member
 
 
-def _is_image_name(name: str) -> bool:
-    """Whether a name is that of a visible image file."""
-    path = Path(name)
-    return path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.name.startswith(".")
+def _kind(member: tarfile.TarInfo) -> str:
+    """What kind of member is not unpacked; nothing for an image."""
+    if member.isdir():
+        return "folders"
+    if not member.isreg():
+        return "links" if member.issym() or member.islnk() else "devices"
+    if member.size > MAX_FILE_BYTES:
+        return f"files of more than {MAX_FILE_BYTES:,} bytes"
+    return left_out_as(PurePath(member.name))
 
 
-def _too_large(name: str, size: int) -> PhotographError | None:
-    """The fault of a file that no photograph needs."""
-    limit = MAX_FILE_BYTES
-    if size <= limit:
-        return None
-    return PhotographError(name, f"has {size:,} bytes, expected at most {limit:,}")
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> str:
+    """Unpack an image; what is wrong with its name, if that leads nowhere here."""
+    wrong = "images whose names cannot be used"
+    try:
+        tar.extract(member, folder, filter="data")
+    except (tarfile.FilterError, ValueError):  # it leads out, or holds a zero byte
+        return wrong
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        return wrong
+    return ""
 
 
-@lru_cache(maxsize=16)
-def _archive_sha256(path: Path, size: int, changed: int) -> str:
-    """The hash of an archive, computed once as long as size and time stay."""
-    return file_sha256(path)
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Refuse an archive that was cut: `tarfile` takes a damaged header for its end."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise EOFError("it ends too early")

@@ -1,254 +1,433 @@
-"""Where photographs come from: items with an id and a group, read as squares."""
+"""Where images come from: torchvision's data sets, a folder, or synthetic scenes.
+
+DataConfig ─ open_source ─► ImageSource: ids, groups, load(index) -> rgb
+"""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import PurePosixPath
-from typing import ClassVar, Protocol
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torchvision.datasets import ImageFolder, Imagenette
+from torchvision.transforms import v2
 
-from colorlib.data.archives import Tree
+from colorlib.data.archives import LFW, fetch, is_archive, left_out_as, unpacked
 from colorlib.errors import UserError
-from colorlib.images import PhotographError, fit_square, read_photograph
+from colorlib.files import hash_of
+from colorlib.images import PhotographError, load_rgb
 from colorlib.scenes import SCENES_VERSION, render_scenes
 
+Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
+Positive = Annotated[int, Field(ge=1)]
+Rgb = NDArray[np.uint8]  # (S, S, 3)
+
+SCENES_COUNT = 2000
+CANDIDATES = 1.25  # files drawn for each image wanted: some are gray or duplicates
+LONGEST = 16  # times as long as wide: of a longer strip only the middle is resized
 DECODE_MARGIN = 2  # a JPEG may be decoded smaller, down to twice the size wanted
+NAMES = {  # in the data folder: archives or folders, the first one found is taken
+    "lfw": ("lfw-deepfunneled", "lfw-funneled", "lfw_funneled", "lfw"),
+    "imagenet": ("imagenet", "mini-imagenet", "imagenet-sample"),
+    "imagenette": ("imagenette2", "imagenette2-320", "imagenette2-160"),
+}
+PARTS = ("train", "val")  # of ImageNet and Imagenette
+PLACES = ("", "lfw-py", "lfw_home")  # torchvision's and scikit-learn's folders of LFW
 
 
 @dataclass(frozen=True)
-class Item:
-    """One photograph of a source.
+class DataConfig:
+    """Which images, at which size, and how they are divided.
 
     Attributes:
-        id: Its name, unique in the source.
-        group: What it shares with others: the person, the class, the folder.
+        dataset: `scenes` (synthetic, always there), `lfw`, `imagenet`, `imagenette`,
+            or `folder`, any folder of images.
+        size: Side S of the square images, pixels.
+        count: Images to draw at random; None for all.
+        classes: Classes to draw, and so many images of each (`per_class`) are kept;
+            None for all images of all classes.
+        per_class: See `classes`.
+        unseen_classes: Further classes that are only tested on, `unseen_per_class`
+            images of each.
+        unseen_per_class: See `unseen_classes`.
+        split: `random`, as the paper; `group` keeps each person's or class's images
+            together, so that the test is on groups never seen; `within_group`
+            divides every group alone, so that every group is on both sides.
+        test_fraction: Of the images (Section 4.3 of the paper: a quarter).
+        validation: Of the training part, a fraction below 1 or a number of images.
+        train_count: Images to train on, at most; None for all.
+        test_count: Images to test on, at most; None for all.
+        seed: Of every draw here.
     """
 
-    id: str
-    group: str
+    dataset: Dataset = "scenes"
+    size: Annotated[int, Field(ge=16)] = 64
+    count: Annotated[int, Field(ge=8)] | None = None
+    classes: Positive | None = None
+    per_class: Positive | None = None
+    unseen_classes: Annotated[int, Field(ge=0)] = 0
+    unseen_per_class: Annotated[int, Field(ge=0)] = 0
+    split: Literal["random", "group", "within_group"] = "random"
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    validation: Annotated[float, Field(ge=0)] = 0.05
+    train_count: Positive | None = None
+    test_count: Annotated[int, Field(ge=2)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a draw of classes that would be another than it seems."""
+        if self.classes is None and self.unseen_classes:
+            raise ValueError("found unseen_classes without classes, expected both")
+        if self.unseen_classes and not self.unseen_per_class:
+            raise ValueError("found unseen_classes, expected unseen_per_class, too")
+        if self.classes is not None and self.count is not None:
+            raise ValueError("found count and classes, expected one of them")
+        if self.classes is not None and self.dataset == "scenes":
+            raise ValueError("found classes of scenes, expected none: give count")
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What came of reading one item.
+@plain_dataclass(frozen=True)
+class ImageSource:
+    """Images that can be loaded, at any size, as often as needed.
 
     Attributes:
-        item: Which.
-        rgb: (S, S, 3) uint8, or None if it could not be read.
-        sha256: Of the file's bytes, or of what it was made from.
-        fault: Why it could not be read; empty if it could.
-        upscaled: Whether the photograph was smaller than S.
+        name: `lfw`, `imagenet`, ...
+        ids: The name of each, unique.
+        groups: What each shares with others: the person, the class, the folder.
+        open: index, smallest side wanted -> RGB (H, W, 3) uint8 and the SHA-256 of the
+            file; raises `PhotographError` if it cannot be read.
+        fingerprint: Changes when the images may have changed: it is made of names,
+            sizes and times, as reading all of ImageNet would cost more than a cache.
+        left_out: What was found and is not an image of the source: kind -> how many.
     """
 
-    item: Item
-    rgb: NDArray[np.uint8] | None
-    sha256: str
-    fault: str = ""
-    upscaled: bool = False
+    name: str
+    ids: Sequence[str]
+    groups: Sequence[str]
+    open: Callable[[int, int], tuple[Rgb, str]]
+    fingerprint: str
+    left_out: dict[str, int] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self.ids)
 
-class Source(Protocol):
-    """A set of photographs that can be read, at any size, as often as needed."""
-
-    @property
-    def name(self) -> str:
-        """`lfw`, `imagenet`, ..."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What identifies the content: it changes when the photographs do."""
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """The photographs, in reading order."""
-
-    def read(self, size: int, ids: Collection[str] | None = None) -> Iterator[Reading]:
-        """Read the items, or those with the given ids, in the order of `items`.
+    def load(self, index: int, size: int) -> tuple[Rgb, str]:
+        """Load one image as a square.
 
         Args:
-            size: Side S of the squares, pixels.
-            ids: Which items; all by default.
+            index: Which.
+            size: Side S, pixels.
+
+        Returns:
+            (S, S, 3) uint8 RGB, the middle of the image; and the file's SHA-256.
         """
+        rgb, sha256 = self.open(index, DECODE_MARGIN * size)
+        return fit_square(rgb, size), sha256
+
+    def chosen(self, indices: Sequence[int]) -> "ImageSource":
+        """Only some of the images, in this order."""
+        return ImageSource(
+            self.name,
+            [self.ids[i] for i in indices],
+            [self.groups[i] for i in indices],
+            lambda index, at_least: self.open(indices[index], at_least),
+            hash_of([self.fingerprint, list(indices)]),
+            self.left_out,
+        )
 
 
-class ScenesSource:
-    """Rendered landscapes: the embedded data set, there on every machine."""
-
-    name = "scenes"
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.seed = seed
-        self.fingerprint = f"scenes-{SCENES_VERSION}-{seed}-{count}"
-        self.items = [Item(f"{seed}/{index:06d}", str(index)) for index in range(count)]
-
-    def read(self, size: int, ids: Collection[str] | None = None) -> Iterator[Reading]:
-        """Render the scenes; each is the same picture at any size."""
-        for index, item in enumerate(self.items):
-            if ids is None or item.id in ids:
-                recipe = f"scenes-{SCENES_VERSION}-{item.id}"
-                rgb = render_scenes(1, size, self.seed, first=index)[0]
-                yield Reading(item, rgb, hashlib.sha256(recipe.encode()).hexdigest())
-
-
-class FileSource:
-    """Photographs in a folder or an archive; the subclasses say what a group is.
+def fit_square(rgb: Rgb, size: int) -> Rgb:
+    """Resize the shorter side to `size` and cut out the middle.
 
     Args:
-        tree: The files.
-        count: How many to take, drawn at random; None for all.
-        seed: Of that draw.
+        rgb: (H, W, 3) uint8.
+        size: Side S of the result, pixels.
+
+    Returns:
+        (S, S, 3) uint8.
+
+    Example:
+        >>> fit_square(np.zeros((30, 50, 3), np.uint8), 16).shape
+        (16, 16, 3)
     """
-
-    name: ClassVar[str]
-
-    def __init__(self, tree: Tree, count: int | None = None, seed: int = 0) -> None:
-        self.tree = tree
-        self.count = count
-        self.seed = seed
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """The tree's, and which part of it was drawn."""
-        drawn = "" if self.count is None else f"-{self.count}-{self.seed}"
-        return self.tree.fingerprint + drawn
-
-    @cached_property
-    def items(self) -> list[Item]:
-        """The photographs in reading order."""
-        return list(self._items.values())
-
-    @cached_property
-    def _items(self) -> dict[str, Item]:
-        """Name in the tree -> item."""
-        names = self.tree.names
-        if not names:
-            raise UserError(
-                f"{self.tree.path}: found no image file, expected photographs; "
-                "check the path"
-            )
-        shown = self.shown_names(names)
-        items = [Item(name, self.group_of(name)) for name in shown]
-        drawn = self._drawn(len(names))
-        return {names[index]: items[index] for index in drawn}
-
-    def shown_names(self, names: list[str]) -> list[str]:
-        """The items' ids: the names without the one folder that holds everything."""
-        parts = [PurePosixPath(name).parts for name in names]
-        nested = all(len(part) > 2 for part in parts)
-        if nested and len({part[0] for part in parts}) == 1:
-            parts = [part[1:] for part in parts]
-        return ["/".join(part) for part in parts]
-
-    def group_of(self, name: str) -> str:
-        """The folder an item lies in."""
-        return PurePosixPath(name).parent.name
-
-    def read(self, size: int, ids: Collection[str] | None = None) -> Iterator[Reading]:
-        """Decode the photographs in one pass over the files."""
-        wanted = {
-            name for name, item in self._items.items() if ids is None or item.id in ids
-        }
-        for name, content in self.tree.read(wanted):
-            yield _reading(self._items[name], content, size)
-
-    def _drawn(self, total: int) -> list[int]:
-        """Which of the files are taken, in reading order."""
-        if self.count is None:
-            return list(range(total))
-        if self.count > total:
-            raise UserError(
-                f"{self.tree.path}: found {total} photographs, expected {self.count}; "
-                "lower the count"
-            )
-        generator = np.random.default_rng(self.seed)
-        return sorted(generator.choice(total, self.count, replace=False).tolist())
+    image = torch.from_numpy(rgb).permute(2, 0, 1)  # (3, H, W)
+    H, W = image.shape[1:]
+    most = LONGEST * min(H, W)
+    if max(H, W) > most:  # what is far from the middle of a strip is not needed
+        image = v2.functional.center_crop(image, [min(H, most), min(W, most)])
+    if min(H, W) != size:
+        bicubic = v2.InterpolationMode.BICUBIC
+        image = v2.functional.resize(image, [size], bicubic, antialias=True)
+    image = v2.functional.center_crop(image, [size, size])  # (3, S, S)
+    square: Rgb = image.permute(1, 2, 0).contiguous().numpy()
+    return square
 
 
-class LfwSource(FileSource):
-    """Labeled Faces in the Wild: one folder a person."""
-
-    name = "lfw"
-
-
-class ImageFolderSource(FileSource):
-    """ImageNet in the usual layout: one folder a class."""
-
-    name = "imagenet"
-
-
-class ImagenetteSource(FileSource):
-    """Ten easy classes of ImageNet: `train` and `val`, in them one folder a class."""
-
-    name = "imagenette"
-
-
-class FolderSource(FileSource):
-    """Any photographs; a group is a folder."""
-
-    name = "folder"
-
-    def shown_names(self, names: list[str]) -> list[str]:
-        """The names as they are."""
-        return names
-
-    def group_of(self, name: str) -> str:
-        """The path of the folder an item lies in."""
-        return PurePosixPath(name).parent.as_posix()
-
-
-class MixedSource:
-    """Several sources behind each other, as one.
+def open_source(
+    config: DataConfig, data_root: Path | str | None, cache_root: Path
+) -> ImageSource:
+    """Find the images of a data set, and draw those that the configuration wants.
 
     Args:
-        sources: Each with a name of its own; it becomes the beginning of the ids and
-            the groups.
+        config: Names the data set and the draw.
+        data_root: A folder of data sets, or the folder or archive of the one meant;
+            `scenes` needs none.
+        cache_root: Where archives are unpacked.
+
+    Returns:
+        The source; no image is read yet.
+
+    Raises:
+        UserError: If the data set is not there, or has too few images or classes.
+
+    Example:
+        >>> len(open_source(DataConfig(count=12), None, Path("unused")))
+        12
     """
+    if config.dataset == "scenes":
+        return _scenes(config.count or SCENES_COUNT, config.seed)
+    if data_root is None:
+        raise UserError(
+            f"found no data folder, but {config.dataset} needs one: --data-root"
+        )
+    if config.dataset == "folder":
+        source = _folder(Path(data_root), cache_root)
+    else:
+        source = _classes(
+            config.dataset, _find(config.dataset, Path(data_root)), cache_root
+        )
+    if config.classes is not None:
+        return source.chosen(_draw_classes(source, config))
+    if config.count is None:
+        return source
+    if config.count > len(source):
+        raise UserError(
+            f"{data_root}: found {len(source)} images, expected {config.count}; "
+            "lower count"
+        )
+    drawn = sorted(range(len(source)), key=lambda i: _lot(config.seed, source.ids[i]))
+    return source.chosen(sorted(drawn[: config.count]))
 
-    name = "mixed"
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self.sources = tuple(sources)
+def download(dataset: Dataset, data_root: Path) -> None:
+    """Download a data set that has a free address, unless a copy of it is there.
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Those of its parts."""
-        return "+".join(source.fingerprint for source in self.sources)
+    Raises:
+        UserError: If it has none, or no mirror gave the right file.
+    """
+    if dataset == "lfw":
+        name, known_hash, addresses = LFW
+        fetch(data_root, name, known_hash, addresses)
+    elif dataset == "imagenette":  # torchvision itself would unpack it half if killed
+        address, md5 = Imagenette._ARCHIVES["320px"]
+        fetch(data_root, Path(address).name, f"md5:{md5}", [address])
+    else:
+        raise UserError(
+            f"found no address of {dataset}, expected lfw or imagenette; place its "
+            "files in the data folder by hand"
+        )
 
-    @cached_property
-    def items(self) -> list[Item]:
-        """The photographs of all, part by part."""
+
+# ------------------------------------------------------------------------- the sources
+
+
+def _scenes(count: int, seed: int) -> ImageSource:
+    """Rendered landscapes; each is the same picture at any size."""
+
+    def render(index: int, at_least: int) -> tuple[Rgb, str]:
+        size = at_least // DECODE_MARGIN  # rendered as small as it is wanted
+        rgb = render_scenes(1, size, seed, first=index)[0]
+        recipe = f"scenes-{SCENES_VERSION}-{seed}/{index:06d}"
+        return rgb, hashlib.sha256(recipe.encode()).hexdigest()
+
+    ids = [f"{seed}/{index:06d}" for index in range(count)]
+    groups = [str(index) for index in range(count)]
+    fingerprint = f"scenes-{SCENES_VERSION}-{seed}-{count}"
+    return ImageSource("scenes", ids, groups, render, fingerprint)
+
+
+def _classes(dataset: Dataset, root: Path, cache_root: Path) -> ImageSource:
+    """One folder per class or person, by torchvision; `train` and `val` together."""
+    root, left_out = _as_folder(root, cache_root)
+    while (inner := _only_folder(root)) is not None:  # of an archive
+        root = inner
+    parts = [part for part in PARTS if (root / part).is_dir()]
+    found: list[tuple[Path, str]] = []
+    for folder in [root / part for part in parts] or [root]:
+        try:
+            images = _ClassFolders(str(folder), allow_empty=True)
+        except FileNotFoundError:  # there is no folder of a class
+            continue
+        found += [(path, images.classes[label]) for path, label in images.samples]
+        left_out += images.left_out
+    if not found:
+        raise UserError(f"{root}: found no image, expected one folder a class")
+    paths, groups = zip(*found, strict=True)
+    return _files(dataset, root, paths, groups, left_out)
+
+
+class _ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's folder a class, but that links may lead anywhere."""
+
+    def make_dataset(
+        self, directory: str, class_to_idx: dict[str, int], **_: Any
+    ) -> list[tuple[Path, int]]:
+        """Find the images of each class."""
+        paths, self.left_out = _images_below(Path(directory))
+        classes = [path.relative_to(directory).parts[0] for path in paths]
+        self.left_out["images in no class"] += sum(
+            name not in class_to_idx for name in classes
+        )
         return [
-            self._renamed(source, item)
-            for source in self.sources
-            for item in source.items
+            (path, class_to_idx[name])
+            for path, name in zip(paths, classes, strict=True)
+            if name in class_to_idx
         ]
 
-    def read(self, size: int, ids: Collection[str] | None = None) -> Iterator[Reading]:
-        """Read part by part."""
-        for source in self.sources:
-            before = f"{source.name}:"
-            own = None
-            if ids is not None:
-                own = {i.removeprefix(before) for i in ids if i.startswith(before)}
-            for reading in source.read(size, own):
-                yield replace(reading, item=self._renamed(source, reading.item))
 
-    def _renamed(self, source: Source, item: Item) -> Item:
-        """An item that says which part it is of."""
-        return Item(f"{source.name}:{item.id}", f"{source.name}:{item.group}")
+def _folder(root: Path, cache_root: Path) -> ImageSource:
+    """Any images, nested as they are."""
+    root, left_out = _as_folder(root, cache_root)
+    paths, more = _images_below(root)
+    if not paths:
+        raise UserError(f"{root}: found no image file, expected some; check the path")
+    groups = [path.parent.relative_to(root).as_posix() for path in paths]
+    return _files("folder", root, paths, groups, left_out + more)
 
 
-def _reading(item: Item, content: bytes | PhotographError, size: int) -> Reading:
-    """Decode one file and cut its square."""
-    if isinstance(content, PhotographError):
-        return Reading(item, None, "", content.reason)
-    sha256 = hashlib.sha256(content).hexdigest()
+def _images_below(root: Path) -> tuple[list[Path], Counter[str]]:
+    """All visible images below a folder, in order; and what else there is.
+
+    Links are followed out of the folder. Within it they lead where one comes anyway.
+    """
+    paths, left_out, visited = [], Counter[str](), set()
+    top = os.path.realpath(root)
+    for place, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        inward = os.path.islink(place) and os.path.commonpath([real, top]) == top
+        if real in visited or (inward and real != top):
+            folders.clear()
+            left_out["folders reached twice by links"] += 1
+            continue
+        visited.add(real)
+        for name in names:
+            path = Path(place, name)
+            if kind := left_out_as(path.relative_to(root)):
+                left_out[kind] += 1
+            else:
+                paths.append(path)
+    return sorted(paths, key=lambda path: (str(path.parent), path.name)), left_out
+
+
+def _files(
+    name: str,
+    root: Path,
+    paths: Sequence[Path],
+    groups: Sequence[str],
+    left_out: Counter[str],
+) -> ImageSource:
+    """A source of image files."""
+
+    def read(index: int, at_least: int) -> tuple[Rgb, str]:
+        content = _content(paths[index])
+        return load_rgb(content, at_least), hashlib.sha256(content).hexdigest()
+
+    ids = [path.relative_to(root).as_posix() for path in paths]
+    stamps = [[name, *_stamp(path)] for name, path in zip(ids, paths, strict=True)]
+    return ImageSource(name, ids, groups, read, hash_of(stamps), dict(+left_out))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change; of a broken link, zeros: it is named when it is read."""
     try:
-        rgb = read_photograph(content, item.id, DECODE_MARGIN * size).rgb
-    except PhotographError as error:
-        return Reading(item, None, sha256, error.reason)
-    upscaled = min(rgb.shape[:2]) < size
-    return Reading(item, fit_square(rgb, size), sha256, upscaled=upscaled)
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; opening a pipe would wait for ever, so it is not tried."""
+    if not path.is_file():
+        raise PhotographError(path.name, "is not a file")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PhotographError(path.name, f"cannot be read: {reason}") from error
+
+
+# ------------------------------------------------------------------ places and drawing
+
+
+def _find(dataset: Dataset, data_root: Path) -> Path:
+    """The folder or archive of a data set, in the data folder or that itself."""
+    names = NAMES[dataset]
+    if data_root.name.partition(".")[0] in names or is_archive(data_root):
+        return data_root
+    candidates = [data_root / place for place in PLACES]
+    for folder in candidates:
+        for name in names:
+            for path in [folder / name, *sorted(folder.glob(f"{name}.t*"))]:
+                if path.is_dir() or is_archive(path):
+                    return path
+    parts = [data_root / part for part in PARTS]
+    if dataset != "lfw" and any([*data_root.glob("n[0-9]*"), *map(Path.is_dir, parts)]):
+        return data_root  # the folder of classes itself
+    raise UserError(
+        f"{data_root}: found no {dataset}, expected a folder or tar archive called one "
+        f"of {', '.join(names)}; place it there"
+    )
+
+
+def _as_folder(path: Path, cache_root: Path) -> tuple[Path, Counter[str]]:
+    """The folder itself, or that of an archive; and what is not in it of that."""
+    if is_archive(path):
+        folder, left_out = unpacked(path, cache_root)
+        return folder, Counter(left_out)
+    if not path.is_dir():
+        raise UserError(f"{path}: found no folder or tar archive; check the path")
+    return path, Counter()
+
+
+def _only_folder(root: Path) -> Path | None:
+    """The one folder within a folder that holds nothing else but folders of folders."""
+    inside = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
+    if len(inside) != 1 or not inside[0].is_dir():
+        return None
+    return inside[0] if any(entry.is_dir() for entry in inside[0].iterdir()) else None
+
+
+def _draw_classes(source: ImageSource, config: DataConfig) -> list[int]:
+    """Candidates of the drawn classes, more than are wanted, class by class."""
+    assert config.classes is not None
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(source.groups):
+        members.setdefault(group, []).append(index)
+    wanted = config.classes + config.unseen_classes
+    if wanted > len(members):
+        raise UserError(
+            f"{source.name}: found {len(members)} classes, expected {wanted}; lower "
+            "classes or unseen_classes"
+        )
+    drawn = sorted(members, key=lambda name: _lot(config.seed, name))[:wanted]
+    chosen = []
+    for rank, name in enumerate(drawn):
+        each = config.per_class if rank < config.classes else config.unseen_per_class
+        most = len(members[name]) if each is None else int(CANDIDATES * each)
+        order = sorted(members[name], key=lambda i: _lot(config.seed, source.ids[i]))
+        chosen += order[:most]
+    return chosen
+
+
+def _lot(seed: int, name: str) -> str:
+    """What a draw sorts by: it does not depend on what else there is to draw from."""
+    return hash_of([seed, name])

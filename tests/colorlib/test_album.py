@@ -6,9 +6,9 @@ from hostile import corpus, encoded, no_files, picture, tiff_of
 from PIL import Image
 
 from colorlib import cli
-from colorlib.album import colorize_file, plan_album
 from colorlib.errors import UserError
 from colorlib.images import PhotographFile, load_rgb
+from colorlib.images.album import colorize_file, plan_album
 
 
 def touched(folder, *names):
@@ -42,7 +42,9 @@ def test_a_folder_keeps_its_layout_and_what_is_left_out_is_counted(tmp_path):
     }  # fmt: skip
 
 
-def test_results_go_beside_the_photographs_in_their_own_format_or_a_chosen_one(tmp_path):
+def test_results_go_beside_the_photographs_in_their_own_format_or_a_chosen_one(
+    tmp_path,
+):
     touched(tmp_path, "a.jpg", "a.bmp", "a.png")
     inputs = [tmp_path / name for name in ("a.jpg", "a.bmp", "a.png")]
     assert [t.name for _, t in plan_album(inputs).jobs] == [
@@ -55,7 +57,12 @@ def test_results_go_beside_the_photographs_in_their_own_format_or_a_chosen_one(t
 
 def test_folders_are_kept_apart_and_what_is_given_twice_is_taken_once(tmp_path):
     touched(tmp_path, "x/a.jpg", "y/a.jpg", "y/z/a.jpg")
-    folders = [tmp_path / "x", tmp_path / "y", tmp_path / "y" / "z", tmp_path / "x/a.jpg"]
+    folders = [
+        tmp_path / "x",
+        tmp_path / "y",
+        tmp_path / "y" / "z",
+        tmp_path / "x/a.jpg",
+    ]
     album = plan_album(folders, tmp_path / "out")
     assert planned(album, tmp_path) == {
         f"{name}/a.jpg": f"out/{name}/a.coloured.jpg" for name in ("x", "y", "y/z")
@@ -84,7 +91,9 @@ def test_links_are_followed_and_never_round(tmp_path):
 def test_one_photograph_may_have_a_file_for_its_result(tmp_path):
     touched(tmp_path, "a.png", "b.png")
     target = tmp_path / "x" / "result.jpg"
-    assert plan_album([tmp_path / "a.png"], target).jobs == [(tmp_path / "a.png", target)]
+    assert plan_album([tmp_path / "a.png"], target).jobs == [
+        (tmp_path / "a.png", target)
+    ]
     with pytest.raises(UserError, match="found 2 photographs, expected one"):
         plan_album([tmp_path], target)
 
@@ -168,7 +177,13 @@ def test_an_album_is_coloured_in_one_command_and_goes_on(tmp_path, monkeypatch, 
 
     monkeypatch.setattr("colorlib.colorize.Colorizer.load", lambda *_: Small())
     tiny = {p.name for p in Path(tmp_path / "in").rglob("*1x1.*")}
-    command = ["colorlib", "colorize", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    command = [
+        "colorlib",
+        "colorize",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+    ]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit) as ended:
         cli.main()

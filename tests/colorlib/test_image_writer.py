@@ -12,7 +12,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from skimage import data
 
-from colorlib.image_writer import write_pages
 from colorlib.images import (
     Metadata,
     Photograph,
@@ -20,6 +19,7 @@ from colorlib.images import (
     PhotographFile,
     read_photograph,
 )
+from colorlib.images.writer import write_pages
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a/></x:xmpmeta>'
 IPTC = b"\x1c\x02\x05\0\x03abc"
@@ -171,7 +171,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 ENDLESS = """
 import sys, numpy as np
 from pathlib import Path
-from colorlib.image_writer import write_pages
+from colorlib.images.writer import write_pages
 from colorlib.images import Photograph
 rgb = np.random.default_rng(0).integers(0, 255, (900, 900, 3), np.uint8)
 print("ready", flush=True)

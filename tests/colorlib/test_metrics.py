@@ -1,14 +1,9 @@
 import dataclasses
 import json
-import tracemalloc
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from scipy import stats
 from skimage import color as skimage_color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from support import assert_close, photographs, pixels, rgb_cube
@@ -24,14 +19,13 @@ from colorlib import metrics
 from colorlib.color import denormalize_lab, lab_to_rgb, normalize_lab, rgb_to_lab
 from colorlib.metrics import (
     METRICS,
-    bootstrap_interval,
     ciede2000,
     colourfulness,
-    paired_bootstrap,
     score_images,
     ssim,
     summarize,
 )
+from colorlib.stats import image_interval
 
 # Sharma, Wu & Dalal (2005), Table 1: L1 a1 b1, L2 a2 b2, CIEDE2000.
 SHARMA = np.loadtxt(
@@ -76,15 +70,17 @@ SHARMA = np.loadtxt(
 # Scored by the evaluation: clipped RGB does not tell.
 BEFORE_CLIPPING = ["loss_eq1", "out_of_gamut"]
 
-SCORES = arrays(
-    np.float64, st.integers(1, 30), elements=st.floats(0, 100, allow_subnormal=False)
-)
-
 
 def pair(count: int = 6, size: int = 32) -> tuple[Tensor, Tensor]:
     """Photographs and others that resemble them, (count, 3, size, size) float64."""
     true_rgb = photographs(count, size, seed=0)
     return 0.7 * true_rgb + 0.3 * photographs(count, size, seed=1), true_rgb
+
+
+def ends(values: np.ndarray, **options: float) -> tuple[float, float]:
+    """Of the bootstrap interval over images."""
+    found = image_interval(values, **options)
+    return found.ci_low, found.ci_high
 
 
 def last(image: Tensor) -> np.ndarray:
@@ -181,7 +177,7 @@ def test_ciede2000_of_sharmas_pairs():
         np.testing.assert_allclose(found[0], SHARMA[:, 6], atol=0.5e-4)
 
 
-def test_ciede2000_is_averaged_over_the_photograph():
+def test_ciede2000_is_averaged_over_the_image():
     pred, true = pair()
     expected = skimage_color.deltaE_ciede2000(
         skimage_color.rgb2lab(last(pred)), skimage_color.rgb2lab(last(true))
@@ -274,7 +270,7 @@ def test_a_gray_prediction_scores_the_chroma_of_the_truth():
     assert_close(scores["colourfulness_true"], colourfulness(true), scale=100)
 
 
-def test_identical_photographs():
+def test_identical_images():
     _, true = pair()
     scores = score_images(true, true)
     for name in ("mse_ab_norm", "rmse_ab_norm", "rmse_ab", "mae_ab", "mse_rgb"):
@@ -286,13 +282,13 @@ def test_identical_photographs():
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_flat_photographs_are_scored(level):
+def test_flat_images_are_scored(level):
     flat = torch.full((1, 3, 11, 11), level)
     for name, values in score_images(flat, 1 - flat).items():
         assert values.isfinite().all() or name == "psnr_rgb"
 
 
-def test_a_photograph_is_scored_for_itself():
+def test_an_image_is_scored_for_itself():
     pred, true = pair()
     together = score_images(pred, true)
     for name, values in together.items():
@@ -319,7 +315,7 @@ def test_scores_are_not_blurred_by_autocast():
             assert torch.equal(values, plain[name])
 
 
-def test_wide_photographs_as_small_as_the_window():
+def test_wide_images_as_small_as_the_window():
     pred, true = pair(size=32)
     scores = score_images(pred[..., :11, :], true[..., :11, :])
     assert all(values.isfinite().all() for values in scores.values())
@@ -329,15 +325,15 @@ def test_wide_photographs_as_small_as_the_window():
 
 
 @pytest.mark.parametrize("score", [score_images, ssim])
-def test_photographs_below_the_window_are_refused(score):
+def test_images_below_the_window_are_refused(score):
     for H, W in ((10, 32), (32, 10)):
         rgb = torch.zeros(2, 3, H, W)
-        with pytest.raises(ValueError, match=f"found photographs of {H}x{W} pixels"):
+        with pytest.raises(ValueError, match=f"found images of {H}x{W} pixels"):
             score(rgb, rgb)
 
 
 @pytest.mark.parametrize("score", [score_images, ssim])
-def test_photographs_that_do_not_pair_up_are_refused(score):
+def test_images_that_do_not_pair_up_are_refused(score):
     for pred, true in (
         ((1, 3, 16, 16), (2, 3, 16, 16)),  # would broadcast
         ((2, 3, 16, 16), (2, 3, 16, 17)),
@@ -364,7 +360,7 @@ def test_integers_and_other_channels_are_refused():
 # ----------------------------------------------------------------------------- together
 
 
-def test_the_pooled_value_is_that_of_one_large_photograph():
+def test_the_pooled_value_is_that_of_one_large_image():
     pred, true = pair(4)
     pooled = {name: s.pooled for name, s in summarize(score_images(pred, true)).items()}
     side_by_side = [torch.cat(list(image), -1)[None] for image in (pred, true)]
@@ -385,7 +381,7 @@ def test_summaries_are_those_of_numpy_and_survive_json():
         assert summary.median == pytest.approx(np.median(values))
         assert summary.ci_low < summary.mean < summary.ci_high
         assert (summary.n, summary.n_infinite) == (6, 0)
-        assert (summary.ci_low, summary.ci_high) == bootstrap_interval(values)
+        assert (summary.ci_low, summary.ci_high) == ends(values)
         read = json.loads(json.dumps(dataclasses.asdict(summary)))
         assert metrics.Summary(**read) == summary
 
@@ -402,8 +398,7 @@ def test_options_reach_the_bootstrap():
     values = np.random.default_rng(0).exponential(size=40)
     options = {"confidence": 0.5, "resamples": 77, "seed": 3}
     summary = summarize({"mae_ab": values}, **options)["mae_ab"]
-    expected = bootstrap_interval(values, **options)
-    assert (summary.ci_low, summary.ci_high) == expected
+    assert (summary.ci_low, summary.ci_high) == ends(values, **options)
 
 
 def test_infinite_scores_are_counted_and_left_out_of_the_mean():
@@ -414,7 +409,7 @@ def test_infinite_scores_are_counted_and_left_out_of_the_mean():
     assert summary.mean == 20
     assert summary.median == 30
     assert summary.pooled == pytest.approx(-10 * np.log10(mse.mean()))
-    assert (summary.ci_low, summary.ci_high) == bootstrap_interval(psnr[1:])
+    assert (summary.ci_low, summary.ci_high) == ends(psnr[1:])
 
 
 def test_only_infinite_scores_give_an_infinite_summary():
@@ -435,7 +430,7 @@ def test_scores_that_cannot_be_summarized_are_refused():
     with pytest.raises(ValueError, match="found 2 NaN among 3 scores of mae_ab"):
         summarize({"mae_ab": torch.tensor([torch.nan, 1.0, torch.nan])})
     for empty in ([], 1.0, [[1.0]]):
-        with pytest.raises(ValueError, match=r"expected \(N,\): one a photograph"):
+        with pytest.raises(ValueError, match=r"expected \(N,\): one score per image"):
             summarize({"mae_ab": empty})
 
 
@@ -444,107 +439,3 @@ def test_a_diverged_model_is_named():
     pred[1, 0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match=r"1 NaN among 2 .* model has diverged"):
         summarize(score_images(pred, true))
-
-
-# ------------------------------------------------------------------------ the bootstrap
-
-
-def test_the_interval_is_that_of_scipy_and_of_the_normal_theory():
-    values = np.random.default_rng(0).normal(20, 3, size=500)
-    low, high = bootstrap_interval(values, resamples=4000)
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=4000, method="percentile", rng=1
-    ).confidence_interval
-    margin = 1.96 * values.std() / np.sqrt(500)
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * margin)
-    normal = (values.mean() - margin, values.mean() + margin)
-    assert (low, high) == pytest.approx(normal, abs=0.1 * margin)
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    for confidence in (0.5, 0.95):
-        hits = 0
-        for seed in range(200):
-            sample = rng.normal(size=60)
-            low, high = bootstrap_interval(sample, confidence, 200, seed)
-            hits += low <= 0 <= high
-        assert hits / 200 == pytest.approx(confidence, abs=0.08)
-
-
-def test_the_interval_is_a_function_of_the_seed():
-    values = np.random.default_rng(0).exponential(size=50)
-    assert bootstrap_interval(values) == bootstrap_interval(values, seed=0)
-    assert bootstrap_interval(values) != bootstrap_interval(values, seed=1)
-    assert bootstrap_interval(torch.from_numpy(values)) == bootstrap_interval(values)
-    rounded = values.astype(np.float32)  # is summed in float64 all the same
-    assert bootstrap_interval(rounded) == bootstrap_interval(rounded.astype(float))
-    low, high = bootstrap_interval(values, resamples=1)
-    assert low == high
-
-
-def test_blocks_change_memory_and_nothing_else(monkeypatch):
-    values = np.random.default_rng(0).exponential(size=33)
-    at_once = bootstrap_interval(values)
-    for block in (1, 100, 33 * 7):
-        monkeypatch.setattr(metrics, "BOOTSTRAP_BLOCK", block)
-        assert bootstrap_interval(values) == at_once
-
-
-def test_memory_is_bounded():
-    values = np.random.default_rng(0).exponential(size=5000)
-    tracemalloc.start()
-    bootstrap_interval(values, resamples=1000)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 32 * 2**20  # at once it would be 80 MB
-
-
-@given(SCORES, st.floats(-10, 10), st.floats(0.1, 10))
-@settings(deadline=None, max_examples=50)
-def test_the_interval_moves_and_stretches_with_the_scores(values, shift, factor):
-    low, high = bootstrap_interval(values, resamples=50)
-    assert values.min() - 1e-9 <= low <= high <= values.max() + 1e-9
-    moved = bootstrap_interval(factor * values + shift, resamples=50)
-    assert moved == pytest.approx((factor * low + shift, factor * high + shift))
-
-
-def test_infinite_values_have_no_interval():
-    with pytest.raises(ValueError, match="found infinite values"):
-        bootstrap_interval([1.0, np.inf])
-    with pytest.raises(ValueError, match="found values of shape"):
-        bootstrap_interval([])
-
-
-def test_a_paired_comparison_is_the_interval_of_the_differences():
-    rng = np.random.default_rng(0)
-    hardness = rng.normal(20, 5, size=200)
-    a, b = hardness + rng.normal(0.3, 0.5, 200), hardness
-    found = paired_bootstrap(a, torch.from_numpy(b), seed=4)
-    assert found.mean == pytest.approx((a - b).mean())
-    assert (found.ci_low, found.ci_high) == bootstrap_interval(a - b, seed=4)
-    assert found.n == 200
-    assert found.ci_low > 0  # unpaired, nothing would be shown:
-    assert bootstrap_interval(a)[0] < bootstrap_interval(b)[1]
-    assert paired_bootstrap(a, b) == paired_bootstrap(a, b, 0.95, 1000, 0)
-    turned = paired_bootstrap(b, a, seed=4)
-    expected = (-found.mean, -found.ci_high, -found.ci_low)
-    assert (turned.mean, turned.ci_low, turned.ci_high) == pytest.approx(expected)
-
-
-def test_pairs_with_an_infinite_score_are_left_out():
-    found = paired_bootstrap([1.0, np.inf, 3.0, 5.0], [0.0, 1.0, np.inf, 2.0])
-    assert found.n == 2
-    assert found.mean == 2
-    assert (found.ci_low, found.ci_high) == (1, 3)
-
-
-def test_scores_that_do_not_pair_up_are_refused():
-    with pytest.raises(ValueError, match="found 2 and 1 scores, expected as many"):
-        paired_bootstrap([1.0, 2.0], [1.0])
-    with pytest.raises(ValueError, match="1 NaN among 2 scores of b,"):
-        paired_bootstrap([1.0, 2.0], [1.0, np.nan])
-    with pytest.raises(ValueError, match="1 NaN among 2 scores of a,"):
-        paired_bootstrap([1.0, np.nan], [1.0, 2.0])
-    with pytest.raises(ValueError, match="one a photograph"):
-        paired_bootstrap([np.inf], [1.0])

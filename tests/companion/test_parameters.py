@@ -1,99 +1,54 @@
-"""What a lesson is handed is checked by name: any value is taken or refused."""
+"""Parameters of lessons: values that do not fit, and names that do not exist."""
 
-from pathlib import Path
-
-import nbformat
+import papermill
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from nbformat import v4
+from papermill.exceptions import PapermillExecutionError
+from pydantic import Field
 
 from colorlib.errors import UserError
-from companion.parameters import FOLDER, TEXT, check, number, whole
-
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-
-ANYTHING = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.lists(st.integers(), max_size=2)
-    | st.sampled_from(["model3", "coffee", "0,1", "loss_eq1", ".", "quick", "64"])
-)
+from companion.parameters import LessonParameters
 
 
-def source_of(path, tag):
-    """The one cell of a notebook that has a tag."""
-    cells = nbformat.read(path, as_version=4).cells
-    (cell,) = (c for c in cells if tag in c.metadata.get("tags", []))
-    return cell.source
-
-
-def lesson(path):
-    """What checks a lesson's parameters, compiled; and their names and values."""
-    values = {}
-    exec(source_of(path, "parameters"), values)
-    del values["__builtins__"]
-    annotations = values.pop("__annotations__")
-    assert set(annotations) == set(values)
-    return compile(source_of(path, "checks"), path.name, "exec"), values
-
-
-def refused(check, values):
-    """With which words values are refused; nothing, if they are taken."""
-    try:
-        exec(check, values)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_parameter_is_checked_and_its_own_value_is_taken(path):
-    check, values = lesson(path)
-    exec(check, dict(values))
-    for name in values:
-        with pytest.raises(UserError, match=f"^parameter {name}: found .* expected"):
-            exec(check, values | {name: object()})
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@given(data=st.data())
-def test_any_value_is_taken_or_refused_by_name(path, data):
-    check, values = lesson(path)
-    name = data.draw(st.sampled_from(sorted(values)))
-    value = data.draw(ANYTHING)
-    refusal = refused(check, values | {name: value})
-    assert refusal == "" or refusal.startswith(f"parameter {name}: found ")
-    assert "\n" not in refusal
-
-
-@given(low=st.integers(), high=st.integers(), value=st.integers())
-def test_bounds_are_included(low, high, value):
-    within = low <= value <= high
-    assert whole(low, high).holds(value) == within
-    assert whole(low).holds(value) == (value >= low)
-
-
-@pytest.mark.parametrize("value", [True, "1", 1.0, None, float("inf")])
-def test_a_whole_number_is_a_whole_number(value):
-    assert not whole(0).holds(value)
-
-
-@pytest.mark.parametrize("value", [True, "1", None, float("nan"), 1.01])
-def test_a_number_is_no_text_and_no_nan(value):
-    assert not number(0, 1).holds(value)
+class Parameters(LessonParameters):
+    size: int = Field(ge=16)
+    photograph: str | None
 
 
 @pytest.mark.parametrize(
-    "path", ["", "not here", "zero \0 within", "\ud800", "long" * 99, 3, None]
+    ("given", "named"),
+    [
+        ({"size": 8}, "size"),
+        ({"size": "64"}, "size"),
+        ({"size": True}, "size"),
+        ({"photograph": 3}, "photograph"),
+        ({"In": ["size: int = 64", "# Parameters\nsixe = 64\n"], "sixe": 64}, "sixe"),
+    ],
 )
-def test_a_folder_is_there(path, tmp_path):
-    assert not FOLDER.holds(path)
-    assert FOLDER.holds(str(tmp_path))
+def test_what_does_not_fit_is_named(given, named):
+    scope = {"size": 64, "photograph": None, "other": object(), **given}
+    with pytest.raises(UserError, match=named) as caught:
+        Parameters.check(scope)
+    assert "\n" not in str(caught.value)
 
 
-def test_the_first_that_is_wrong_is_named():
-    with pytest.raises(UserError, match="parameter b: found '', expected a text"):
-        check(a=("x", TEXT), b=("", TEXT), c=("", TEXT))
+def test_papermill_may_give_some_of_them_and_no_others(tmp_path):
+    code = "from companion.parameters import LessonParameters\n\n"
+    code += "class Parameters(LessonParameters):\n    size: int\n\n"
+    code += "Parameters.check(globals())"
+    cells = [
+        v4.new_code_cell("size: int = 64", metadata={"tags": ["parameters"]}),
+        v4.new_code_cell(code),
+    ]
+    about = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    about["language_info"] = {"name": "python"}
+    lesson = v4.new_notebook(cells=cells, metadata=about)
+
+    def run(**given):
+        papermill.execute_notebook(
+            lesson, str(tmp_path / "done.ipynb"), given, progress_bar=False
+        )
+
+    run(size=32)
+    with pytest.raises(PapermillExecutionError, match="sixe = 32: Extra inputs"):
+        run(sixe=32)

@@ -127,7 +127,7 @@ MADE = {
     "`gray`": gray_images,
     "`features`": features,
     "the same, of features or maps": features_and_maps,
-    "`opinions`": opinions,
+    "`global_features`": opinions,
     "`features` of the encoder": encoder_features,
     "`logits` of bins": logits,
     "`target_norm`": target_norm,

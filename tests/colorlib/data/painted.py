@@ -1,6 +1,6 @@
-"""What the drawn scenes look like, small: written once, compared ever since.
+"""What the synthetic scenes look like, small: written once, compared ever since.
 
-    python tests/datasets/painted.py
+    python tests/colorlib/data/painted.py
 
 writes `scenes.png` anew. Do so only where scenes are meant to look different, and raise
 SCENES_VERSION with it.

@@ -6,8 +6,13 @@ from painted import PAINTED, small_scenes
 from PIL import Image
 from skimage.color import rgb2lab
 
-from colorlib.data import landscape
-from colorlib.scenes import object_colours, object_mask, recolour_scene, render_scenes
+from colorlib.scenes import (
+    object_colours,
+    object_mask,
+    painting,
+    recolour_scene,
+    render_scenes,
+)
 from colorlib.scenes.painting import Canvas, box, disc, noise, ramp
 
 
@@ -95,8 +100,8 @@ def test_every_scene_has_something_to_guess():
 
 
 def law_ramps():
-    ramps = {name: value for name, value in vars(landscape).items() if name.isupper()}
-    return [pytest.param(r, id=n) for n, r in ramps.items() if r.shape == (3, 256)]
+    ramps = {name: value for name, value in vars(painting).items() if name.isupper()}
+    return [pytest.param(r, id=n) for n, r in ramps.items() if np.shape(r) == (3, 256)]
 
 
 @pytest.mark.parametrize("colours", law_ramps())

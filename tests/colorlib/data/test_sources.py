@@ -1,9 +1,9 @@
 import hashlib
 import io
 import os
-import sys
 import tarfile
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 
@@ -11,379 +11,279 @@ import numpy as np
 import pytest
 from photo_files import as_archive, as_folder, jpeg, people
 from PIL import Image
+from pydantic import ValidationError
+from torchvision.datasets import Imagenette
 
-from colorlib.data import downloads, fetch_missing, finding, open_source, trees
-from colorlib.data.archives import open_tree
-from colorlib.data.finding import find_imagenette, find_lfw
-from colorlib.data.sources import MixedSource, ScenesSource
+from colorlib.data import DataConfig, open_source, sources
+from colorlib.data.sources import download, fit_square
 from colorlib.errors import UserError
-from colorlib.scenes.rendering import render_scenes
-from companion import cli
+from colorlib.images import PhotographError
+from colorlib.scenes import render_scenes
 
+LFW, IMAGENET, FOLDER = (DataConfig(dataset=n) for n in ("lfw", "imagenet", "folder"))
 PEOPLE_IDS = [name.removeprefix("lfw/") for name in people()]
 
 
-def read(source, size=16, ids=None):
-    return list(source.read(size, ids))
+@pytest.fixture
+def opened(tmp_path):
+    return lambda config, root=tmp_path: open_source(config, root, tmp_path / "cache")
 
 
-def same_readings(one, other):
-    return all(
-        a.item == b.item and a.sha256 == b.sha256 and (a.rgb == b.rgb).all()
-        for a, b in zip(one, other, strict=True)
-    )
+def classes(root="", per_class=2):
+    names = "n00000001", "n00000002"
+    count = range(1, per_class + 1)
+    return {
+        f"{root}{n}/{n}_{i}.JPEG": jpeg(10 * k + i)
+        for k, n in enumerate(names)
+        for i in count
+    }
 
 
-# Faces ------------------------------------------------------------------------------
+# Data sets --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w", "w:xz"])
-def test_people_are_the_same_from_an_archive_and_a_folder(tmp_path, mode):
-    archive = as_archive(tmp_path / "lfw.tgz", people(), mode)
+def test_people_are_the_same_from_an_archive_and_a_folder(tmp_path, opened, mode):
+    as_archive(tmp_path / "lfw.tgz", people(), mode)
     as_folder(tmp_path / "unpacked", people())
-    packed = open_source("lfw", tmp_path)
-    unpacked = open_source("lfw", tmp_path / "unpacked")
-    assert packed.tree.path == archive
-    assert same_readings(read(packed), read(unpacked))
-    assert [item.id for item in packed.items] == PEOPLE_IDS
-    assert [item.group for item in packed.items] == [
-        "Ann_A", "Ann_A", "Bo_B", "Zoë_C", "Zoë_C", "Zoë_C",
-    ]  # fmt: skip
+    packed, unpacked = opened(LFW), opened(LFW, tmp_path / "unpacked")
+    assert packed.ids == unpacked.ids == PEOPLE_IDS
+    assert packed.groups == ("Ann_A", "Ann_A", "Bo_B", "Zoë_C", "Zoë_C", "Zoë_C")
+    for index, content in enumerate(people().values()):
+        rgb, sha256 = packed.load(index, 16)
+        assert (rgb == unpacked.load(index, 16)[0]).all()
+        assert sha256 == hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.parametrize(
-    "place", ["lfw-deepfunneled.tgz", "lfw.tgz", "lfw_home/lfw-funneled.tgz"]
-)
-def test_faces_are_found_where_other_tools_put_them(tmp_path, place):
-    path = tmp_path / place
-    path.parent.mkdir(exist_ok=True)
-    as_archive(path, people())
-    assert find_lfw(tmp_path) == path
-    assert find_lfw(path) == path
+PLACES = ["lfw-deepfunneled.tgz", "lfw.tgz", "lfw_home/lfw-funneled.tgz"]
 
 
-def test_missing_faces_name_the_file_to_place(tmp_path):
-    with pytest.raises(
-        UserError, match=r"found none of lfw-deepfunneled\.tgz, .*place"
-    ):
-        open_source("lfw", tmp_path)
-    with pytest.raises(UserError, match="--data-root"):
-        open_source("lfw")
-    with pytest.raises(UserError, match="found nothing"):
-        open_source("lfw", tmp_path / "lfw.tgz")
+@pytest.mark.parametrize("place", PLACES)
+def test_faces_are_found_where_other_tools_put_them(tmp_path, opened, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    path = as_archive(tmp_path / place, people())
+    assert opened(LFW).ids == opened(LFW, path).ids == PEOPLE_IDS
 
 
-def test_fingerprint_follows_the_content(tmp_path):
-    path = as_archive(tmp_path / "lfw.tgz", people())
-    before = open_source("lfw", tmp_path).fingerprint
-    assert open_source("lfw", tmp_path).fingerprint == before
-    as_archive(path, people() | {"lfw/New/New_0001.jpg": jpeg(99)})
-    assert open_source("lfw", tmp_path).fingerprint != before
-
-
-def test_fingerprint_of_a_folder_follows_its_files(tmp_path):
-    root = as_folder(tmp_path, people())
-    before = open_source("folder", root).fingerprint
-    as_folder(root, {PEOPLE_IDS[0]: jpeg(99)})
-    assert open_source("folder", root).fingerprint != before
-
-
-# Classes ----------------------------------------------------------------------------
-
-
-def classes(root):
-    names = "n00000001", "n00000002"
-    return {f"{root}{n}/{n}_{i}.JPEG": jpeg(i) for n in names for i in (1, 2)}
-
-
-@pytest.mark.parametrize("name", ["imagenet-sample.tar", "imagenet.tar"])
-def test_imagenet_archive(tmp_path, name):
-    as_archive(tmp_path / name, classes("imagenet-sample/"), "w")
-    items = open_source("imagenet", tmp_path).items
-    assert items[0].id == "n00000001/n00000001_1.JPEG"
-    assert [item.group for item in items] == ["n00000001"] * 2 + ["n00000002"] * 2
-
-
-@pytest.mark.parametrize("root", ["", "train/", "val/", "imagenet/"])
-def test_imagenet_tree(tmp_path, root):
-    as_folder(tmp_path, classes(root))
-    items = open_source("imagenet", tmp_path).items
-    assert {item.group for item in items} == {"n00000001", "n00000002"}
-    assert len(items) == 4
-
-
-def test_one_class_alone_is_still_a_class(tmp_path):
-    as_folder(tmp_path, {"n00000001/a.JPEG": jpeg(1), "n00000001/b.JPEG": jpeg(2)})
-    assert {i.group for i in open_source("imagenet", tmp_path).items} == {"n00000001"}
-
-
-def test_missing_imagenet_says_what_it_needs(tmp_path):
-    with pytest.raises(UserError, match="one folder a class"):
-        open_source("imagenet", tmp_path)
+LAYOUTS = ["", "train/", "val/", "imagenet/", "imagenet-sample/train/"]
 
 
 @pytest.mark.parametrize("archive", [True, False])
-def test_imagenette_in_the_layout_of_torchvision(tmp_path, archive):
-    files = classes("imagenette2-160/train/") | classes("imagenette2-160/val/")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_classes_in_any_layout(tmp_path, opened, layout, archive):
+    files = classes(layout) | {f"{layout}README.txt": b"", f"{layout}stray.jpg": b""}
     if archive:
-        as_archive(tmp_path / "imagenette2-160.tgz", files)
+        as_archive(tmp_path / "imagenet.tar", files, "w")
     else:
         as_folder(tmp_path, files)
-    items = open_source("imagenette", tmp_path).items
-    assert len(items) == len({item.id for item in items}) == 8
-    assert items[0].id == "train/n00000001/n00000001_1.JPEG"
-    assert {item.group for item in items} == {"n00000001", "n00000002"}
+    source = opened(IMAGENET)
+    assert source.groups == ("n00000001",) * 2 + ("n00000002",) * 2
+    assert source.ids[0].endswith("n00000001/n00000001_1.JPEG")
+    if layout or archive:
+        assert source.left_out == {".txt files": 1, "images in no class": 1}
 
 
-def test_imagenette_may_be_named_itself(tmp_path):
-    path = tmp_path / "imagenette2-320.tgz"
-    with pytest.raises(UserError, match="imagenette2-320"):
-        find_imagenette(path)
-    path.touch()
-    assert find_imagenette(path) == path
+def test_training_and_validation_folders_are_one_data_set(tmp_path, opened):
+    files = classes("imagenette2-320/train/") | classes("imagenette2-320/val/")
+    as_archive(tmp_path / "imagenette2-320.tgz", files)
+    source = opened(DataConfig(dataset="imagenette"))
+    assert len(source) == len(set(source.ids)) == 8
+    assert set(source.groups) == {"n00000001", "n00000002"}
 
 
-def test_missing_imagenette_names_the_file_to_place(tmp_path):
-    with pytest.raises(UserError, match=r"place imagenette2-320\.tgz there by hand"):
-        open_source("imagenette", tmp_path)
+def test_scenes_are_pictures_of_their_own_at_any_size(opened):
+    source = opened(DataConfig(count=8, seed=2), None)
+    assert len({source.load(index, 16)[1] for index in range(8)}) == 8
+    for size in (16, 24):
+        rendered = [source.load(index, size)[0] for index in range(8)]
+        assert (np.stack(rendered) == render_scenes(8, size, seed=2)).all()
+    assert opened(DataConfig(count=8), None).fingerprint != source.fingerprint
+    assert len(opened(DataConfig(), None)) == 2000
 
 
-# Any folder -------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (LFW, "no lfw, expected .* lfw-deepfunneled, .*place it there"),
+        (IMAGENET, "found no imagenet"),
+        (FOLDER, "found no image file"),
+        (replace(IMAGENET, classes=3), "found 2 classes, expected 3; lower classes"),
+        (replace(LFW, count=8), "found 6 images, expected 8; lower count"),
+        (replace(FOLDER, count=9), "found 1 images, expected 9"),
+    ],
+)
+def test_what_is_not_there_is_one_line(tmp_path, opened, config, message):
+    if config.count:
+        as_archive(tmp_path / "lfw.tgz", people())
+        as_folder(tmp_path / "folder", {"a.jpg": jpeg(0)})
+    if config.classes:
+        as_folder(tmp_path, classes())
+    root = tmp_path / "folder" if config == replace(FOLDER, count=9) else tmp_path
+    with pytest.raises(UserError, match=message) as caught:
+        opened(config, root)
+    assert "\n" not in str(caught.value)
 
 
-def test_folder_of_anything(tmp_path):
+def test_a_data_set_needs_a_place(tmp_path, opened):
+    with pytest.raises(UserError, match="lfw needs one: --data-root"):
+        opened(LFW, None)
+    for root in (tmp_path / "lfw.tgz", tmp_path / "none"):
+        with pytest.raises(UserError, match="found no"):
+            opened(LFW, root)
+    (tmp_path / "imagenet").mkdir()
+    with pytest.raises(UserError, match="found no image, expected one folder a class"):
+        opened(IMAGENET)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"classes": 2},
+        {"dataset": "lfw", "classes": 2, "count": 9},
+        {"dataset": "lfw", "unseen_classes": 2, "unseen_per_class": 2},
+        {"dataset": "lfw", "classes": 2, "unseen_classes": 2},
+    ],
+)
+def test_a_draw_that_would_be_another_than_it_seems_is_refused(settings):
+    with pytest.raises(ValidationError, match="expected"):
+        DataConfig(**settings)
+
+
+# Draws ------------------------------------------------------------------------------
+
+
+def test_a_draw_depends_on_seed_and_names_only(tmp_path, opened):
+    as_folder(tmp_path / "12", {f"{n:02}.jpg": jpeg(n) for n in range(12)})
+    as_folder(tmp_path / "10", {f"{n:02}.jpg": jpeg(n) for n in range(10)})
+    eight, nine = (
+        set(opened(replace(FOLDER, count=n), tmp_path / "12").ids) for n in (8, 9)
+    )
+    assert eight < nine
+    fewer = set(opened(replace(FOLDER, count=8), tmp_path / "10").ids)
+    assert eight - {"10.jpg", "11.jpg"} <= fewer
+    other = opened(replace(FOLDER, count=8, seed=1), tmp_path / "12")
+    assert set(other.ids) != eight
+    assert other.ids == sorted(other.ids)
+    rgb, _ = other.load(3, 16)
+    whole = opened(FOLDER, tmp_path / "12")
+    assert (rgb == whole.load(whole.ids.index(other.ids[3]), 16)[0]).all()
+
+
+def test_classes_are_drawn_whole_one_after_the_other(tmp_path, opened):
+    as_folder(tmp_path, classes(per_class=9))
+    counts = {"classes": 1, "per_class": 4, "unseen_classes": 1, "unseen_per_class": 2}
+    source = opened(replace(IMAGENET, **counts))
+    names = list(dict.fromkeys(source.groups))
+    assert list(source.groups) == [names[0]] * 5 + [names[1]] * 2  # a quarter more
+    every = opened(replace(IMAGENET, classes=1))
+    assert set(every.groups) == {names[0]}
+    assert len(every) == 9
+
+
+def test_the_fingerprint_follows_names_sizes_and_times(tmp_path, opened):
+    archive = as_archive(tmp_path / "lfw.tgz", people())
+    as_folder(tmp_path / "folder", people())
+    before = opened(LFW).fingerprint, opened(FOLDER, tmp_path / "folder").fingerprint
+    os.utime(archive, (1, 1))  # as if another one of the same size were there
+    as_folder(tmp_path / "folder", {"lfw/New/New_0001.jpg": jpeg(99)})
+    after = opened(LFW).fingerprint, opened(FOLDER, tmp_path / "folder").fingerprint
+    assert len({*before, *after}) == 4
+
+
+# Folders as people have them --------------------------------------------------------
+
+
+def test_a_folder_of_anything(tmp_path, opened):
     files = {
         "top.jpg": jpeg(0),
         "a/deep/ünï\ncode.PNG": jpeg(1),  # a JPEG, whatever its name says
         "a/.hidden.jpg": jpeg(2),
-        "a/._resource.jpg": b"not an image",
-        "a/readme.txt": b"not an image",
+        "a/@eaDir/thumbnail.jpg": jpeg(2),
+        "a/readme.TXT": b"not an image",
+        "a/Makefile": b"",
     }
-    source = open_source("folder", as_folder(tmp_path, files))
-    assert [(i.id, i.group) for i in source.items] == [
-        ("a/deep/ünï\ncode.PNG", "a/deep"),
+    root = as_folder(
+        tmp_path / ".album" / "@eaDir", files
+    )  # where it lies is no matter
+    source = opened(FOLDER, root)
+    assert list(zip(source.ids, source.groups, strict=True)) == [
         ("top.jpg", "."),
+        ("a/deep/ünï\ncode.PNG", "a/deep"),
     ]
-    assert all(reading.rgb.shape == (16, 16, 3) for reading in read(source))
+    assert source.load(1, 16)[0].shape == (16, 16, 3)
+    others = {"hidden images": 2, ".txt files": 1, "files without suffix": 1}
+    assert source.left_out == others
 
 
-def test_unreadable_files_are_named_not_fatal(tmp_path):
+def test_links_are_followed_out_of_the_folder_and_never_in_a_circle(tmp_path, opened):
+    root = as_folder(tmp_path / "imagenet", classes())
+    as_folder(tmp_path / "elsewhere", {"x/1.jpg": jpeg(31), "y/2.jpg": jpeg(32)})
+    (root / "n00000003").symlink_to(tmp_path / "elsewhere")
+    (root / "n00000001" / "again").symlink_to(root / "n00000002")
+    (root / "n00000002" / "round").symlink_to(root)
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path)  # which holds both
+    for config in (IMAGENET, FOLDER):
+        source = opened(config, root)
+        assert len(source) == len(set(source.ids)) == 6
+        assert source.left_out == {"folders reached twice by links": 4}
+    assert opened(IMAGENET, root).groups[-2:] == ("n00000003",) * 2
+
+
+def test_an_unreadable_file_is_named(tmp_path, opened):
     files = {"cut.jpg": jpeg(0)[:300], "empty.jpg": b"", "text.jpg": b"a text"}
-    root = as_folder(tmp_path, files | {"whole.jpg": jpeg(1)})
+    root = as_folder(tmp_path, files)
     os.mkfifo(root / "pipe.jpg")
     (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
     (root / "loop.jpg").symlink_to(root / "loop.jpg")
     (root / "folder.jpg").mkdir()
-    (root / "round").symlink_to(root)
-    readings = {r.item.id: r for r in read(open_source("folder", root))}
-    whole = readings.pop("whole.jpg")
-    assert whole.rgb is not None
-    assert readings.keys() == files.keys() | {"pipe.jpg", "gone.jpg", "loop.jpg"}
-    assert all(r.rgb is None and r.fault for r in readings.values())
-    assert "not a file" in readings["pipe.jpg"].fault
-    assert "cannot be decoded" in readings["cut.jpg"].fault
+    source = opened(FOLDER)
+    assert {*source.ids} == files.keys() | {"pipe.jpg", "gone.jpg", "loop.jpg"}
+    for index in range(len(source)):
+        with pytest.raises(PhotographError, match=r"not a file|cannot be|not an image"):
+            source.load(index, 16)
 
 
-def test_small_photographs_are_enlarged_and_say_so(tmp_path):
-    root = as_folder(tmp_path, {"big.jpg": jpeg(0), "tiny.jpg": jpeg(1, (9, 60))})
-    big, tiny = read(open_source("folder", root), 32)
-    assert (big.upscaled, tiny.upscaled) == (False, True)
-    assert tiny.rgb.shape == (32, 32, 3)
+@pytest.mark.parametrize("shape", [(50, 80), (80, 50), (31, 31), (16, 16), (9, 30)])
+def test_squares_are_those_of_pillow(shape):
+    image = Image.open(io.BytesIO(jpeg(3, shape)))
+    height, width = (side * 16 // min(shape) for side in shape)
+    resized = np.array(image.resize((width, height), Image.Resampling.BICUBIC), int)
+    top, left = round((height - 16) / 2), round((width - 16) / 2)
+    expected = resized[top : top + 16, left : left + 16]
+    assert abs(fit_square(np.array(image), 16) - expected).max() <= 1
 
 
-def test_size_of_the_decoded_image_does_not_make_it_upscaled(tmp_path):
-    large = Image.fromarray(np.zeros((700, 900, 3), np.uint8))
-    file = io.BytesIO()
-    large.save(file, "JPEG")
-    root = as_folder(tmp_path, {"large.jpg": file.getvalue()})
-    (reading,) = read(open_source("folder", root), 32)
-    assert not reading.upscaled
+def test_of_a_long_strip_the_middle_is_shown():
+    strip = np.zeros((2, 200_000, 3), np.uint8)
+    strip[:, 100_000 - 20 : 100_000 + 20] = 200  # as resized: 25 gigabytes
+    for rgb in (strip, strip.transpose(1, 0, 2)):
+        assert (fit_square(rgb, 64) == 200).all()
 
 
-def test_empty_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="found no image file"):
-        _ = open_source("folder", tmp_path).items
+# Archives from strangers; further ones in tests/faults ------------------------------
 
 
-def test_unknown_data_set_and_kind_of_file(tmp_path):
-    with pytest.raises(UserError, match="expected one of scenes, lfw"):
-        open_source("faces", tmp_path)
-    (tmp_path / "a.zip").write_bytes(b"")
-    with pytest.raises(UserError, match="a file of another kind"):
-        open_tree(tmp_path / "a.zip")
-
-
-# Part of a source -------------------------------------------------------------------
-
-
-def test_count_draws_by_seed(tmp_path):
-    as_archive(tmp_path / "lfw.tgz", people())
-    drawn = [open_source("lfw", tmp_path, 3, seed) for seed in (0, 0, 1)]
-    ids = [[item.id for item in source.items] for source in drawn]
-    assert ids[0] == ids[1] == sorted(ids[0])
-    assert ids[0] != ids[2]
-    assert len({source.fingerprint for source in drawn}) == 2
-    assert [reading.item.id for reading in read(drawn[0])] == ids[0]
-
-
-@pytest.mark.parametrize("dataset", ["lfw", "imagenet", "imagenette", "folder"])
-def test_every_data_set_draws_by_count_and_seed(tmp_path, dataset):
-    as_archive(tmp_path / "lfw.tgz", people())
-    as_archive(tmp_path / "imagenet.tar", classes("imagenet/"), "w")
-    as_archive(tmp_path / "imagenette2.tgz", classes("imagenette2/train/"))
-    root = tmp_path / "lfw.tgz" if dataset == "folder" else tmp_path
-    source = open_source(dataset, root, 3, seed=5)
-    assert source.name == dataset
-    assert (source.count, source.seed) == (3, 5)
-    assert len(source.items) == 3
-    everything = open_source(dataset, root)
-    assert (everything.count, everything.seed) == (None, 0)
-    assert len(everything.items) == (6 if dataset in ("lfw", "folder") else 4)
-    assert {item.id for item in source.items} < {item.id for item in everything.items}
-
-
-def test_mixed_is_so_many_of_each(tmp_path):
-    as_archive(tmp_path / "lfw.tgz", people())
-    as_archive(tmp_path / "imagenet.tar", classes("imagenet/"), "w")
-    mixed = open_source("mixed", tmp_path, 2, seed=5)
-    assert [(part.name, part.seed) for part in mixed.sources] == [
-        ("lfw", 5), ("imagenet", 5), ("scenes", 5),
-    ]  # fmt: skip
-    assert [len(part.items) for part in mixed.sources] == [2, 2, 2]
-    assert mixed.items[-1].id == "scenes:5/000001"
-
-
-def test_scenes_have_a_number_and_a_seed_of_their_own():
-    scenes = open_source("scenes")
-    assert (len(scenes.items), scenes.seed) == (2000, 0)
-    hashes = {reading.sha256 for reading in read(open_source("scenes", count=3))}
-    others = {
-        reading.sha256 for reading in read(open_source("scenes", count=3, seed=1))
-    }
-    assert len(hashes | others) == 6
-
-
-def test_all_that_there_are_may_be_drawn(tmp_path):
-    as_archive(tmp_path / "lfw.tgz", people())
-    assert [item.id for item in open_source("lfw", tmp_path, 6).items] == PEOPLE_IDS
-
-
-def test_a_photograph_of_the_very_size_is_not_enlarged(tmp_path):
-    (exact,) = read(open_source("folder", as_folder(tmp_path, {"a.jpg": jpeg(0)})), 40)
-    assert not exact.upscaled
-
-
-def test_count_beyond_the_source_is_refused(tmp_path):
-    as_archive(tmp_path / "lfw.tgz", people())
-    with pytest.raises(UserError, match="found 6 photographs, expected 7"):
-        _ = open_source("lfw", tmp_path, 7).items
-
-
-def test_only_the_wanted_are_read(tmp_path):
-    as_archive(tmp_path / "lfw.tgz", people())
-    wanted = {PEOPLE_IDS[4], PEOPLE_IDS[1]}
-    readings = read(open_source("lfw", tmp_path), ids=wanted)
-    assert [r.item.id for r in readings] == [PEOPLE_IDS[1], PEOPLE_IDS[4]]
-
-
-def test_scenes_are_a_source():
-    source = open_source("scenes", count=5, seed=2)
-    assert len(source.items) == len({item.id for item in source.items}) == 5
-    readings = read(source, ids={source.items[3].id})
-    assert [r.item for r in readings] == [source.items[3]]
-    assert same_readings(readings, read(source)[3:4])
-    drawn = render_scenes(5, 16, seed=2)
-    assert all((r.rgb == one).all() for r, one in zip(read(source), drawn, strict=True))
-    assert open_source("scenes", count=5, seed=3).fingerprint != source.fingerprint
-
-
-# Archives from strangers ------------------------------------------------------------
-
-
-def test_archive_reaches_nothing_outside_itself(tmp_path):
-    path = tmp_path / "box" / "a.tar"
-    path.parent.mkdir()
-    link = tarfile.TarInfo("b/link.jpg")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    hard = tarfile.TarInfo("b/hard.jpg")
-    hard.type, hard.linkname = tarfile.LNKTYPE, "/etc/passwd"
-    device = tarfile.TarInfo("b/device.jpg")
-    device.type = tarfile.CHRTYPE
-    with tarfile.open(path, "w") as archive:
-        for member in (link, hard, device):
-            archive.addfile(member)
-        for name in ("../../evil.jpg", "/tmp/evil_absolute.jpg"):
-            member = tarfile.TarInfo(name)
-            member.size = len(jpeg(0))
-            archive.addfile(member, io.BytesIO(jpeg(0)))
-    source = open_source("folder", path)
-    assert len(source.items) == 2  # the two plain files, under whatever name
-    assert all(reading.rgb is not None for reading in read(source))
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
-
-
-def test_member_of_absurd_size_is_not_read(tmp_path, monkeypatch):
-    path = as_archive(tmp_path / "lfw.tgz", people())
-    monkeypatch.setattr(trees, "MAX_FILE_BYTES", 100)
-    for reading in read(open_source("lfw", path)):
-        assert "expected at most 100" in reading.fault
-    archive = trees.Archive(path)
-    faults = dict(archive.read(set(archive.names)))
-    assert {fault.name for fault in faults.values()} == set(faults)
-    largest = max(len(content) for content in people().values())
-    monkeypatch.setattr(trees, "MAX_FILE_BYTES", largest)
-    assert not any(reading.fault for reading in read(open_source("lfw", path)))
-
-
-def test_member_that_comes_twice_counts_once(tmp_path):
+def test_an_archive_reaches_nothing_outside_itself(tmp_path, opened):
     path = tmp_path / "a.tar"
+    names = ["../../evil.jpg", "/tmp/evil_absolute.jpg", "b/good.jpg", "b/.hidden.jpg"]
+    others = {"link": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "tty": tarfile.CHRTYPE}
     with tarfile.open(path, "w") as archive:
-        for seed in (0, 1):
-            member = tarfile.TarInfo("x/a.jpg")
-            member.size = len(jpeg(seed))
-            archive.addfile(member, io.BytesIO(jpeg(seed)))
-    assert len(read(open_source("folder", path))) == 1
-
-
-@pytest.mark.parametrize("keep", [0.0, 0.3, 0.5])
-@pytest.mark.parametrize("mode", ["w:gz", "w"])
-def test_cut_archive_is_one_clear_error(tmp_path, mode, keep):
-    path = as_archive(tmp_path / "lfw.tgz", people(), mode)
-    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-    with pytest.raises(UserError, match=r"lfw\.tgz: found") as caught:
-        read(open_source("lfw", tmp_path))
-    assert "\n" not in str(caught.value)
-
-
-def test_archive_that_is_none(tmp_path):
-    (tmp_path / "lfw.tgz").write_bytes(b"<html>403 Forbidden</html>" * 100)
-    with pytest.raises(UserError, match="found a damaged archive"):
-        _ = open_source("lfw", tmp_path).items
-
-
-def test_an_archive_is_gone_through_from_its_start_only(tmp_path):
-    # the limit of what is unpacked is counted from there
-    path = as_archive(tmp_path / "lfw.tgz", people())
-    with trees._Unpacked(path) as content:
-        assert content.seek(512) == 512
-        for whence in (os.SEEK_CUR, os.SEEK_END):
-            with pytest.raises(io.UnsupportedOperation, match=f"whence {whence}"):
-                content.seek(1, whence)
-        assert content.tell() == 512
-
-
-def test_a_path_to_nothing_says_so(tmp_path):
-    (tmp_path / "a.zip").touch()
-    with pytest.raises(UserError, match=r"none\.tar: found nothing, expected a folder"):
-        open_tree(tmp_path / "none.tar")
-    with pytest.raises(UserError, match="found a file of another kind"):
-        open_tree(tmp_path / "a.zip")
-
-
-def test_a_fault_knows_its_file(tmp_path):
-    os.mkfifo(tmp_path / "pipe.jpg")
-    ((name, fault),) = open_tree(tmp_path).read({"pipe.jpg"})
-    assert (name, fault.name, fault.reason) == ("pipe.jpg", "pipe.jpg", "is not a file")
+        for name, kind in others.items():
+            member = tarfile.TarInfo(f"{name}.jpg")
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+        for name in (*names, "b/twice.jpg", "b/twice.jpg", "x" * 300 + ".jpg"):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(jpeg(0)), 2**40
+            archive.addfile(member, io.BytesIO(jpeg(0)))
+    source = opened(FOLDER, path)
+    assert source.ids == ["b/good.jpg", "b/twice.jpg", "tmp/evil_absolute.jpg"]
+    assert source.left_out == {
+        "links": 2, "devices": 1, "hidden images": 2,
+        "images whose names cannot be used": 1,
+    }  # fmt: skip
+    assert opened(FOLDER, path).left_out == source.left_out  # found, not unpacked
+    assert not list(tmp_path.rglob("evil.jpg")) + list(tmp_path.rglob("*.part"))
 
 
 # Downloads, from a server on this machine -------------------------------------------
@@ -405,106 +305,37 @@ def server(tmp_path):
         http.shutdown()
 
 
-@pytest.fixture
-def mirrors(tmp_path, server, monkeypatch):
-    """A dead mirror, then one with an archive whose hash is the expected one."""
+def test_a_download_is_checked_and_tries_the_mirrors_in_turn(
+    tmp_path, opened, server, monkeypatch
+):
     path = as_archive(tmp_path / "server" / "lfw.tgz", people())
-    known = open_tree(path).fingerprint
-    monkeypatch.setattr(downloads, "LFW_SHA256", known)
-    urls = f"{server}/gone.tgz", f"{server}/lfw.tgz"
-    monkeypatch.setattr(downloads, "LFW_MIRRORS", urls)
-
-
-@pytest.mark.usefixtures("mirrors")
-def test_download_tries_the_mirrors_in_turn(tmp_path):
-    path = downloads.download_lfw(tmp_path / "data")
-    assert len(open_source("lfw", tmp_path / "data").items) == 6
-    path.write_bytes(b"mine")
-    assert downloads.download_lfw(tmp_path / "data").read_bytes() == b"mine"
-
-
-@pytest.mark.usefixtures("mirrors")
-def test_the_command_line_downloads_once_and_packs(tmp_path, monkeypatch, capsys):
-    data_root = tmp_path / "photographs"
-    command = ["colorlib", "data", "prepare", "--profile", "laptop", "--size", "16"]
-    command += ["--cache-root", str(tmp_path / "cache"), "--download"]
-    monkeypatch.setattr(sys, "argv", [*command, "--data-root", str(data_root)])
-    for _ in range(2):
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code == 0
-        assert "kept 6, grayscale dropped 0" in capsys.readouterr().out
-        monkeypatch.setattr(downloads, "LFW_MIRRORS", ())  # nothing is fetched again
-    assert [path.name for path in data_root.iterdir()] == ["lfw-funneled.tgz"]
-
-
-def test_a_download_needs_a_place(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    command = ["colorlib", "data", "prepare", "--profile", "laptop", "--download"]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit):
-        cli.main()
-    assert "found no --data-root" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_download_of_imagenette(tmp_path, server, monkeypatch):
-    files = classes("imagenette2-320/train/")
-    path = as_archive(tmp_path / "server" / "imagenette2-320.tgz", files)
-    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setattr(downloads, "IMAGENETTE_MD5", md5)
-    urls = (f"{server}/imagenette2-320.tgz",)
-    monkeypatch.setattr(downloads, "IMAGENETTE_MIRRORS", urls)
-    downloads.download_imagenette(tmp_path)
-    assert len(open_source("imagenette", tmp_path).items) == 4
-    monkeypatch.setattr(downloads, "IMAGENETTE_MD5", "0" * 32)
-    with pytest.raises(UserError, match="with md5:0000"):
-        downloads.download_imagenette(tmp_path / "elsewhere")
-
-
-def test_mixed_sources_are_read_behind_each_other():
-    parts = [ScenesSource(3, seed=0), ScenesSource(2, seed=1)]
-    parts[1].name = "others"
-    mixed = MixedSource(parts)
-    assert [item.id for item in mixed.items] == [
-        "scenes:0/000000", "scenes:0/000001", "scenes:0/000002",
-        "others:1/000000", "others:1/000001",
-    ]  # fmt: skip
-    assert mixed.items[3].group == "others:0"
-    whole = list(mixed.read(16))
-    assert [reading.item for reading in whole] == mixed.items
-    single = [reading for part in parts for reading in part.read(16)]
-    for ours, theirs in zip(whole, single, strict=True):
-        assert (ours.rgb == theirs.rgb).all()
-        assert ours.sha256 == theirs.sha256
-    some = [reading.item.id for reading in mixed.read(16, {"others:1/000001"})]
-    assert some == ["others:1/000001"]
-    assert mixed.fingerprint != MixedSource(parts[::-1]).fingerprint
-
-
-def test_only_what_is_missing_is_fetched(tmp_path, monkeypatch):
-    fetched = []
-    for name in ("download_lfw", "download_imagenette"):
-        monkeypatch.setattr(finding, name, lambda root, name=name: fetched.append(name))
-    (tmp_path / "lfw.tgz").touch()
-    fetch_missing("lfw", tmp_path)
-    assert fetched == []
-    fetch_missing("imagenette", tmp_path)
-    fetch_missing("lfw", tmp_path / "elsewhere")
-    assert fetched == ["download_imagenette", "download_lfw"]
-    with pytest.raises(UserError, match="no address of imagenet"):
-        fetch_missing("imagenet", tmp_path)
-
-
-@pytest.mark.usefixtures("mirrors")
-def test_download_of_something_else_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "LFW_SHA256", "0" * 64)
-    with pytest.raises(UserError, match=r"place it in .* by hand") as caught:
-        downloads.download_lfw(tmp_path / "data")
-    assert "\n" not in str(caught.value)
-    assert "gone.tgz: HTTPError; " in str(caught.value)  # each mirror, and its fault
-    assert "lfw.tgz: ValueError" in str(caught.value)
+    known = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    mirrors = [f"{server}/gone.tgz", f"{server}/lfw.tgz"]
+    monkeypatch.setattr(sources, "LFW", ("lfw.tgz", f"sha256:{'0' * 64}", mirrors))
+    with pytest.raises(UserError, match=r"by hand") as caught:
+        download("lfw", tmp_path / "data")
+    reasons = f"({mirrors[0]}: HTTPError; {mirrors[1]}: ValueError)"
+    assert reasons in str(caught.value)
     assert not list((tmp_path / "data").iterdir())
+    monkeypatch.setattr(sources, "LFW", ("lfw.tgz", known, mirrors))
+    download("lfw", tmp_path / "data")
+    assert len(opened(LFW, tmp_path / "data")) == 6
+    (tmp_path / "data" / "lfw.tgz").write_bytes(b"mine")
+    download("lfw", tmp_path / "data")
+    assert (tmp_path / "data" / "lfw.tgz").read_bytes() == b"mine"
+
+
+def test_imagenette_is_that_of_torchvision(tmp_path, opened, server, monkeypatch):
+    name = "imagenette2-320.tgz"
+    path = as_archive(tmp_path / "server" / name, classes("imagenette2-320/train/"))
+    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    address = Imagenette._ARCHIVES["320px"][0]
+    assert address.endswith(name)
+    monkeypatch.setitem(Imagenette._ARCHIVES, "320px", (f"{server}/{name}", md5))
+    download("imagenette", tmp_path)
+    assert len(opened(DataConfig(dataset="imagenette"))) == 4
+    with pytest.raises(UserError, match="no address of imagenet"):
+        download("imagenet", tmp_path)
 
 
 # The real archives ------------------------------------------------------------------
@@ -512,13 +343,11 @@ def test_download_of_something_else_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("dataset", "photographs", "groups"),
-    [("lfw", 13_233, 5_749), ("imagenet", 1_600, 1_050)],
+    ("config", "images", "groups"), [(LFW, 13_233, 5_749), (IMAGENET, 1_600, 1_050)]
 )
-def test_real_archives(dataset, photographs, groups):
+def test_real_archives(opened, config, images, groups):
     root = os.environ.get("COLORLIB_DATA")
     if not root:
         pytest.skip("set COLORLIB_DATA to the folder of the archives")
-    items = open_source(dataset, trees.Path(root)).items
-    assert len(items) == len({item.id for item in items}) == photographs
-    assert len({item.group for item in items}) == groups
+    source = opened(config, root)
+    assert (len(set(source.ids)), len(set(source.groups))) == (images, groups)

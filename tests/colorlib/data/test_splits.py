@@ -1,91 +1,190 @@
+import io
+from dataclasses import replace
+from unittest import mock
+
+import imagehash
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from skimage import data as photographs
 
-from colorlib.data import Manifest, PackedImages, split
+from colorlib.data import (
+    DataConfig,
+    Manifest,
+    PackedImages,
+    near_duplicates,
+    split,
+    splits,
+)
+from colorlib.data.sources import fit_square
 from colorlib.errors import UserError
+from colorlib.files import hash_of
+
+LFW = DataConfig(dataset="lfw", validation=0)
 
 
-def packed(groups, size=16):
-    """A packed data set of which only the names matter."""
+def packed(groups, phashes=None, size=16):
+    """A packed data set of which only the names and the hashes matter."""
     ids = [f"{group}/{number}" for number, group in enumerate(groups)]
-    manifest = Manifest(1, "lfw", "", size, ids, groups, ids, [], {}, [], "")
+    phashes = phashes or [hash_of(name)[:16] for name in ids]
+    manifest = Manifest("lfw", size, ids, list(groups), ids, phashes)
     return PackedImages(np.empty((len(ids), 0, 0, 3), np.uint8), manifest)
 
 
-GROUPS = st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=60)
+def parts_of(split):
+    return [split.train, split.validation, *split.tests.values()]
 
 
-@given(GROUPS, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_random_parts_are_disjoint_and_complete(groups, fraction, seed):
-    parts = split(packed(groups), "random", fraction, seed)
-    both = np.concatenate([parts.train, parts.test])
-    assert sorted(both) == list(range(len(groups)))
-    assert len(parts.train) > 0
-    assert len(parts.test) > 0
-    wanted = min(max(fraction * len(groups), 1), len(groups) - 1)
-    assert abs(len(parts.test) - wanted) <= 0.5
-    assert parts.train.dtype == parts.test.dtype == np.int64
-    assert (np.diff(parts.train) > 0).all()
+GROUPS = st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=60)
+KINDS = st.sampled_from(["random", "group", "within_group"])
 
 
-@given(GROUPS.filter(lambda groups: len(set(groups)) > 1), st.integers(0, 5))
-def test_no_person_is_in_both_parts(groups, seed):
-    parts = split(packed(groups), "group", 0.25, seed)
-    people = np.array(groups)
-    assert not set(people[parts.train]) & set(people[parts.test])
-    assert len(parts.train) + len(parts.test) == len(groups)
-    assert min(len(parts.train), len(parts.test)) > 0
+@given(GROUPS, KINDS, st.floats(0.05, 0.95), st.floats(0, 0.3), st.integers(0, 5))
+def test_every_image_is_in_one_part(groups, kind, fraction, validation, seed):
+    groups = sorted([*groups, "a", "b", "b"])
+    config = replace(
+        LFW, split=kind, test_fraction=fraction, validation=validation, seed=seed
+    )
+    parts = split(packed(groups), config)
+    assert sorted(np.concatenate(parts_of(parts))) == list(range(len(groups)))
+    assert all((np.diff(part) > 0).all() for part in parts_of(parts))
+    train, validated, (test,) = parts.train, parts.validation, parts.tests.values()
+    assert len(validated) == round(validation * (len(train) + len(validated)))
+    names = np.array(groups)
+    trained = {*names[train], *names[validated]}
+    if kind == "random":
+        wanted = min(max(fraction * len(groups), 1), len(groups) - 1)
+        assert abs(len(test) - wanted) <= 0.5
+    elif kind == "group":  # no person is on both sides
+        assert not trained & set(names[test])
+    else:  # every class that can be is on both sides
+        assert trained == set(groups)
+        assert set(names[test]) == {g for g in groups if groups.count(g) > 1}
 
 
 def test_paper_takes_three_quarters():
-    parts = split(packed(["a"] * 400))
-    assert (len(parts.train), len(parts.test)) == (300, 100)
+    parts = split(packed(["a"] * 400), LFW)
+    assert (len(parts.train), len(parts.tests["test"])) == (300, 100)
 
 
 def test_whole_groups_come_near_the_fraction():
     groups = [f"{person:03d}" for person in range(300) for _ in range(1 + person % 5)]
-    parts = split(packed(groups), "group")
-    assert abs(len(parts.test) / len(groups) - 0.25) < 0.005
+    parts = split(packed(groups), replace(LFW, split="group"))
+    assert abs(len(parts.tests["test"]) / len(groups) - 0.25) < 0.005
 
 
-def test_split_is_a_function_of_its_arguments():
-    data = packed(list("aabbccddee"))
-    one, same, other = split(data), split(data), split(data, seed=1)
-    assert (one.test == same.test).all()
-    assert one.hash == same.hash
-    assert one.hash != other.hash
-    assert split(data, "group").hash != one.hash
-
-
-def test_a_split_says_what_it_is():
-    data = packed(list("aabbccddee"))
-    plain, other = split(data), split(data, "group", 0.5, seed=7)
-    assert (plain.kind, plain.seed) == ("random", 0)
-    assert (other.kind, other.seed) == ("group", 7)
-    assert plain.hash == split(data, "random", 0.25, 0).hash
-
-
-def test_hash_is_over_the_names_in_both_parts():
-    data = packed(list("aabbccddee"))
-    whole = split(data)
-    renamed = packed(list("aabbccddzz"))  # two others, in the same places
-    assert split(renamed).test.tolist() == whole.test.tolist()
-    assert split(renamed).hash != whole.hash
-
-
-def test_hash_is_the_same_at_another_size():
+def test_a_split_is_a_function_of_names_and_settings():
     groups = list("aabbccddee")
-    assert split(packed(groups, 16)).hash == split(packed(groups, 32)).hash
+    whole = split(packed(groups), LFW)
+    assert split(packed(groups, size=32), LFW).hash == whole.hash
+    others = [
+        split(packed(groups), replace(LFW, seed=1)),
+        split(packed(groups), replace(LFW, split="group")),
+        split(packed(list("aabbccddzz")), LFW),  # others, in the same places
+    ]
+    assert others[2].train.tolist() == whole.train.tolist()
+    assert len({whole.hash, *(other.hash for other in others)}) == 4
 
 
-@pytest.mark.parametrize(("groups", "kind"), [(["a"] * 5, "group"), (["a"], "random")])
-def test_too_few_to_divide(groups, kind):
-    with pytest.raises(UserError, match="expected at least 2"):
-        split(packed(groups), kind)
+@pytest.mark.parametrize(("validation", "held"), [(0.25, 15), (7, 7), (0, 0)])
+def test_validation_is_a_fraction_or_a_number(validation, held):
+    parts = split(packed(["a"] * 80), replace(LFW, validation=validation))
+    assert (len(parts.validation), len(parts.train)) == (held, 60 - held)
 
 
-def test_a_split_of_no_kind_is_refused():
-    with pytest.raises(UserError, match="found split 'groups', expected random or"):
-        split(packed(["a", "b"]), "groups")
+def test_fewer_may_be_used():
+    config = replace(LFW, train_count=10, test_count=5, validation=8)
+    assert [len(part) for part in parts_of(split(packed(["a"] * 80), config))] == [
+        10, 8, 5,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("groups", "changes", "message"),
+    [
+        ("a" * 8, {"validation": 0.95}, "found 6 images .* validation 0.95"),
+        ("a" * 8, {"validation": 6}, "validation 6, expected some left"),
+        ("a", {}, "1 groups of 1 images, expected at least 2 to divide by random"),
+        ("aaaaa", {"split": "group"}, "at least 2 to divide by group"),
+        ("abcde", {"split": "within_group"}, "at least 2 to divide by within_group"),
+        ("aabb", {"classes": 2, "per_class": 3}, "class a: found 2 .* lower per_class"),
+        ("aabb", {"classes": 3, "per_class": 2}, "images of 2 classes, expected 3"),
+    ],
+)
+def test_too_few_are_refused_in_one_line(groups, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        split(packed(list(groups)), replace(LFW, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_each_class_gives_its_number_and_unseen_ones_are_only_tested_on():
+    groups = [name for name in "dacb" for _ in range(12)]  # in the order of the draw
+    config = DataConfig(
+        dataset="imagenet", classes=3, per_class=8, unseen_classes=1,
+        unseen_per_class=5, split="within_group", validation=4,
+    )  # fmt: skip
+    parts = split(packed(groups), config)
+    names = np.array(groups)
+    assert {*names[parts.train], *names[parts.validation]} == set("dac")
+    assert parts.tests.keys() == {"seen", "unseen"}
+    assert sorted(names[parts.tests["seen"]]) == sorted("aaccdd")
+    assert list(names[parts.tests["unseen"]]) == ["b"] * 5
+    assert len(parts.train) + len(parts.validation) == 3 * 6
+
+
+# Near-duplicates --------------------------------------------------------------------
+
+
+def saved_again(rgb):
+    """The same picture, smaller, lighter and through JPEG."""
+    file = io.BytesIO()
+    small = Image.fromarray(rgb).resize((48, 48)).point(lambda v: v * 0.9 + 12)
+    small.save(file, "JPEG", quality=60)
+    return np.array(Image.open(file).resize((64, 64)))
+
+
+def test_a_photograph_saved_again_is_in_no_part():
+    names = ("astronaut", "coffee", "cat", "rocket")
+    images = [fit_square(getattr(photographs, name)(), 64) for name in names]
+    images += [saved_again(rgb) for rgb in images]
+    phashes = [str(imagehash.phash(Image.fromarray(rgb))) for rgb in images]
+    parts = split(packed("abcdefgh", phashes), LFW)
+    assert parts.duplicates == 4
+    assert sorted(np.concatenate(parts_of(parts))) == [0, 1, 2, 3]  # the first of each
+
+
+def test_a_duplicate_within_a_class_is_replaced_by_a_further_candidate():
+    phashes = [hash_of(number)[:16] for number in range(10)]
+    phashes[1] = phashes[6] = phashes[0]
+    config = replace(LFW, classes=2, per_class=4, split="within_group")
+    parts = split(packed("aaaaabbbbb", phashes), config)
+    taken = sorted(np.concatenate(parts_of(parts)))
+    assert (taken, parts.duplicates) == ([0, 2, 3, 4, 5, 7, 8, 9], 2)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=9), st.integers(0, 64), st.data())
+def test_near_duplicates_are_those_of_the_hamming_distance(hashes, distance, draw):
+    for one in hashes[:4]:  # some that differ by few bits
+        flips = draw.draw(st.lists(st.integers(0, 63), max_size=6))
+        hashes.append(one ^ sum(1 << bit for bit in set(flips)))
+    bits = np.array([[1 if h >> k & 1 else -1 for k in range(64)] for h in hashes])
+    with mock.patch.object(splits, "BLOCK", 4):
+        found = sorted(near_duplicates(np.float32(bits.reshape(-1, 64)), distance))
+    count = len(hashes)
+    assert found == [
+        (i, k)
+        for i in range(count)
+        for k in range(i + 1, count)
+        if (hashes[i] ^ hashes[k]).bit_count() <= distance
+    ]
+
+
+def test_of_a_chain_of_duplicates_the_first_stays_and_what_is_far_from_it():
+    first = int(hash_of("first")[:16], 16)
+    chain = [first, first ^ 0b111, first ^ 0b111111]  # each 3 bits from the next
+    others = [int(hash_of(k)[:16], 16) for k in range(2)]
+    phashes = [f"{value:016x}" for value in (*chain, *others)]
+    parts = split(packed("abcde", phashes), LFW)
+    assert sorted(np.concatenate(parts_of(parts))) == [0, 2, 3, 4]

@@ -1,0 +1,389 @@
+"""Training: a model, a loss and samples in; trained weights and their curve out.
+
+Nothing is built here. The loop is Lightning's: it steps, validates, saves and resumes.
+What one step means is the whole lesson of `ColorizationTask`.
+
+Reference:
+    Section 4.2 (loss and optimiser) and Section 5.2 (learning rate, batch) of the
+    paper.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from colorlib.bins import bin_prior, rebalancing
+from colorlib.color import images_to_float, rgb_to_lab
+from colorlib.errors import UserError
+from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples, loader
+from colorlib.targets import PAPER, Target
+from colorlib.training.callbacks import (
+    AtomicCheckpoints,
+    EarlyStop,
+    History,
+    StopOnSignal,
+    is_rank_zero,
+    started_processes,
+)
+
+__all__ = [
+    "ColorizationTask",
+    "FitResult",
+    "Loss",
+    "TrainConfig",
+    "discard",
+    "fit",
+    "is_rank_zero",
+    "loss_named",
+]
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+LossName = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
+Positive = Annotated[int, Field(ge=1)]
+
+EVALUATED = 80  # samples at a time where nothing is learned
+SAVE_EVERY = 200  # steps between two checkpoints within an epoch
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the first bound that is reached ends it.
+
+    Attributes:
+        loss: `mse` is Eq. 1 of the paper; None leaves it to the model.
+        batch_size: Images a step, of all processes together (Section 5.2: 20).
+        learning_rate: Of Adam. The paper's "0.001μ" is read as 0.001.
+        weight_decay: Decoupled, as AdamW; 0 is Adam, as the paper.
+        schedule: `constant`, as the paper; or `cosine`: falling to 0 along half a wave
+            of the cosine (Loshchilov & Hutter, 2017).
+        max_epochs: Passes over the training images.
+        max_steps: Updates of the weights; None for no bound.
+        max_minutes: Wall time; None for no bound.
+        patience: Epochs without a lower validation loss after which training ends;
+            None for no such end.
+        hflip: Whether half of the images are shown mirrored; not with feature maps.
+        precision: As Lightning names it; the benchmarks say what pays where.
+        compile_mode: `none`, or a mode of `torch.compile`.
+        accelerator: `auto`, `cpu`, `cuda` or `mps`.
+        devices: How many, each with a process of its own, or `auto`.
+        deterministic: Whether operations that may give other bits each time are
+            replaced or refused. On a processor there are none here.
+        seed: Of the initial weights and of the order of the images.
+    """
+
+    loss: LossName | None = None
+    batch_size: Positive = 20
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    max_epochs: Positive = 1
+    max_steps: Positive | None = None
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    patience: Positive | None = None
+    hflip: bool = False
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compile_mode: Literal["none", "default", "reduce-overhead"] = "none"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: Positive | Literal["auto"] = "auto"
+    deterministic: bool = False
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class ColorizationTask(pl.LightningModule):
+    """What one step of training is: see the gray image, predict chroma, compare.
+
+    Args:
+        model: Its `outputs(L_norm, features)` are what the loss compares.
+        loss: Called as `loss(outputs, true_target_norm)`, returns a scalar.
+        config: Learning rate, weight decay and schedule.
+        target: What of an image is the input, and what is predicted.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, config: TrainConfig, target: Target = PAPER
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.config = config
+        self.target = target
+        self._step = self.compare
+        if config.compile_mode != "none":  # an epoch's last batch has another size
+            mode = config.compile_mode
+            self._step = torch.compile(self.compare, mode=mode, dynamic=False)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch forward; Lightning does the backward pass and the update."""
+        loss: Tensor = self._step(batch)
+        self.log("train_loss", loss.detach())
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same loss on images that are not trained on."""
+        size = len(batch.images)
+        self.log("val_loss", self.compare(batch), batch_size=size, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Adam, as the paper, and the schedule of its learning rate."""
+        weights = list(self.model.parameters())
+        adam = torch.optim.AdamW(
+            weights,
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            fused=True if weights[0].is_cuda else None,
+        )
+        if self.config.schedule == "constant":
+            return adam
+        steps = int(self.trainer.estimated_stepping_batches)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+        return [adam], [{"scheduler": falling, "interval": "step"}]
+
+    def compare(self, batch: Batch) -> Tensor:
+        """Images in, the loss of the predicted chroma out."""
+        rgb = images_to_float(batch.images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
+        L_norm, target_norm = self.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
+        outputs = self.model.outputs(L_norm, batch.features)  # type: ignore[operator]
+        return self.loss(outputs, target_norm)
+
+
+@plain_dataclass(frozen=True)
+class FitResult:
+    """What a training did, over all its sessions.
+
+    Attributes:
+        epochs: Passes that were finished.
+        steps: Updates of the weights.
+        sessions: How often it was started.
+        seconds: Wall time.
+        curve: `train` and `validation`, the mean loss of each epoch.
+        best_epoch: After which the weights that are returned were saved, from 1: that
+            of the lowest validation loss; the last one without validation images.
+        processes: How many trained together in the last session.
+    """
+
+    epochs: int
+    steps: int
+    sessions: int
+    seconds: float
+    curve: dict[str, list[float]]
+    best_epoch: int
+    processes: int
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    train: Samples,
+    validation: Samples,
+    folder: Path,
+    config: TrainConfig,
+    *,
+    target: Target = PAPER,
+    resume: bool = True,
+    progress: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> FitResult:
+    """Train `model` in place and leave it with its best weights.
+
+    The best weights are those after the epoch of the lowest validation loss. Several
+    processes that call this with the same arguments train one model together.
+
+    Args:
+        model: Such as `build_model` makes: see `ColorizationTask`.
+        loss: Called as `loss(outputs, true_target_norm)`.
+        train: What to train on.
+        validation: What chooses the weights; may be empty.
+        folder: Where `last.ckpt`, `best.ckpt` and a CSV log a session go.
+        config: Bounds, optimiser, device and precision.
+        target: What of an image is the input, and what is predicted.
+        resume: Whether to go on from the folder's checkpoint, if it has one.
+        progress: Whether to draw a progress bar.
+        callbacks: Further Lightning callbacks.
+
+    Returns:
+        What was done, counted from the start of the first session.
+
+    Raises:
+        UserError: If the loss is no number any more; the checkpoint before stays.
+        Interrupted: If SIGINT or SIGTERM came; the training is saved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.to(memory_format=torch.channels_last)  # a third faster on a processor
+    task, history = ColorizationTask(model, loss, config, target), History()
+    last, stop = folder / "last.ckpt", StopOnSignal(folder / "last.ckpt")
+    watched = bool(len(validation))
+    saving = [*_checkpoints(folder, watched), stop]
+    trainer = _trainer(
+        folder, config, [history, *callbacks, *_early_stop(config, watched), *saving],
+        progress,
+    )  # fmt: skip
+    rank, world = trainer.global_rank, trainer.world_size
+    device = trainer.strategy.root_device
+    _check_normalisation(model, world, device)
+    order = EpochSampler(
+        len(train), config.batch_size, config.seed, config.hflip, rank, world
+    )
+    watch = EpochSampler(len(validation), EVALUATED, rank=rank, world_size=world)
+    with warnings.catch_warnings(), stop.listening():
+        _ignore_known_warnings()
+        trainer.fit(
+            task,
+            EpochLoader(train.cache_on_device(device), order),
+            EpochLoader(validation.cache_on_device(device), watch) if watched else None,
+            ckpt_path=str(last) if resume and last.exists() else None,
+            weights_only=True,  # a checkpoint is data: nothing in it is executed
+        )
+    losses = history.curve["validation"]
+    best = 1 + losses.index(min(losses)) if losses else trainer.current_epoch
+    if losses:
+        _take_weights(task, folder / "best.ckpt")
+    return FitResult(
+        epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+        sessions=history.sessions,
+        seconds=history.seconds,
+        curve=history.curve,
+        best_epoch=best,
+        processes=world,
+    )
+
+
+REGRESSIONS: dict[str, Loss] = {
+    "mse": chroma_mse,
+    "huber": chroma_huber,
+    "l1": chroma_l1,
+}
+
+
+def loss_named(name: LossName, train: Samples) -> Loss:
+    """Choose a loss by its name.
+
+    Args:
+        name: `mse`, `huber` and `l1` compare chroma; `cross_entropy` and `rebalanced`
+            compare classes of colour.
+        train: The training images, which tell how rare each colour is.
+
+    Returns:
+        Called as `loss(outputs, true_target_norm)`.
+    """
+    if name == "cross_entropy":
+        return BinCrossEntropy()
+    if name == "rebalanced":
+        batches = (
+            batch.images for batch in loader(replace(train, features=None), EVALUATED)
+        )
+        ab = (rgb_to_lab(images_to_float(images))[:, 1:] for images in batches)
+        return BinCrossEntropy(rebalancing(bin_prior(ab)))
+    return REGRESSIONS[name]
+
+
+def discard(folder: Path) -> None:
+    """Remove a training's checkpoints: another begins in their place."""
+    for name in ("last.ckpt", "best.ckpt"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _checkpoints(folder: Path, watched: bool) -> list[Callback]:
+    """Two checkpoints: the best weights so far, and all that a resume needs."""
+    names: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
+    best = ModelCheckpoint(
+        filename="best",
+        monitor="val_loss",
+        save_weights_only=True,
+        save_on_train_epoch_end=False,  # the validation comes after the epoch
+        **names,
+    )
+    within = ModelCheckpoint(filename="last", every_n_train_steps=SAVE_EVERY, **names)
+    after = ModelCheckpoint(
+        filename="last", every_n_epochs=1, save_on_train_epoch_end=not watched, **names
+    )
+    return [best, within, after] if watched else [within, after]
+
+
+def _early_stop(config: TrainConfig, watched: bool) -> list[Callback]:
+    """The end after epochs without a lower validation loss."""
+    if config.patience is None or not watched:
+        return []
+    return [
+        EarlyStop(
+            "val_loss",
+            patience=config.patience,
+            check_finite=False,
+            check_on_train_epoch_end=False,  # the validation comes after the epoch
+        )
+    ]
+
+
+def _take_weights(task: ColorizationTask, path: Path) -> None:
+    """Give the task the weights of a checkpoint."""
+    saved = torch.load(path, map_location=task.device, weights_only=True)
+    task.load_state_dict(saved["state_dict"])
+
+
+def _check_normalisation(model: nn.Module, world: int, device: torch.device) -> None:
+    """Refuse what would silently be another training than that of one process."""
+    normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
+    if world > 1 and device.type == "cpu" and normalised:
+        raise UserError(
+            f"found batch normalisation and {world} processes without GPUs, expected "
+            "one: torch joins their statistics on GPUs only; give `normalisation: none`"
+        )
+
+
+def _trainer(
+    folder: Path, config: TrainConfig, callbacks: list[Callback], progress: bool
+) -> pl.Trainer:
+    """Lightning's trainer with our options, its chatter turned down."""
+    for part in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(part).setLevel(logging.WARNING)
+    minutes = config.max_minutes
+    bar = [RichProgressBar(leave=True)] if progress else []
+    devices, nodes = started_processes() or (config.devices, 1)
+    return pl.Trainer(
+        accelerator=config.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        sync_batchnorm=True,  # over all processes; of one, nothing changes
+        use_distributed_sampler=False,  # ours takes its rank's part of each batch
+        precision=config.precision,
+        deterministic=config.deterministic,
+        max_epochs=config.max_epochs,
+        max_steps=-1 if config.max_steps is None else config.max_steps,
+        max_time=None if minutes is None else timedelta(minutes=minutes),
+        logger=CSVLogger(folder, name="csv", flush_logs_every_n_steps=50),
+        log_every_n_steps=10,
+        callbacks=[*callbacks, *bar],
+        plugins=[AtomicCheckpoints()],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _ignore_known_warnings() -> None:
+    """Warnings of Lightning that do not concern us, each with its reason."""
+    for message in (
+        ".*Experiment logs directory .* exists and is not empty.*",  # and append to it
+        ".*Checkpoint directory .* exists and is not empty.*",  # it is resumed
+        ".*does not have many workers.*",  # a batch is a slice of a memory map
+        ".*GPU available but not used.*",  # the device is an option
+        ".*have no .val_dataloader.. Skipping val loop.*",  # nothing to watch
+        ".*is smaller than the logging interval.*",  # a short epoch logs its end
+        ".*Grad strides do not match.*",  # of a 1x1 kernel; both name one layout
+        ".*isinstance.treespec, LeafSpec.* is deprecated.*",  # theirs to mend
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,224 @@
+"""What happens beside the steps: the curve, signals, checkpoints, several processes."""
+
+import io
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch import Tensor
+
+from colorlib.errors import Interrupted, UserError
+from colorlib.files import atomic_write
+from colorlib.sampling import Batch
+
+ASK_EVERY = 10  # steps between two questions of processes that train together
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class History(Callback):
+    """The curve and the wall time of a training, kept in its checkpoint.
+
+    Attributes:
+        seconds: Wall time of all sessions up to the last checkpoint of each.
+        sessions: How often the training was started.
+        curve: `train` and `validation`, the mean loss of each finished epoch.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.sessions = 0
+        self.curve: dict[str, list[float]] = {"train": [], "validation": []}
+        self._loss_sum: Tensor | float = 0.0
+        self._batches = 0
+        self._clock = time.perf_counter()
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Start the clock of this session."""
+        self.sessions += 1
+        self._clock = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        task: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Add up the loss on the device; nothing waits for it."""
+        self._loss_sum = self._loss_sum + outputs["loss"].detach()
+        self._batches += 1
+        if trainer.is_last_batch:
+            self.curve["train"].append(self._mean_loss(trainer))
+            self._loss_sum, self._batches = 0.0, 0
+
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Keep the epoch's validation loss."""
+        if trainer.is_last_batch:  # a bound within the epoch does not finish it
+            loss = float(trainer.callback_metrics["val_loss"])
+            self.curve["validation"].append(loss)
+
+    def _mean_loss(self, trainer: pl.Trainer) -> float:
+        """The epoch's loss over all processes; one that has diverged ends here."""
+        mean = torch.as_tensor(self._loss_sum) / self._batches
+        loss = float(trainer.strategy.reduce(mean, reduce_op="mean"))
+        if not math.isfinite(loss):
+            raise UserError(
+                f"found a loss of {loss} in epoch {len(self.curve['train'])}, expected "
+                "a number: the training has diverged; lower learning_rate"
+            )
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint, with the time up to now."""
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self._clock = now
+        return {
+            "seconds": self.seconds,
+            "sessions": self.sessions,
+            "curve": {part: list(losses) for part, losses in self.curve.items()},
+            "loss_sum": float(self._loss_sum),
+            "batches": self._batches,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.seconds, self.sessions = state["seconds"], state["sessions"]
+        self.curve = state["curve"]
+        self._loss_sum, self._batches = state["loss_sum"], state["batches"]
+
+
+class StopOnSignal(Callback):
+    """SIGINT and SIGTERM end the training after its step, saved; a second one at once.
+
+    Lightning's own handling saves in the midst of a step, from which no training goes
+    on to the same bits.
+
+    Args:
+        path: Of the checkpoint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.signum = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Have the signals while the training runs, where Python allows it."""
+        try:
+            before = {one: signal.signal(one, self._note) for one in STOPPING}
+        except ValueError:  # not the main thread
+            before = {}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum:
+            raise Interrupted(signum, "give --resume to go on from the last checkpoint")
+        self.signum = signum
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, task: pl.LightningModule, *_: Any
+    ) -> None:
+        """Stop between two steps; an epoch's last one is followed by its validation."""
+        if not (trainer.is_last_batch and trainer.enable_validation):
+            self._stop_if_asked(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Stop after the validation."""
+        self._stop_if_asked(trainer)
+
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
+        """Save and end, if a signal came to this or to another of the processes."""
+        steps = trainer.global_step
+        if trainer.world_size > 1 and steps % ASK_EVERY and not trainer.is_last_batch:
+            return
+        if trainer.strategy.reduce_boolean_decision(bool(self.signum), all=False):
+            trainer.save_checkpoint(self.path)
+            raise Interrupted(
+                self.signum or signal.SIGTERM,
+                f"the training is saved at step {steps}, give --resume to go on",
+            )
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are there whole or not at all, and hold no code.
+
+    Lightning writes to the machine's folder for temporary files, which may lie on
+    another disk, and copies from there: a kill in between leaves half a checkpoint.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write it beside its place and rename it."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        atomic_write(Path(path), content.getvalue())
+
+    def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        """Read it.
+
+        Raises:
+            UserError: If it cannot be read: it was damaged, or is none of ours.
+        """
+        try:
+            return super().load_checkpoint(path, *args, **options)
+        except Exception as error:  # a damaged file makes torch raise almost anything
+            reason = " ".join(str(error).split())[:80] or type(error).__name__
+            raise UserError(
+                f"{path}: found a checkpoint that cannot be read ({reason}), expected "
+                "that of an earlier session; give --restart to begin again"
+            ) from error
+
+
+class EarlyStop(EarlyStopping):
+    """Lightning's, that also holds for a training that is resumed after its end."""
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Stop before another epoch, if the patience is already used up."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+def started_processes() -> tuple[int, int] | None:
+    """Processes a machine, and machines, as `torchrun` or SLURM started them.
+
+    Example:
+        >>> started_processes() is None
+        True
+    """
+    if TorchElasticEnvironment.detect():
+        each = int(os.environ["LOCAL_WORLD_SIZE"])
+        return each, int(os.environ["WORLD_SIZE"]) // each
+    if SLURMEnvironment.detect():  # a job of one task need not say that it is one
+        each = int(os.environ.get("SLURM_NTASKS_PER_NODE", 1))
+        return each, int(os.environ.get("SLURM_NNODES", 1))
+    return None
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is the one that writes; a process alone is.
+
+    Example:
+        >>> is_rank_zero()
+        True
+    """
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
