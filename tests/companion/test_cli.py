@@ -2,11 +2,8 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from skimage import data
 
 from colorlib.model import build_model, save_model
 from companion import cli
