@@ -366,7 +366,7 @@ def _with_intervals(scores: dict[str, Scores]) -> dict[str, Any]:
     ours = joined["model"]
     report["differences"] = {
         method: {
-            name: asdict(image_interval(np.subtract(ours[name], values[name])))
+            name: asdict(image_interval((ours[name] - values[name]).numpy()))
             for name in METRICS
         }
         for method, values in joined.items()
