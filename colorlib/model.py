@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import safetensors.torch
 import torch
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ModelConfig:
     """Every choice about the network; the defaults are our reading of the paper.
 

@@ -13,6 +13,7 @@ References:
 from typing import Literal
 
 import torch
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -54,7 +55,7 @@ U_SCALE = 0.492111  # U = U_SCALE (B - Y)
 V_SCALE = 0.877283  # V = V_SCALE (R - Y)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Target:
     """The space a model predicts colour in, and where its gray image comes from.
 

@@ -279,10 +279,26 @@ def evaluate(
 
 
 def show_plan(runs: "list[Run]") -> None:
-    """Print what would run."""
+    """Print what would run, and what it would need at most."""
+    from companion.estimates import needs_of
+
+    hours, stored = [0.0, 0.0], dict[tuple[str, ...], int]()
     for one in runs:
-        seed = one.config.train.seed
-        say(f"{one.name}  {one.ablation}: {one.condition}, {one.data}, seed {seed}")
+        needs, train = needs_of(one.config), one.config.train
+        hours = [hours[0] + needs.cpu_hours, hours[1] + needs.gpu_hours]
+        for network, size in needs.feature_bytes.items():
+            kind = "maps" if one.config.model.features == "maps" else "scores"
+            stored[one.data, network, kind] = size  # once for all runs
+        say(
+            f"{one.name}  {one.ablation}: {one.condition}, {one.data}, seed "
+            f"{train.seed}: {needs.trained:,} images x {train.max_epochs} epochs"
+        )
+    for (data, network, kind), size in stored.items():
+        say(f"features: {kind} of {network}, {data}: {size / 1e9:.2f} GB on disk")
+    say(
+        f"at most {hours[0]:.1f} hours of training on two CPU cores, {hours[1]:.1f} on "
+        "an H200, by rough rates"
+    )
 
 
 def show_scores(record: "Record", title: str = "") -> None:
@@ -317,11 +333,19 @@ def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:
 
 def _changed(changes: list[str] | None) -> dict[str, Any]:
     """KEY=VALUE pairs, the values as YAML."""
-    pairs = [change.partition("=") for change in changes or ()]
-    for key, equals, _ in pairs:
-        if not equals:
-            raise UserError(f"found --set {key}, expected KEY=VALUE")
-    return {key: yaml.safe_load(value) for key, _, value in pairs}
+    from companion.config import NULL
+
+    found = {}
+    for change in changes or ():
+        key, equals, value = change.partition("=")
+        try:
+            parsed = yaml.safe_load(value)
+            found[key] = NULL if parsed is None else parsed
+        except yaml.YAMLError:
+            equals = ""
+        if not (key and equals):
+            raise UserError(f"found --set {change}, expected KEY=VALUE: data.size=32")
+    return found
 
 
 def _folders(*roots: Path | None) -> Any:

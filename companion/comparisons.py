@@ -1,44 +1,41 @@
-"""Planned comparisons of conditions: from the records of runs to results in words.
+"""Planned comparisons of conditions: from the records of runs to answers in words.
 
 A condition is trained with several seeds, one record each. A contrast is a weighted sum
 of conditions, planned before it is computed. `compare_all` estimates contrasts over
 images and seeds, corrects their p-values (Holm over the primary ones, Benjamini-
-Hochberg over the rest) and draws the conclusions, see `colorlib.stats`.
+Hochberg over the rest) and draws the conclusions, see `colorlib.stats`. What is
+primary, and what supports or contradicts a hypothesis, is in `book/protocol.md`:
+
+    records ─ runs_of ─► runs ─ compare_all(PRIMARY) ─► results ─ answers ─► supported?
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal
 
 import numpy as np
 
 from colorlib import stats
 from colorlib.errors import UserError
-from colorlib.evaluation import MODEL
 from colorlib.metrics import METRICS
 from companion.records import RESULTS, Record, read_record
-from companion.studies import load_experiments, plan
+from companion.studies import Run, load_experiments, plan
 
-IN_PERCENT = ("loss_eq1",)  # of the reference's mean; decibels are no fractions
+LOSS = "loss_eq1"
+IN_PERCENT = (LOSS,)  # of the reference's mean; decibels are no fractions
+# Metric -> smallest effect of interest: per cent of the loss, else its own unit.
+SMALLEST = {LOSS: 2.0, "psnr_rgb": 0.1, "ciede2000": 0.2, "named": 0.02}
+JUDGED = ("imagenet", "seen")  # the test set whose classes a classifier names
+# Test sets whose images came by class or by person, so that these are the units.
+BY_GROUP = (("imagenet", "unseen"), ("lfw", "test"))
+FUSION = ("fusion", "networks")  # the ablations of the primary contrasts
+REFERENCE = "none"
 
-
-class ScoredRun(Protocol):
-    """What is read of a record: `settings["data"]` decides which images are tested."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]: ...  # noqa: D102
-
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-
-    @property
-    def per_image(self) -> Mapping[str, Mapping[str, Sequence[float]]]: ...  # noqa: D102
-
-
-Runs = Mapping[str, Sequence[ScoredRun]]  # condition -> its runs, one a seed
-Groups = Mapping[str, Sequence[str]]  # test set -> the class or person of each image
+Outcome = Literal["supported", "contradicted", "undecided"]
+Condition = tuple[str, str]  # data set, name of the condition
+Runs = Mapping[Condition, Mapping[int, Record | None]]  # seed -> record, if it has run
 
 
 @dataclass(frozen=True)
@@ -47,31 +44,68 @@ class Contrast:
 
     Attributes:
         weights: Condition -> weight, adding up to zero: `{"maps": 1, "none": -1}` is a
-            difference, `{"none": 1, "maps1": -2, "maps3": 1}` the gain of the first
-            network less that of the two others.
+            difference.
         reference: The condition whose mean is 100 % where effects are in percent.
-        test_set: Of the records, such as `seen`; `metric` likewise.
+        data: Of the grid, such as `imagenet`.
+        test_set: Of the records, such as `seen`.
+        metric: Of the records.
         hypothesis: Of the protocol, such as `H1`; empty for all that is not primary.
-        smallest_effect: Of interest, in `unit`; with 0 no null result is conclusive.
     """
 
     weights: Mapping[str, float]
     reference: str
+    data: str
     test_set: str
-    metric: str
+    metric: str = LOSS
     hypothesis: str = ""
-    smallest_effect: float = 0.0
 
     @property
     def name(self) -> str:
-        """The weighted sum, such as `+1 maps -1 none`."""
+        """Such as `maps against none`, or the weighted sum of more than two."""
+        (first, *others), weights = self.weights, [*self.weights.values()]
+        if weights == [1, -1]:
+            return f"{first} against {others[0]}"
         return " ".join(f"{weight:+g} {name}" for name, weight in self.weights.items())
 
     @property
     def unit(self) -> str:
         """Of the effect: `%`, or the metric's own."""
-        own = METRICS[self.metric].unit if self.metric in METRICS else ""
-        return "%" if self.metric in IN_PERCENT else own
+        return "%" if self.metric in IN_PERCENT else METRICS[self.metric].unit
+
+    @property
+    def smallest_effect(self) -> float:
+        """Of interest, in `unit`; with 0 no null result is conclusive."""
+        return SMALLEST.get(self.metric, 0.0)
+
+
+def _against(
+    hypothesis: str, conditions: str, reference: str, data: str, test_set: str
+) -> list[Contrast]:
+    """Several conditions, each against the same one."""
+    return [
+        Contrast({one: 1, reference: -1}, reference, data, test_set, LOSS, hypothesis)
+        for one in conditions.split()
+    ]
+
+
+def _first_gain(reading: str) -> Contrast:
+    """(none - one) - ((one - two) + (two - three)) / 2: positive if the first is more.
+
+    Three networks are the condition that is called by the reading alone.
+    """
+    weights = {REFERENCE: 1.0, f"{reading}, one": -1.5, reading: 0.5}
+    return Contrast(weights, REFERENCE, "imagenet", "seen", LOSS, f"H3, {reading}")
+
+
+PRIMARY: tuple[Contrast, ...] = (
+    *_against("H1", "maps logits softmax", "none", "imagenet", "seen"),
+    *_against("H2a", "softmax", "none", "imagenet", "unseen"),
+    *_against("H2b", "maps logits", "none", "imagenet", "unseen"),
+    *map(_first_gain, ("maps", "logits", "softmax")),
+    *_against("H4a", "maps", "logits", "imagenet", "seen"),
+    *_against("H4b", "maps logits", "softmax", "imagenet", "seen"),
+    *_against("H5", "maps logits softmax", "none", "lfw", "test"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +119,7 @@ class Result:
         seeds: How many seeds all its conditions have.
         images: How many images were compared.
         left_out: How many more were not, as a score is infinite.
+        complete: Whether all planned seeds of all its conditions have run.
         conclusion: One of three words, see `colorlib.stats.conclude`.
         detectable: The true effect found with 80 % power: of a primary contrast at the
             first step of Holm's procedure, of others without correction.
@@ -96,29 +131,128 @@ class Result:
     seeds: int
     images: int
     left_out: int
+    complete: bool
     conclusion: stats.Conclusion = "inconclusive"
     detectable: float = inf
 
+    @property
+    def sign(self) -> int:
+        """Of the effect, if it is significant; else 0."""
+        positive = 1 if self.effect.mean > 0 else -1
+        return positive if self.conclusion == "significant" else 0
 
-def against_reference(
-    conditions: Sequence[str],
-    reference: str,
-    test_sets: Sequence[str],
-    smallest_effects: Mapping[str, float],
+    @property
+    def null(self) -> bool:
+        """Whether it is not significant, and an effect of interest is excluded."""
+        return self.conclusion == "not significant"
+
+
+# Hypothesis -> what supports it if it holds of all its results, and what contradicts it
+# if it holds of one: the last columns of the protocol's table.
+Rule = tuple[Callable[[Result], bool], Callable[[Result], bool]]
+LEAST = SMALLEST[LOSS]
+LOWERS: Rule = (lambda r: r.sign < 0, lambda r: r.null or r.sign > 0)
+RULES: dict[str, Rule] = {
+    "H1": LOWERS,
+    "H2a": (
+        lambda r: r.effect.ci_low > -LEAST,
+        lambda r: r.sign < 0 and r.effect.ci_high < -LEAST,
+    ),
+    "H2b": LOWERS,
+    "H3": (lambda r: r.sign > 0, lambda r: r.sign < 0 or r.effect.lies_within(LEAST)),
+    "H4a": (
+        lambda r: r.effect.lies_within(LEAST),
+        lambda r: r.effect.ci_low > LEAST or r.effect.ci_high < -LEAST,
+    ),
+    "H4b": LOWERS,
+    "H5": (lambda r: r.effect.ci_low > -LEAST, lambda r: r.effect.ci_high < -LEAST),
+}
+
+
+# --------------------------------------------------------------------- what is planned
+
+
+def runs_of(
+    ablations: Sequence[str] = FUSION,
+    profile: str = "protocol",
+    results: Path = RESULTS,
+) -> dict[Condition, dict[int, Record | None]]:
+    """Read the records that there are of some ablations.
+
+    Args:
+        ablations: Their names. Conditions that come to the same runs are one condition,
+            under its first name; `softmax` and `softmax, three` are `softmax`.
+        profile: The profile that they are run under.
+        results: The folder of records.
+
+    Returns:
+        (data set, condition) -> planned seed -> its record, None if it has not run.
+
+    Raises:
+        UserError: If a record cannot be read, or one name means several conditions.
+    """
+    planned = [run for ablation in ablations for run in plan(ablation, profile)]
+    first, found = _first_names(planned), dict[Condition, dict[int, Record | None]]()
+    meant: dict[tuple[Condition, int], str] = {}
+    for run in planned:
+        condition, seed = (run.data, first[run.name]), run.config.train.seed
+        if meant.setdefault((condition, seed), run.name) != run.name:
+            raise UserError(
+                f"found two conditions {condition[1]!r} on {run.data}, expected one: "
+                f"rename one in {', '.join(ablations)}"
+            )
+        path = results / f"{run.name}.json"
+        record = read_record(path) if path.exists() else None
+        found.setdefault(condition, {})[seed] = record
+    return found
+
+
+def _first_names(runs: Iterable[Run]) -> dict[str, str]:
+    """The name of a run -> the first condition that it is planned as."""
+    names: dict[str, str] = {}
+    for run in runs:
+        names.setdefault(run.name, run.condition)
+    return names
+
+
+def secondary(
+    ablations: Sequence[str] = FUSION, profile: str = "protocol"
 ) -> list[Contrast]:
-    """Plan secondary contrasts: each other condition, test set and metric."""
-    return [
-        Contrast({other: 1, reference: -1}, reference, test_set, metric, "", effect)
-        for test_set in test_sets
-        for metric, effect in smallest_effects.items()
-        for other in conditions
-        if other != reference
-    ]
+    """Plan the exploratory comparisons: all with a reference that are not primary.
+
+    Args:
+        ablations: As for `runs_of`.
+        profile: The profile that they are run under.
+
+    Returns:
+        Of each ablation the other conditions against its reference, on each data set
+        and test set, in each metric.
+    """
+    by_ablation = {name: plan(name, profile) for name in ablations}
+    first = _first_names(run for runs in by_ablation.values() for run in runs)
+    contrasts: list[Contrast] = []
+    for name, runs in by_ablation.items():
+        reference = load_experiments().ablations[name].reference
+        names = {(run.data, run.condition): first[run.name] for run in runs}
+        configs = {(run.data, run.condition): run.config for run in runs}
+        for (data, condition), other in names.items():
+            against, unseen = names[data, reference], configs[data, condition].data
+            for test_set in ("seen", "unseen") if unseen.unseen_classes else ("test",):
+                for metric in SMALLEST:
+                    one = Contrast(
+                        {other: 1, against: -1}, against, data, test_set, metric
+                    )
+                    judged = metric != "named" or (data, test_set) == JUDGED
+                    if other != against and judged and one not in contrasts:
+                        contrasts.append(one)
+    primary = [replace(one, hypothesis="") for one in PRIMARY]
+    return [one for one in contrasts if one not in primary]
 
 
-def compare_all(
-    runs: Runs, contrasts: Sequence[Contrast], groups: Groups | None = None
-) -> list[Result]:
+# ------------------------------------------------------------------- what the runs say
+
+
+def compare_all(runs: Runs, contrasts: Sequence[Contrast]) -> list[Result]:
     """Estimate planned contrasts, correct their p-values and draw the conclusions.
 
     Those with a hypothesis are one family, the others another. A contrast whose
@@ -127,15 +261,15 @@ def compare_all(
     Args:
         runs: Of each condition.
         contrasts: All that are planned; results of the primary ones come first.
-        groups: Of the test sets whose images were drawn by class or by person.
 
     Raises:
         UserError: If runs do not pair up, or have no scores of a test set and metric.
     """
     concluded: list[Result] = []
+    groups = _groups(runs)
     for primary in (True, False):
         family = [c for c in contrasts if bool(c.hypothesis) is primary]
-        found = [_estimate(runs, contrast, groups or {}) for contrast in family]
+        found = [_estimate(runs, contrast, groups) for contrast in family]
         adjust = stats.holm if primary else stats.benjamini_hochberg
         adjusted = adjust([r.effect.p if r else 1.0 for r in found]).tolist()
         alpha = stats.ALPHA / len(family) if primary and family else stats.ALPHA
@@ -144,36 +278,111 @@ def compare_all(
     return concluded
 
 
-def fraction_removed(
-    runs: Sequence[ScoredRun],
-    mean_image: stats.Floats,
-    test_set: str,
-    groups: Sequence[str] | None = None,
-) -> stats.Estimate:
-    """The fraction of the mean-image loss, (N,), that a condition removes."""
-    (loss,) = _scores([runs], test_set, "loss_eq1")  # (S, N)
-    return stats.ratio_interval(mean_image - loss, mean_image, groups)
+def answers(results: Sequence[Result]) -> dict[str, Outcome]:
+    """Answer the hypotheses of the protocol by its table.
+
+    A hypothesis is undecided until all runs of its contrasts are there; before all of
+    the family are, no null result counts against it, as corrected p-values still fall.
+    So is one that its results support and contradict, such as an H3 whose effect is
+    significant and too small to matter.
+
+    Args:
+        results: Those of `PRIMARY` that `compare_all` has found.
+
+    Returns:
+        Hypothesis -> `supported`, `contradicted` or `undecided`.
+    """
+    found = [next((r for r in results if r.contrast == c), None) for c in PRIMARY]
+    ready = all(result is not None and result.complete for result in found)
+    outcomes: dict[str, Outcome] = {}
+    for hypothesis in dict.fromkeys(c.hypothesis for c in PRIMARY):
+        both = zip(PRIMARY, found, strict=True)
+        own = [r for c, r in both if c.hypothesis == hypothesis]
+        known = [r for r in own if r is not None and r.complete]
+        supports, contradicts = RULES[hypothesis.split(",")[0]]
+        against = any(contradicts(r) for r in known if ready or not r.null)
+        supported = all(map(supports, known))
+        decided: Outcome = "supported" if supported else "contradicted"
+        waits = len(known) < len(own) or supported == against
+        outcomes[hypothesis] = "undecided" if waits else decided
+    return outcomes
 
 
-def _estimate(runs: Runs, contrast: Contrast, groups: Groups) -> Result | None:
+def fraction_removed(runs: Runs) -> dict[tuple[str, str, str], stats.Estimate]:
+    """The fraction of the loss of the per-pixel mean image that each condition removes.
+
+    Args:
+        runs: Of each condition, the one without fusion among them, whose records hold
+            the loss of the mean image.
+
+    Returns:
+        (data set, test set, condition) -> the fraction, with its interval.
+    """
+    groups = _groups(runs)
+    naive = {
+        (data, test_set): np.array(scores["mean_image_loss"])
+        for (data, _), record in _recorded(runs)
+        for test_set, scores in record.per_image.items()
+        if "mean_image_loss" in scores
+    }
+    removed: dict[tuple[str, str, str], stats.Estimate] = {}
+    for (data, condition), by_seed in runs.items():
+        for test_set in (test_set for of, test_set in naive if of == data):
+            loss = _scores([by_seed], test_set, LOSS)  # (1, S, N)
+            if loss is not None:
+                whole, own = naive[data, test_set], groups.get((data, test_set))
+                fraction = stats.ratio_interval(whole - loss[0], whole, own)
+                removed[data, test_set, condition] = fraction
+    return removed
+
+
+def _recorded(runs: Runs) -> Iterable[tuple[Condition, Record]]:
+    """Every record that there is, with its condition."""
+    for condition, by_seed in runs.items():
+        yield from ((condition, record) for record in by_seed.values() if record)
+
+
+def _groups(runs: Runs) -> dict[tuple[str, str], list[str]]:
+    """(data set, test set) -> each image's class or person, where these are the units.
+
+    Records of runs without fusion hold them; without any, images are the units.
+    """
+    return {
+        (data, test_set): [str(number) for number in numbers]
+        for (data, _), record in _recorded(runs)
+        for test_set, numbers in record.groups.items()
+        if (data, test_set) in BY_GROUP
+    }
+
+
+def _estimate(
+    runs: Runs, contrast: Contrast, groups: Mapping[tuple[str, str], list[str]]
+) -> Result | None:
     """The effect, not yet corrected; None if a condition has not been run."""
     weights = {contrast.reference: 0.0, **contrast.weights}  # the reference first
     if abs(sum(weights.values())) > 1e-9:
         raise UserError(f"found {contrast.weights}, expected weights that sum to zero")
-    if not all(map(runs.get, weights)):
+    of_each = [runs.get((contrast.data, condition), {}) for condition in weights]
+    scores = _scores(of_each, contrast.test_set, contrast.metric)  # (C, S, N)
+    if scores is None:
         return None
-    scores = _scores([runs[c] for c in weights], contrast.test_set, contrast.metric)
-    finite = np.asarray(np.isfinite(scores).all((0, 1))).tolist()  # (N,)
-    scores = scores[..., finite]
-    own = groups.get(contrast.test_set)
-    own = own and [group for group, kept in zip(own, finite, strict=True) if kept]
-    weighted = np.tensordot(list(weights.values()), scores, 1)  # (S, N)
+    finite = np.isfinite(scores).all((0, 1))  # (N,)
+    own = groups.get((contrast.data, contrast.test_set))
+    own = own and np.array(own)[finite].tolist()
+    weighted = np.tensordot(list(weights.values()), scores[..., finite], 1)  # (S, N)
     if contrast.unit == "%":
-        effect = stats.ratio_interval(weighted, scores[0], own).scaled(100)
+        effect = stats.ratio_interval(weighted, scores[0][:, finite], own).scaled(100)
     else:
         effect = stats.crossed_interval(weighted, own)
-    counts = *weighted.shape, finite.count(False)
-    return Result(contrast, effect, float(scores[0].mean()), *counts)
+    return Result(
+        contrast,
+        effect,
+        reference_mean=float(scores[0][:, finite].mean()),
+        seeds=len(weighted),
+        images=int(finite.sum()),
+        left_out=int((~finite).sum()),
+        complete=all(all(by_seed.values()) for by_seed in of_each),
+    )
 
 
 def _conclude(result: Result, p_adjusted: float, alpha: float) -> Result:
@@ -185,262 +394,25 @@ def _conclude(result: Result, p_adjusted: float, alpha: float) -> Result:
 
 
 def _scores(
-    conditions: Sequence[Sequence[ScoredRun]], test_set: str, metric: str
-) -> stats.Floats:
-    """One metric of conditions, (C, S, N): of the seeds that all of them have."""
-    by_seed = [{run.seed: run for run in runs} for runs in conditions]
-    seeds = sorted(set.intersection(*map(set, by_seed)))
-    paired = [[runs[seed] for seed in seeds] for runs in by_seed]
-    data = [run.settings["data"] for runs in paired for run in runs]
-    if not seeds or any(other != data[0] for other in data):
+    conditions: Sequence[Mapping[int, Record | None]], test_set: str, metric: str
+) -> stats.Floats | None:
+    """One metric of conditions, (C, S, N): of the seeds that all have run; or None."""
+    ran = [{seed for seed, record in one.items() if record} for one in conditions]
+    seeds = sorted(set.intersection(*ran))
+    paired = [one[seed] for one in conditions for seed in seeds]
+    records = [record for record in paired if record]
+    if not records:
+        return None
+    if len({(r.data.manifest_hash, r.data.split_hash) for r in records}) > 1:
         raise UserError(
-            f"found {len(seeds)} common seeds, on {data[:1]} or other data, expected "
-            "common seeds and the same data: the runs do not pair up"
+            f"found other images in {records[0].name} than in a run compared with it, "
+            "expected the same: the runs do not pair up"
         )
-    if [*map(len, by_seed)] != [*map(len, conditions)]:
-        raise UserError("found two runs of one condition and seed, expected one")
     try:
-        kept = [[run.per_image[test_set][metric] for run in runs] for runs in paired]
-        return np.array(kept, np.float64)
+        kept = [record.per_image[test_set][metric] for record in records]
+        return np.array(kept, np.float64).reshape(len(conditions), len(seeds), -1)
     except (KeyError, ValueError) as error:
         raise UserError(
             f"found runs without as many scores {metric} of {test_set!r} ({error}), "
             "expected one per image: score these runs again"
         ) from error
-
-
-# What `report.tables`, `ledger` and the lessons read of records of schema 1. Nothing
-# above needs it: delete the rest of the file once they read `Result`.
-
-NO_DIFFERENCE = "no difference shown"
-AS_SHARE = IN_PERCENT
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and where it may lie, in the unit of what it is of."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def contains_zero(self) -> bool:
-        """Whether there may be nothing."""
-        return self.low <= 0 <= self.high
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One arm against the reference, in one metric.
-
-    Attributes:
-        metric: Name in `METRICS`.
-        image_ci: Mean difference, arm less reference, and the interval of a
-            paired bootstrap over the test photographs.
-        over_seeds: The same mean, and Student's interval over the seeds.
-        effect: The mean difference in standard deviations of the photographs'
-            differences: Cohen's d for pairs.
-        reference_mean: What the reference scores.
-        verdict: `better`, `worse` or `no difference shown`.
-    """
-
-    metric: str
-    image_ci: Interval
-    over_seeds: Interval
-    effect: float
-    reference_mean: float
-    verdict: str
-
-    @property
-    def share(self) -> float:
-        """The mean difference as a share of what the reference scores."""
-        return self.image_ci.mean / self.reference_mean
-
-    def percent(self) -> tuple[float, tuple[float, float], tuple[float, float]]:
-        """In percent of what the reference scores: the mean, and both intervals."""
-        scale = 100 / self.reference_mean
-        photographs, seeds = (
-            (scale * interval.low, scale * interval.high)
-            for interval in (self.image_ci, self.over_seeds)
-        )
-        return scale * self.image_ci.mean, photographs, seeds
-
-    @property
-    def unit(self) -> str:
-        """Of what is told of it: `%` for a loss, else the metric's own."""
-        return "%" if self.metric in AS_SHARE else METRICS[self.metric].unit
-
-    def in_unit(self) -> tuple[float, tuple[float, float], tuple[float, float]]:
-        """In `unit`: the mean, and both intervals."""
-        if self.unit == "%":
-            return self.percent()
-        photographs, seeds = (
-            (interval.low, interval.high)
-            for interval in (self.image_ci, self.over_seeds)
-        )
-        return self.image_ci.mean, photographs, seeds
-
-
-def study_records(
-    study: str, data: str, profile_name: str = "studies", results: Path = RESULTS
-) -> dict[str, list[Record]]:
-    """Read the records of a study's arms on one data set.
-
-    Args:
-        study: Its name.
-        data: Name of the data set in the profile's grid.
-        profile_name: The profile it was run under.
-        results: The folder of records.
-
-    Returns:
-        arm -> records, one a seed, in the order of the file of studies.
-
-    Raises:
-        UserError: If one is missing; the message says which study to run.
-    """
-    found: dict[str, list[Record]] = {}
-    for run in plan(study, profile_name):
-        if run.data != data:
-            continue
-        path = results / f"{run.name}.json"
-        if not path.is_file():
-            raise UserError(
-                f"found no record {path} (study {study}, arm {run.arm}, {data}, seed "
-                f"{run.seed}), expected one: run `companion study {study} "
-                f"--profile {profile_name}`"
-            )
-        found.setdefault(run.arm, []).append(read_record(path))
-    if not found:
-        raise UserError(
-            f"found no runs of study {study} on {data!r} under profile "
-            f"{profile_name!r}; `companion study {study} --dry-run` lists them"
-        )
-    return found
-
-
-def over_seeds(values: Sequence[float]) -> Interval:
-    """Mean of one number a seed, with Student's interval.
-
-    Example:
-        >>> interval = over_seeds([1.0, 2.0, 3.0])
-        >>> round(interval.low, 3), interval.mean, round(interval.high, 3)
-        (-0.484, 2.0, 4.484)
-    """
-    found = stats.seed_interval(values)
-    return Interval(found.mean, found.ci_low, found.ci_high)
-
-
-def scores_over_seeds(
-    records: Sequence[Record], metric: str, method: str = MODEL, value: str = "pooled"
-) -> Interval:
-    """One metric of an arm: a number a record, and what lies between the seeds.
-
-    Args:
-        records: Of one arm, one a seed.
-        metric: Name in `METRICS`.
-        method: `model`, or the name of a trivial prediction.
-        value: `pooled`, `mean` or `median` over the photographs.
-    """
-    return over_seeds([getattr(r.scores[method][metric], value) for r in records])
-
-
-def compare(
-    arm: Sequence[Record], reference: Sequence[Record], metric: str
-) -> Comparison:
-    """Compare two arms, seed by seed and photograph by photograph.
-
-    Args:
-        arm: Records, one a seed.
-        reference: Records of the same seeds, tested on the same photographs.
-        metric: One that records keep for each photograph.
-
-    Raises:
-        ValueError: If the photographs or the seeds are not the same.
-
-    Reference:
-        Student (1908); Efron & Tibshirani (1993), Chapter 13; Cohen (1988), Section
-        2.3.5, for the effect size of pairs.
-    """
-    _check_pairs(arm, reference)
-    differences = _per_image(arm, metric) - _per_image(reference, metric)  # (S, N)
-    of_photographs = differences.mean(axis=0)  # (N,)
-    found = stats.image_interval(of_photographs)
-    mean = found.mean
-    photographs = Interval(mean, found.ci_low, found.ci_high)
-    seeds = over_seeds(list(differences.mean(axis=1)))
-    spread = of_photographs.std(ddof=1)
-    return Comparison(
-        metric=metric,
-        image_ci=photographs,
-        over_seeds=seeds,
-        effect=float(mean / spread) if spread else 0.0,
-        reference_mean=float(_per_image(reference, metric).mean()),
-        verdict=_verdict(metric, photographs, seeds),
-    )
-
-
-def study_differences(
-    study: str,
-    data: str,
-    metric: str,
-    profile_name: str = "studies",
-    results: Path = RESULTS,
-) -> dict[str, Comparison]:
-    """Compare the arms of a study with its reference on one data set.
-
-    Args:
-        study: Its name.
-        data: Name of the data set in the profile's grid.
-        metric: One that records keep for each photograph.
-        profile_name: The profile it was run under.
-        results: The folder of records.
-
-    Returns:
-        arm -> comparison; arms that were tested on other photographs are left out.
-
-    Raises:
-        UserError: If a record is missing; the message says which study to run.
-    """
-    arms = study_records(study, data, profile_name, results)
-    reference = arms.pop(load_experiments().studies[study].reference)
-    return {
-        arm: compare(records, reference, metric)
-        for arm, records in arms.items()
-        if same_photographs(records, reference)
-    }
-
-
-def _verdict(metric: str, photographs: Interval, seeds: Interval) -> str:
-    """Better or worse, if neither interval holds zero."""
-    if photographs.contains_zero or seeds.contains_zero:
-        return NO_DIFFERENCE
-    higher = METRICS[metric].higher_is_better
-    if higher is None:
-        return "more" if photographs.mean > 0 else "less"
-    return "better" if (photographs.mean > 0) is higher else "worse"
-
-
-def same_photographs(arm: Sequence[Record], reference: Sequence[Record]) -> bool:
-    """Whether two arms were tested on the same photographs."""
-    tested = {(r.data.manifest_hash, r.data.split_hash, r.data.test) for r in arm}
-    return tested == {
-        (r.data.manifest_hash, r.data.split_hash, r.data.test) for r in reference
-    }
-
-
-def _check_pairs(arm: Sequence[Record], reference: Sequence[Record]) -> None:
-    """Refuse records that do not pair up."""
-    seeds = [[r.profile["seed"] for r in records] for records in (arm, reference)]
-    if seeds[0] != seeds[1]:
-        raise ValueError(f"found seeds {seeds[0]} and {seeds[1]}, expected the same")
-    if not same_photographs(arm, reference):
-        raise ValueError(
-            f"found {arm[0].name} and {reference[0].name} tested on different "
-            "photographs, expected the same: their scores do not pair up"
-        )
-
-
-def _per_image(records: Sequence[Record], metric: str) -> np.ndarray:
-    """One metric of each photograph, (seeds, photographs)."""
-    return np.array([record.per_image[metric] for record in records])

@@ -1,7 +1,7 @@
 """Every picture of the book: the only module that draws.
 
-Photographs are shown pixel by pixel, without smoothing, on a neutral background.
-Colours of curves are from Okabe and Ito, which the colour-blind can tell apart.
+Images are shown pixel by pixel, without smoothing, on a neutral background. Colours of
+curves are from Okabe and Ito, which the colour-blind can tell apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.model import NUM_CLASSES, ColorizationModel
+from colorlib.model import ColorizationModel
+from companion.comparisons import Result
 
 INK, PAPER = "#222222", "#ffffff"
 # Those of the eight that stand out from white; the others are too light for a line.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", INK]
-MARKERS = "os^Dv"  # one a colour: nothing is told by colour alone
+MARKERS = "os^Dv"  # one a colour: nothing is shown by colour alone
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.facecolor": PAPER,
@@ -49,7 +50,7 @@ def image_grid(
     row_titles: Sequence[str] = (),
     cell: float = 1.3,
 ) -> Figure:
-    """Photographs in rows and columns.
+    """Images in rows and columns.
 
     Args:
         rows: For each row its images: RGB (3, H, W) in [0, 1] or (H, W, 3) uint8; or
@@ -88,15 +89,8 @@ def _displayable(image: Tensor | NDArray[Any]) -> NDArray[Any]:
 
 def _title_beside(axis: Axes, title: str) -> None:
     """A row's title, left of its first image."""
-    axis.text(
-        -0.06,
-        0.5,
-        title,
-        transform=axis.transAxes,
-        ha="right",
-        va="center",
-        rotation=90,
-    )
+    style: dict[str, Any] = {"ha": "right", "va": "center", "rotation": 90}
+    axis.text(-0.06, 0.5, title, transform=axis.transAxes, **style)
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
@@ -134,8 +128,8 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
 def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
     """The paper's Figure 2, drawn from a model that exists.
 
-    From the top down, in a column that a phone has room for; what the backbones say
-    comes from beside. The shape below a stage's name is that of the tensor it
+    From the top down, in a column that a phone has room for; the features of the
+    backbones come from beside. The shape below a stage's name is that of the tensor it
     returned for a gray image of `size` pixels, measured, not written down.
 
     Args:
@@ -159,11 +153,12 @@ def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
             _arrow(axis, (x, y + 0.66), (x, y + 0.34))
     if model.backbones:
         count = len(model.backbones)
-        detail = f"mean of {count} x {NUM_CLASSES}"
+        average = model.config.aggregation == "average"
+        detail = f"{'mean' if average else model.config.aggregation} of {count}"
         plural = "s" * (count > 1)
         encoder, fusion = places["encoder"], places["fusion"]
         _box(axis, beside, encoder, f"{count} backbone{plural}", "frozen", "frozen")
-        _box(axis, beside, fusion, "class scores", detail, "data")
+        _box(axis, beside, fusion, model.config.features, detail, "data")
         _arrow(axis, (x + 0.85, places["L_norm"]), (beside, encoder + 0.34))
         _arrow(axis, (beside, encoder - 0.34), (beside, fusion + 0.34))
         _arrow(axis, (beside - 0.85, fusion), (x + 0.85, fusion))
@@ -190,14 +185,10 @@ def stage_shapes(model: ColorizationModel, size: int) -> dict[str, tuple[int, ..
 
         return hook
 
-    stages = {
-        "encoder": model.encoder,
-        "fusion": model.fusion,
-        "decoder": model.decoder,
-    }
-    hooks = [stage.register_forward_hook(note(name)) for name, stage in stages.items()]
-    told = model.config.feature_shape()
-    features = torch.zeros(1, *told) if told else None
+    stages = ("encoder", "fusion", "decoder")
+    hooks = [getattr(model, one).register_forward_hook(note(one)) for one in stages]
+    shape = model.config.feature_shape()
+    features = torch.zeros(1, *shape) if shape else None
     ab_norm = model(torch.zeros(1, 1, size, size), features)
     for hook in hooks:
         hook.remove()
@@ -225,37 +216,49 @@ def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
     )
 
 
-def forest(
-    differences: Mapping[str, tuple[float, tuple[float, float], tuple[float, float]]],
-    label: str,
-) -> Figure:
-    """Differences from a reference, each with the two intervals it has.
+def forest(panels: Mapping[str, Mapping[str, Result]], label: str) -> Figure:
+    """Effects of contrasts with their 95 % intervals.
 
     Args:
-        differences: arm -> mean difference, its interval over photographs, its
-            interval over seeds.
-        label: What differs, with its unit and the direction that is better.
+        panels: title of a panel -> name of a row -> what was found, in one unit.
+        label: What differs, with its unit, see `tables.change_label`.
 
     Returns:
-        The figure: a dot an arm, a thick bar for photographs, a thin one for seeds.
-        Bars wider than four times the largest difference are cut at the edge.
+        The figure: panels side by side, filled dots where the effect is significant,
+        effects too small to be of interest on a gray band. Bars wider than four times
+        the largest effect are cut at the edge.
     """
-    figure, axis = plt.subplots(
-        figsize=(6, 0.8 + 0.4 * len(differences)), layout="constrained"
-    )
-    for place, (mean, photographs, seeds) in enumerate(differences.values()):
-        axis.plot(seeds, (place, place), color=OKABE_ITO[0], linewidth=1)
-        axis.plot(photographs, (place, place), color=OKABE_ITO[0], linewidth=4)
-        axis.plot(mean, place, "o", color=INK, markersize=4)
-    reach = 4 * max(abs(mean) for mean, _, _ in differences.values()) or 1.0
+    rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(2.5 + 3.5 * len(panels), 1 + 0.4 * len(rows)),
+        sharex=True, sharey=True, squeeze=False, layout="constrained",
+    )  # fmt: skip
+    found = [one for panel in panels.values() for one in panel.values()]
+    for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
+        for name, one in panel.items():
+            _effect(axis, rows.index(name), one)
+        small = max((one.contrast.smallest_effect for one in found), default=0)
+        axis.axvspan(-small, small, color=INK, alpha=0.1, linewidth=0)
+        axis.axvline(0, color=INK, linewidth=0.8)
+        axis.set_title(title)
+        axis.grid(axis="x", alpha=0.3)
+    reach = 4 * max((abs(one.effect.mean) for one in found), default=0) or 1.0
     low, high = axis.get_xlim()
     axis.set_xlim(max(low, -reach), min(high, reach))
-    axis.axvline(0, color=INK, linewidth=0.8)
-    axis.set_yticks(range(len(differences)), list(differences))
+    axis.set_yticks(range(len(rows)), rows)
     axis.invert_yaxis()
-    axis.set_xlabel(label)
-    axis.grid(axis="x", alpha=0.3)
+    figure.supxlabel(label, size="medium")
     return figure
+
+
+def _effect(axis: Axes, place: int, one: Result) -> None:
+    """One row of a forest."""
+    ends = np.nan_to_num(
+        [one.effect.ci_low, one.effect.ci_high], posinf=1e6, neginf=-1e6
+    )
+    axis.plot(ends, (place, place), color=OKABE_ITO[0], linewidth=2)
+    face = OKABE_ITO[0] if one.sign else PAPER
+    axis.plot(one.effect.mean, place, "o", color=OKABE_ITO[0], markerfacecolor=face)
 
 
 def score_bars(
@@ -266,12 +269,12 @@ def score_bars(
     """One metric of several methods, with the intervals of their means.
 
     Args:
-        means: method -> mean over the test photographs.
+        means: method -> mean over the test images.
         intervals: method -> (low, high) of that mean.
         label: The metric with its unit.
 
     Returns:
-        The figure; trivial predictions and models on one axis.
+        The figure; naive baselines and models on one axis.
     """
     figure, axis = plt.subplots(
         figsize=(6, 0.5 + 0.4 * len(means)), layout="constrained"

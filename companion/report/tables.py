@@ -1,28 +1,22 @@
-"""Tables of scores as Markdown: a method a row, a metric a column.
+"""Tables as Markdown: scores of methods, contrasts of conditions.
 
 Every mean stands with its interval, every metric with its unit and its direction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from colorlib.evaluation import MODEL
+from colorlib.errors import UserError
+from colorlib.evaluation import GRAY, MEAN_COLOUR, MEAN_IMAGE, MODEL
 from colorlib.metrics import METRICS, Metric, Summary
-from companion.comparisons import (
-    AS_SHARE,
-    Comparison,
-    Interval,
-    compare,
-    same_photographs,
-    scores_over_seeds,
-    study_differences,
-)
+from colorlib.stats import Estimate
+from companion.comparisons import Contrast, Result
 from companion.records import Record
 
 DIRECTION = {True: " ↑", False: " ↓", None: ""}
 BETTER = {True: ", higher is better", False: ", lower is better", None: ""}
 
 NONE = "–"  # a cell of which there is nothing to say
-END_DIGITS = 4  # at most, behind the point, of the end of an interval
+END_DIGITS = 4  # at most, after the point, of the end of an interval
 NBSP = "\u00a0"  # holds a number and its unit in one line
 COLOURLESS = 0.005  # gray has 0.003: white point and matrix are of a few digits
 
@@ -39,36 +33,38 @@ def heading(metric: Metric) -> str:
 
 
 def beside_the_baselines(
-    records: Mapping[str, Record],
+    records: Mapping[str, Record], test_set: str = "test"
 ) -> dict[str, dict[str, Summary]]:
-    """The trivial predictions, once, then the model of each record.
+    """The naive baselines, once, then the model of each record.
 
     Args:
-        records: label -> record; all of the same test photographs.
+        records: label -> record; all of the same test images.
+        test_set: One that they were tested on.
 
     Returns:
         method -> metric -> summary.
 
     Raises:
-        ValueError: If the records were not tested on the same photographs.
+        UserError: If the records were not tested on the same images.
     """
-    tested_on = {(r.data.manifest_hash, r.data.split_hash) for r in records.values()}
-    if len(tested_on) != 1:
-        raise ValueError(
-            f"found records of {len(tested_on)} test sets ({', '.join(records)}), "
-            "expected one: scores of different photographs do not compare"
+    tested = {(r.data.manifest_hash, r.data.split_hash) for r in records.values()}
+    scores = {label: record.scores.get(test_set) for label, record in records.items()}
+    if len(tested) != 1 or not all(scores.values()):
+        raise UserError(
+            f"found records of {len(tested)} data sets, some without {test_set!r} "
+            f"({', '.join(records)}), expected one test set: scores of different "
+            "images do not compare"
         )
-    first = next(iter(records.values()))
-    trivial = {name: s for name, s in first.scores.items() if name != "model"}
-    return trivial | {
-        label: record.scores["model"] for label, record in records.items()
-    }
+    known = {label: methods for label, methods in scores.items() if methods}
+    first = next(iter(known.values()))
+    naive = {one: first[one] for one in (GRAY, MEAN_COLOUR, MEAN_IMAGE) if one in first}
+    return naive | {label: methods[MODEL] for label, methods in known.items()}
 
 
 def score_table(
     methods: Mapping[str, Mapping[str, Summary]], metrics: Sequence[str]
 ) -> str:
-    """Means with their intervals, a method a row.
+    """Means with their intervals over the images, a method a row.
 
     Args:
         methods: method -> metric -> summary.
@@ -77,115 +73,73 @@ def score_table(
     Returns:
         A Markdown table.
     """
-    headings = ["method", *(heading(METRICS[name]) for name in metrics)]
     rows = [
-        [method, *(mean_with_interval(scores[name], name) for name in metrics)]
-        for method, scores in methods.items()
-    ]
+        [method]
+        + [mean_with_interval(s[m], m) if m in s else NONE for m in metrics]
+        for method, s in methods.items()
+    ]  # fmt: skip
+    return markdown_table(["method", *(heading(METRICS[m]) for m in metrics)], rows)
+
+
+def comparison_table(results: Iterable[Result]) -> str:
+    """Contrasts of conditions, one a row.
+
+    Args:
+        results: Of `companion.comparisons.compare_all`.
+
+    Returns:
+        A Markdown table: the conclusion first, as the rest of a wide table is beyond
+        the edge of a phone; the change in percent of the reference's loss, or in the
+        metric's own unit; the smallest effect that would have been detected, of those
+        that are not significant.
+    """
+    headings = [
+        "comparison", "conclusion", "change", "95 % interval", "adjusted p",
+        "detectable", "seeds", "images",
+    ]  # fmt: skip
+    rows = []
+    for one in results:
+        contrast, effect = one.contrast, one.effect
+        hidden = one.conclusion != "significant"
+        place = ", ".join(
+            [contrast.hypothesis.split(",")[0], contrast.name, contrast.data,
+             contrast.test_set, METRICS[contrast.metric].label]
+        ).removeprefix(", ")  # fmt: skip
+        digits = 1 if contrast.unit == "%" else 2
+        rows.append(
+            [
+                place, one.conclusion, signed(effect.mean, contrast.unit),
+                interval(effect, digits), p_value(effect.p_adjusted),
+                f"{one.detectable:.2g}" if hidden else NONE,
+                f"{one.seeds}", f"{one.images:,}",
+            ]
+        )  # fmt: skip
     return markdown_table(headings, rows)
 
 
-def study_table(
-    arms: Mapping[str, Sequence[Record]],
-    reference: str,
-    metrics: Sequence[str] = ("rmse_ab_norm", "psnr_rgb", "ciede2000", "colourfulness"),
-    compared: str = "loss_eq1",
-) -> str:
-    """A study on one data set: the trivial predictions, then an arm a row.
-
-    Args:
-        arms: arm -> records, one a seed, see `companion.comparisons.study_records`.
-        reference: The arm that the others are compared with.
-        metrics: Names of `METRICS`, the last columns: pooled over photographs, their
-            mean over seeds, and half of Student's 95 % interval.
-        compared: The metric of the verdict and the change, which stand first: the rest
-            of a wide table is beyond the edge of a phone.
-
-    Returns:
-        A Markdown table. An arm tested on other photographs is not compared.
-    """
-    names = [heading(METRICS[name]) for name in metrics]
-    headings = ["method", "verdict", f"{METRICS[compared].label}, change", *names]
-    first = arms[reference]
-    trivial = [name for name in first[0].scores if name != MODEL]
+def removed_table(removed: Mapping[tuple[str, str, str], Estimate]) -> str:
+    """How much of the mean image's loss each condition removes, in percent."""
     rows = [
-        [name, NONE, NONE, *(_trivial(first, metric, name) for metric in metrics)]
-        for name in trivial
-    ]
-    for arm, records in arms.items():
-        scores = [plus_minus(scores_over_seeds(records, m), m) for m in metrics]
-        rows.append([arm, *_against(records, first, compared), *scores])
+        [condition, f"{data}, {test_set}", f"{100 * e.mean:.1f}",
+         interval(e.scaled(100), 1)]
+        for (data, test_set, condition), e in removed.items()
+    ]  # fmt: skip
+    headings = ["condition", "images", "loss removed (%)", "95 % interval"]
     return markdown_table(headings, rows)
 
 
-def differences_table(study: str, metric: str, data_sets: Sequence[str]) -> str:
-    """A study's differences in one metric, an arm on a data set a row.
-
-    Args:
-        study: Its name.
-        metric: One that records keep for each photograph.
-        data_sets: Names of data sets in the profile's grid.
-
-    Returns:
-        See `verdict_table`.
-    """
-    found = {
-        f"{arm}, {data}": comparison
-        for data in data_sets
-        for arm, comparison in study_differences(study, data, metric).items()
-    }
-    return verdict_table(heading(METRICS[metric]), found)
-
-
-def pair_table(
-    what: str,
-    arm: Sequence[Record],
-    reference: Sequence[Record],
-    metrics: Sequence[str],
-) -> str:
-    """Two arms, of one study or of two, a metric a row.
-
-    Args:
-        what: Is compared with what.
-        arm: Records, one a seed.
-        reference: Records of the same seeds, tested on the same photographs.
-        metrics: Those that records keep for each photograph.
-
-    Returns:
-        See `verdict_table`.
-    """
-    found = {heading(METRICS[m]): compare(arm, reference, m) for m in metrics}
-    return verdict_table(what, found)
-
-
-def verdict_table(what: str, comparisons: Mapping[str, Comparison]) -> str:
-    """Differences, each with its verdict and both intervals.
-
-    Args:
-        what: The first column's heading.
-        comparisons: A row's name -> what was found.
-
-    Returns:
-        A Markdown table; the numbers are in percent of the reference for a loss, else
-        in the metric's own unit.
-    """
-    headings = [what, "verdict", "change", "over photographs", "over seeds"]
-    rows = [[name, c.verdict, *_with_intervals(c)] for name, c in comparisons.items()]
-    return markdown_table(headings, rows)
-
-
-def change_label(metric: str, reference: str) -> str:
+def change_label(contrast: Contrast) -> str:
     """What an axis of changes shows, with its unit and the direction that is better.
 
     Example:
-        >>> change_label("psnr_rgb", "none")
+        >>> one = Contrast({"maps": 1, "none": -1}, "none", "lfw", "test", "psnr_rgb")
+        >>> change_label(one)
         'PSNR RGB, change against none (dB), higher is better'
     """
-    known = METRICS[metric]
-    unit = "%" if metric in AS_SHARE else known.unit
-    shown = f" ({unit})" if unit else ""
+    known = METRICS[contrast.metric]
+    unit = f" ({contrast.unit})" if contrast.unit else ""
     better = BETTER[known.higher_is_better]
-    return f"{known.label}, change against {reference}{shown}{better}"
+    return f"{known.label}, change against {contrast.reference}{unit}{better}"
 
 
 def sources(records: Iterable[Record]) -> str:
@@ -207,43 +161,44 @@ def sources(records: Iterable[Record]) -> str:
     return head + "\n".join(lines) + "\n\n</details>"
 
 
-def _against(
-    arm: Sequence[Record], reference: Sequence[Record], metric: str
-) -> tuple[str, str]:
-    """Two cells: the verdict, and by how much an arm differs from the reference."""
-    if arm is reference:
-        return "reference", NONE
-    if not same_photographs(arm, reference):
-        return "other photographs", NONE
-    found = compare(arm, reference, metric)
-    effect = round(found.effect, 2) + 0.0  # no minus zero
-    change = _with_intervals(found)[0]
-    return found.verdict, f"{change}, d{NBSP}={NBSP}{effect:+.2f}"
-
-
-def _with_intervals(comparison: Comparison) -> tuple[str, str, str]:
-    """Three cells: the mean difference with its unit, and both intervals."""
-    mean, *intervals = comparison.in_unit()
-    digits = 1 if comparison.unit == "%" else 2
-    unit = f"{NBSP}{comparison.unit}" if comparison.unit else ""
-    mean = round(mean, digits) + 0.0  # no minus zero
-    photographs, seeds = (
-        f"{_end(low, digits)}{NBSP}to{NBSP}{_end(high, digits)}"
-        for low, high in intervals
-    )
-    return f"{mean:+.{digits}f}{unit}", photographs, seeds
-
-
-def _end(value: float, digits: int) -> str:
-    """An end of an interval; one that is nearly zero has the digits to see its side.
+def signed(value: float, unit: str = "") -> str:
+    r"""A change with its sign and its unit.
 
     Example:
-        >>> [_end(value, 1) for value in (-8.91, -0.04, 0.0)]
-        ['-8.9', '-0.04', '+0.0']
+        >>> signed(-7.04, "%"), signed(-0.0001, "dB")
+        ('-7.0\xa0%', '+0.00\xa0dB')
     """
-    while value and digits < END_DIGITS and round(value, digits) == 0:
-        digits += 1
-    return f"{value:+.{digits}f}"
+    digits = 1 if unit == "%" else 2
+    value = round(value, digits) + 0.0  # no minus zero
+    return f"{value:+.{digits}f}" + (f"{NBSP}{unit}" if unit else "")
+
+
+def interval(estimate: Estimate, digits: int) -> str:
+    """Both ends; one that is nearly zero has the digits to see its side.
+
+    Example:
+        >>> interval(Estimate(-4, -8.91, -0.04, 1, 9, 0.04), 1).replace(NBSP, " ")
+        '-8.9 to -0.04'
+    """
+    ends = []
+    for end in (estimate.ci_low, estimate.ci_high):
+        shown = digits
+        while end and shown < END_DIGITS and round(end, shown) == 0:
+            shown += 1
+        ends.append(f"{end:+.{shown}f}")
+    return f"{NBSP}to{NBSP}".join(ends)
+
+
+def p_value(p: float | None) -> str:
+    """Two digits of a p-value.
+
+    Example:
+        >>> [p_value(p) for p in (0.0312, 0.0002, 1.0, None)]
+        ['0.031', '< 0.001', '1.0', '–']
+    """
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:#.2g}"
 
 
 def number(value: float, metric: str = "") -> str:
@@ -258,22 +213,6 @@ def number(value: float, metric: str = "") -> str:
     return f"{value:#.4g}"
 
 
-def _trivial(records: Sequence[Record], metric: str, method: str) -> str:
-    """One metric of a trivial prediction, which no seed changes."""
-    return number(scores_over_seeds(records, metric, method).mean, metric)
-
-
-def plus_minus(interval: Interval, metric: str = "") -> str:
-    r"""A mean over seeds, and two digits of half its interval.
-
-    Example:
-        >>> plus_minus(Interval(25.951, 21.951, 29.951))
-        '25.95 ±\xa04.0'
-    """
-    half = f"{interval.high - interval.mean:#.2g}".removesuffix(".")
-    return f"{number(interval.mean, metric)} ±{NBSP}{half}"
-
-
 def mean_with_interval(summary: Summary, metric: str = "") -> str:
     """Four digits of the mean, and where 95 % of its resamples lie.
 
@@ -281,10 +220,8 @@ def mean_with_interval(summary: Summary, metric: str = "") -> str:
         >>> mean_with_interval(Summary(0.09551, 0.09, 0.1, 0.0943, 0.0968, 3298))
         '0.09551 (0.09430–0.09680)'
     """
-    mean, low, high = (
-        number(value, metric)
-        for value in (summary.mean, summary.ci_low, summary.ci_high)
-    )
+    ends = (summary.mean, summary.ci_low, summary.ci_high)
+    mean, low, high = (number(value, metric) for value in ends)
     return f"{mean} ({low}–{high})"
 
 

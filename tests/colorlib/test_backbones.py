@@ -1,3 +1,5 @@
+"""Frozen networks: what each sees, that it stays frozen, whose weights it has."""
+
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,30 +14,31 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import photographs
 from torch import nn
+from torch.nn import functional as F
 
-from colorlib.backbone_specs import SPECS, spec_for
 from colorlib.backbones import (
+    SPECS,
     Backbone,
-    extract_features,
+    BackboneRecord,
     feature_shape,
     features_of_images,
     hash_of_weights,
+    input_spec,
     load_backbone,
+    load_stated,
+    spec_for,
 )
-from colorlib.color import (
-    gray_from_L,
-    lab_to_rgb,
-    normalize_lab,
-    out_of_gamut,
-    rgb_to_lab,
-)
+from colorlib.backbones.specs import _spec_from_timm
+from colorlib.color import gray_from_L, lab_to_rgb, normalize_lab, rgb_to_lab
 from colorlib.errors import UserError
-from colorlib.features import gray_of_photographs
+from colorlib.features import gray_of_images
 from colorlib.files import file_sha256
 from colorlib.images import fit_square
 
 TINY = "test_resnet.r160_in1k"  # 0.5 million weights, 160 px
-TFLITE = [name for name in SPECS if name.startswith("mobilenet")]
+PAPER = ("vgg16.tv_in1k", "resnet50.tv_in1k", "inception_resnet_v2.tf_in1k")
+FROM_TFLITE = [name for name in SPECS if name.startswith("mobilenet")]
+CLASSIFIERS = [name for name, spec in SPECS.items() if spec.tap is None]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,10 @@ def bare(name, net):
     return Backbone(SPECS[name], net, "random", "")
 
 
+def state_of(backbone):
+    return {k: v.contiguous() for k, v in backbone.net.state_dict().items()}
+
+
 # ---------------------------------------------------------------- what a network sees
 
 
@@ -62,7 +69,7 @@ def bare(name, net):
         ("inception_resnet_v2.tf_in1k", Image.Resampling.BICUBIC),
     ],
 )
-@pytest.mark.parametrize("size", [64, 256, 400])
+@pytest.mark.parametrize("size", [64, 400])
 def test_resizes_the_whole_image_as_pillow_does(name, filter_of_pillow, size):
     spec = SPECS[name]
     image = photographs(1, size)[0, 0].numpy().astype(np.float32)
@@ -75,7 +82,7 @@ def test_resizes_the_whole_image_as_pillow_does(name, filter_of_pillow, size):
 
 
 @pytest.mark.parametrize("name", ["vgg16.tv_in1k", "resnet50.tv_in1k"])
-def test_shows_imagenets_mean_gray_as_timms_own_preprocessing(name):
+def test_scales_gray_as_timms_own_preprocessing(name):
     config = timm.get_pretrained_cfg(name)
     transform = timm.data.create_transform(
         **timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
@@ -85,40 +92,60 @@ def test_shows_imagenets_mean_gray_as_timms_own_preprocessing(name):
     torch.testing.assert_close(seen[0], transform(flat), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("image", "error"),
-    [
-        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), TypeError),
-        (torch.zeros(1, 3, 8, 8), ValueError),
-        (torch.zeros(1, 1, 8, 9), ValueError),
-    ],
-)
-def test_refuses_what_is_no_square_gray_image(tiny, image, error):
-    with pytest.raises(error, match="found"):
-        tiny(image)
+GRIDS = {  # of the last maps, from an input of the size of the training
+    "vgg16.tv_in1k": (512, 7, 7),
+    "resnet50.tv_in1k": (2048, 7, 7),
+    "inception_resnet_v2.tf_in1k": (1536, 8, 8),
+    "mobilenetv1_100.tflite_in1k": (1024, 7, 7),
+    "mobilenetv2_100.tflite_in1k": (1280, 7, 7),
+    "mobilenetv2_100.tf2ptq_in1k": (1280, 7, 7),
+    "tf_efficientnet_lite0.float_in1k": (1280, 7, 7),
+    "vgg16.convolutions_in1k": (512, 14, 14),
+    "inception_v3.2015_in1k": (768, 17, 17),
+}
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_each_network_takes_its_input_and_gives_1000_logits(name):
+def test_each_network_takes_its_input_and_gives_maps_on_its_own_grid(name):
     spec = SPECS[name]
+    options = {"num_classes": spec.num_classes, **spec.create_options}
+    if spec.tap is not None:
+        options = {"features_only": True, "out_indices": (spec.tap,)}
     with torch.device("meta"):  # shapes only: no weight is made
-        net = timm.create_model(
-            spec.timm_name, num_classes=spec.num_classes, **spec.create_options
-        )
+        net = timm.create_model(spec.timm_name, **options)
     backbone = bare(name, net).to("meta")
-    shapes = []
-    net.register_forward_pre_hook(lambda _, given: shapes.append(given[0].shape))
-    logits = backbone(torch.empty(2, 1, 256, 256, device="meta"))
-    assert shapes == [(2, 3, spec.input_size, spec.input_size)]
-    assert logits.shape == (2, 1000)
+    seen = backbone.prepare(torch.empty(2, 1, 256, 256, device="meta"))
+    assert seen.shape == (2, 3, spec.input_size, spec.input_size)
+    maps = backbone._maps(seen)
+    assert maps.shape == (2, *GRIDS[name])
+    if spec.tap is None:
+        assert backbone._content(maps, "logits").shape == (2, 1000)
 
 
 def test_drops_the_background_class_and_no_other():
-    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1001))
-    backbone = bare(TFLITE[0], net)
-    gray = torch.rand(2, 1, 32, 32)
-    expected = net(backbone.prepare(gray))[:, 1:]
-    torch.testing.assert_close(backbone(gray), expected, rtol=0, atol=0)
+    class Net(nn.Module):
+        forward_features = staticmethod(lambda seen: seen)
+
+        def forward_head(self, maps, pre_logits):
+            return torch.arange(1001.0).expand(len(maps), -1)
+
+    logits = bare(FROM_TFLITE[0], Net())(torch.rand(2, 1, 32, 32), ["logits"])
+    assert logits["logits"].tolist() == [list(range(1, 1001))] * 2
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "reason"),
+    [
+        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), TypeError, "expected a float"),
+        (torch.zeros(1, 3, 8, 8), ValueError, "expected"),
+        (torch.zeros(1, 1, 8, 9), ValueError, "expected a square"),
+        (torch.full((1, 1, 8, 8), 50.0), ValueError, "expected 0 to 1"),
+        (torch.full((1, 1, 8, 8), -0.5), ValueError, "expected 0 to 1"),
+    ],
+)
+def test_refuses_what_is_no_square_gray_image(tiny, image, error, reason):
+    with pytest.raises(error, match=f"found .*{reason}"):
+        features_of_images([tiny], image)
 
 
 # ------------------------------------------------------------------------ it is frozen
@@ -126,103 +153,82 @@ def test_drops_the_background_class_and_no_other():
 
 def test_stays_in_evaluation_mode_and_learns_nothing(tiny, gray):
     before = hash_of_weights(tiny.net)
-    expected = tiny(gray)
+    expected = features_of_images([tiny], gray, "logits")
     holder = nn.ModuleList([tiny]).train()
     assert holder.training
     assert not any(module.training for module in tiny.modules())
     assert not any(p.requires_grad for p in tiny.parameters())
-    torch.testing.assert_close(tiny(gray), expected, rtol=0, atol=0)
+    again = features_of_images([tiny], gray, "logits")
+    torch.testing.assert_close(again, expected, rtol=0, atol=0)
     assert hash_of_weights(tiny.net) == before
 
 
-def test_scores_do_not_depend_on_the_company(tiny, gray):
+def test_features_do_not_depend_on_the_rest_of_the_batch(tiny, gray):
     together = features_of_images([tiny], gray, "logits")
     alone = torch.cat([features_of_images([tiny], one[None], "logits") for one in gray])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_colour_does_not_reach_the_network(tiny):
-    generator = torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("kind", ["softmax", "logits", "pooled", "maps"])
+def test_colour_does_not_reach_the_network(tiny, kind):
     L = photographs(1, 64, seed=1)[:, :1].expand(2, -1, -1, -1) * 20 + 50
-    ab = torch.rand(2, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64) * 40 - 20
-    lab = torch.cat([L, ab.double()], 1)
-    assert not out_of_gamut(lab).any()
-    rgb = lab_to_rgb(lab)
+    ab = torch.tensor([[15.0, -20.0], [-20.0, 10.0]]).view(2, 2, 1, 1)
+    rgb = lab_to_rgb(torch.cat([L, ab.expand(-1, -1, 64, 64)], 1).double(), clip=False)
     assert (rgb[0] - rgb[1]).abs().max() > 0.05
-    one, other = gray_from_L(normalize_lab(rgb_to_lab(rgb))[0]).float()
-    scores = [
-        features_of_images([tiny], image[None], "logits") for image in (one, other)
-    ]
-    torch.testing.assert_close(*scores, rtol=1e-4, atol=1e-5)
+    L_norm, _ = normalize_lab(rgb_to_lab(rgb))
+    one, other = features_of_images([tiny], gray_from_L(L_norm).float(), kind)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-# ------------------------------------------------------------------------------- scores
+# ----------------------------------------------------------------------------- features
 
 
 def test_softmax_is_the_formula(tiny, gray):
     logits = features_of_images([tiny, tiny], gray, "logits").double().numpy()
     powers = np.exp(logits)
     expected = powers / powers.sum(axis=-1, keepdims=True)
-    scores = features_of_images([tiny, tiny], gray)
-    assert scores.shape == (4, 2, 1000)
-    assert scores.dtype == torch.float32
-    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-5)
-    np.testing.assert_allclose(scores.sum(-1).numpy(), 1, rtol=1e-5)
+    softmax = features_of_images([tiny, tiny], gray)
+    assert softmax.shape == (4, 2, 1000)
+    assert softmax.dtype == torch.float32
+    np.testing.assert_allclose(softmax.numpy(), expected, rtol=1e-5)
 
 
-def test_scores_differ_between_images(tiny, gray):
-    scores = features_of_images([tiny], gray)
-    assert (scores[0] - scores[1]).abs().max() > 1e-6
-
-
-def test_keeps_the_order_of_the_networks(tiny, gray):
-    class Ones(nn.Module):
-        def forward(self, images):
-            return torch.ones(len(images), 1000)
-
-    both = features_of_images([bare("vgg16.tv_in1k", Ones()), tiny], gray, "logits")
-    assert (both[:, 0] == 1).all()
-    torch.testing.assert_close(both[:, 1], tiny(gray))
-
-
-@pytest.mark.parametrize("wrong", [lambda g: g * 100, lambda g: g * 2 - 1])
-def test_refuses_gray_of_another_scale(tiny, gray, wrong):
-    with pytest.raises(ValueError, match=r"found gray from .* expected 0 to 1"):
-        features_of_images([tiny], wrong(gray))
-
-
-def test_refuses_scores_that_do_not_exist(tiny, gray):
-    with pytest.raises(ValueError, match="expected one of softmax, logits"):
-        features_of_images([tiny], gray, "probability")
-
-
-def test_features_are_what_the_last_layer_decides_from(tiny, gray):
-    features = features_of_images([tiny], gray, "features")
-    logits = tiny.net.get_classifier()(features)
+def test_pooled_features_are_what_the_last_layer_decides_from(tiny, gray):
+    pooled = features_of_images([tiny], gray, "pooled")
+    logits = tiny.net.get_classifier()(pooled)
     torch.testing.assert_close(logits, features_of_images([tiny], gray, "logits")[:, 0])
+    assert (pooled[0] - pooled[1]).abs().max() > 1e-6  # images differ
 
 
-def test_features_are_the_mean_of_the_maps(tiny, gray):
+def test_maps_are_resampled_and_their_mean_is_what_is_pooled(tiny, gray):
     # of a network that pools by averaging, on its own grid
     maps = tiny.net.forward_features(tiny.prepare(gray))
-    features = features_of_images([tiny], gray, "features")
-    torch.testing.assert_close(features, maps.mean(dim=(2, 3)))
-    ours = features_of_images([tiny], gray, "maps")
-    expected = torch.nn.functional.interpolate(maps, (8, 8), mode="bilinear")
-    torch.testing.assert_close(ours, expected)
+    pooled = features_of_images([tiny], gray, "pooled")
+    torch.testing.assert_close(pooled, maps.mean(dim=(2, 3)))
+    expected = F.interpolate(maps, (8, 8), mode="bilinear", antialias=True)
+    torch.testing.assert_close(features_of_images([tiny], gray, "maps"), expected)
 
 
-def test_channels_of_several_networks_lie_behind_each_other(tiny, gray):
-    one = features_of_images([tiny], gray, "maps")
-    two = features_of_images([tiny, tiny], gray, "maps")
-    assert feature_shape(tiny, "maps") == tuple(one.shape[1:])
-    torch.testing.assert_close(two, torch.cat([one, one], dim=1))
+def test_several_networks_keep_their_order_and_their_own_input_sizes(tiny, gray):
+    sizes = [96, 64]
+    each = [features_of_images([tiny], gray, "maps", [size]) for size in sizes]
+    both = features_of_images([tiny, tiny], gray, "maps", sizes)
+    assert feature_shape(tiny, "maps") == tuple(each[0].shape[1:])
+    torch.testing.assert_close(both, torch.cat(each, dim=1))
+    logits = [features_of_images([tiny], gray, "logits", [size]) for size in sizes]
+    both = features_of_images([tiny, tiny], gray, "logits", sizes)
+    torch.testing.assert_close(both, torch.cat(logits, dim=1))
 
 
-def test_a_network_without_maps_is_refused(gray):
+def test_refuses_features_that_there_are_none_of(tiny, gray):
+    with pytest.raises(ValueError, match="expected one of softmax, logits"):
+        features_of_images([tiny], gray, "probability")
     transformer = load_backbone("test_vit.r160_in1k", "random")
     with pytest.raises(UserError, match="take a convolutional network"):
         features_of_images([transformer], gray, "maps")
+    headless = bare("vgg16.convolutions_in1k", nn.Sequential(nn.Identity()))
+    with pytest.raises(UserError, match="found a network without a head"):
+        headless._content(torch.zeros(1, 512, 14, 14), "pooled")
 
 
 def test_damaged_weights_are_named(gray):
@@ -253,13 +259,30 @@ def test_the_hash_sees_every_weight(tiny):
 
 
 @pytest.mark.parametrize("as_folder", [True, False])
-def test_loads_a_file(tmp_path, tiny, gray, as_folder):
+def test_loads_a_file(tmp_path, tiny, as_folder):
     path = tmp_path / f"{TINY}.safetensors"
-    save_file({k: v.contiguous() for k, v in tiny.net.state_dict().items()}, path)
+    save_file(state_of(tiny), path)
     loaded = load_backbone(TINY, tmp_path if as_folder else str(path))
     assert loaded.weights_kind == "file"
     assert loaded.weights_hash == tiny.weights_hash
-    torch.testing.assert_close(loaded(gray), tiny(gray), rtol=0, atol=0)
+
+
+def test_loads_the_layers_of_a_file_up_to_the_tap(tmp_path):
+    name = "vgg16.convolutions_in1k"
+    with torch.device("meta"):
+        net = timm.create_model("vgg16", features_only=True, out_indices=(4,))
+    state = {
+        key.replace("_", ".", 1): torch.full(weights.shape, 1 / index).half()
+        for index, (key, weights) in enumerate(net.state_dict().items(), start=1)
+    }
+    path = tmp_path / SPECS[name].weights_file
+    save_file(state | {"head.fc.weight": torch.zeros(1)}, path)
+    for key, weights in load_backbone(name, tmp_path).net.state_dict().items():
+        assert torch.equal(weights, state[key.replace("_", ".", 1)].float())
+    del state["features.0.weight"]
+    save_file(state, path)
+    with pytest.raises(UserError, match=r"found no features_0\.weight, expected"):
+        load_backbone(name, tmp_path)
 
 
 def test_refuses_weights_that_do_not_fit(tmp_path):
@@ -293,87 +316,124 @@ def empty_hub(tmp_path, monkeypatch):
     return tmp_path
 
 
-def assert_names_the_ways_out(error):
-    text = str(error.value)
-    for way in (f"{TINY}.safetensors", "`random`", "copy them there", "cannot be down"):
-        assert way in text
-    assert "\n" not in text
-
-
-def test_without_a_network_the_ways_out_are_named(empty_hub, monkeypatch):
-    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError) as error:
-        load_backbone(TINY, "pretrained")
-    assert_names_the_ways_out(error)
-
-
-def test_a_refused_connection_is_tried_once(empty_hub, monkeypatch, caplog):
+@pytest.mark.parametrize("offline", [True, False])
+def test_without_weights_the_ways_out_are_named_at_once(
+    empty_hub, monkeypatch, caplog, offline
+):
     address = "http://127.0.0.1:9"  # discard: nothing listens
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", offline)
     monkeypatch.setattr(hub, "ENDPOINT", address)
     monkeypatch.setattr(hub, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}")
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError, match="cannot be downloaded") as error:
         load_backbone(TINY, "pretrained")
-    assert_names_the_ways_out(error)
-    assert "refused" in str(error.value)
+    for way in (f"{TINY}.safetensors", "`random`", "copy them there"):
+        assert way in str(error.value)
+    assert "\n" not in str(error.value)
     assert "Retrying" not in caplog.text
 
 
-@pytest.fixture
-def in_the_cache(empty_hub, monkeypatch, tiny):
-    """The file of a small network in the cache of the hub, which cannot be asked."""
+def test_other_weights_under_the_same_name_are_refused(empty_hub, monkeypatch, tiny):
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
-    folder = empty_hub / f"models--timm--{TINY}"
-    snapshot = folder / "snapshots" / "0123"
+    snapshot = empty_hub / f"models--timm--{TINY}" / "snapshots" / "0123"
     snapshot.mkdir(parents=True)
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text("0123")
-    state = {k: v.contiguous() for k, v in tiny.net.state_dict().items()}
-    save_file(state, snapshot / "model.safetensors")
-    return snapshot / "model.safetensors"
-
-
-@pytest.mark.usefixtures("in_the_cache")
-def test_weights_in_the_cache_of_the_hub_need_no_network(tiny):
-    backbone = load_backbone(TINY, "pretrained")
-    assert backbone.weights_kind == "pretrained"
-    assert backbone.weights_hash == tiny.weights_hash
-
-
-def test_other_weights_under_the_same_name_are_refused(in_the_cache, monkeypatch, tiny):
-    known = replace(spec_for(TINY), hub_sha256=file_sha256(in_the_cache))
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0123")
+    path = snapshot / "model.safetensors"
+    save_file(state_of(tiny), path)
+    known = replace(spec_for(TINY), hub_sha256=file_sha256(path))
     monkeypatch.setitem(SPECS, TINY, known)
-    assert load_backbone(TINY, "pretrained").weights_hash == tiny.weights_hash
+    loaded = load_backbone(TINY, "pretrained")  # from the cache, without a network
+    assert loaded.weights_kind == "pretrained"
+    assert loaded.weights_hash == tiny.weights_hash
     monkeypatch.setitem(SPECS, TINY, replace(known, hub_sha256="0" * 64))
     with pytest.raises(UserError, match=rf"{known.hub_sha256}, expected 0{{64}}: "):
         load_backbone(TINY, "pretrained")
 
 
 def test_weights_that_only_a_file_has_are_not_looked_for():
-    with pytest.raises(UserError, match=SPECS[TFLITE[0]].weights_file):
-        load_backbone(TFLITE[0], "pretrained")
+    with pytest.raises(UserError, match=SPECS[FROM_TFLITE[0]].weights_file):
+        load_backbone(FROM_TFLITE[0], "pretrained")
 
 
-# ------------------------------------------------------------------- real weights
+# ---------------------------------------------------------------------- specifications
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_networks_are_stated_as_timm_states_them(name):
+    timms = _spec_from_timm(name)
+    assert replace(SPECS[name], note="", hub_sha256="") == replace(timms, note="")
+    assert SPECS[name].note.endswith(timms.note.split()[-1])  # the licence
+
+
+def test_every_name_is_the_architecture_and_a_tag():
+    for name, spec in SPECS.items():
+        assert name == spec.name
+        assert name.split(".")[0] == spec.timm_name.split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("resnet50", r"without a tag.*resnet50\.tv_in1k"),
+        ("resnet50.tv_in1", r"such as.*resnet50\.tv_in1k"),
+        ("vit_base_patch16_224.augreg_in21k", "num_classes: found 21843"),
+        ("hf-hub:someone/model", "expected a name of timm's"),
+        ("../../x.tv_in1k", "expected a name of timm's"),
+    ],
+)
+def test_refuses_what_is_no_classifier_of_imagenet(name, reason):
+    with pytest.raises(UserError, match=reason):
+        spec_for(name)
+
+
+# ----------------------------------------------------- the networks of a trained model
+
+
+def test_a_trained_model_gets_the_networks_it_was_trained_with(tmp_path, tiny):
+    stated = BackboneRecord(name=TINY, weights="file", weights_hash=tiny.weights_hash)
+    spec = input_spec(tmp_path, {"size": 64, "backbones": [stated.model_dump()]})
+    with pytest.raises(UserError, match="give --weights-root"):
+        load_stated(spec, tmp_path)
+    path = tmp_path / f"{TINY}.safetensors"
+    save_file(state_of(tiny), path)
+    (loaded,) = load_stated(spec, tmp_path, tmp_path)
+    assert loaded.weights_hash == tiny.weights_hash
+    other = state_of(tiny)
+    other["fc.bias"] = other["fc.bias"] + 1
+    save_file(other, path)
+    with pytest.raises(UserError, match="trained with other weights of test_resnet"):
+        load_stated(spec, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("notes", "field"),
+    [
+        ({"backbones": []}, "size"),
+        ({"size": "64", "backbones": []}, "size"),
+        ({"size": 10**9, "backbones": []}, "size"),
+        ({"size": 64, "backbones": [{"name": "x"}]}, "backbones.0.weights"),
+        ({"size": 64, "backbones": [{"name": "x", "weights": "a"}]}, "weights"),
+    ],
+)
+def test_notes_that_do_not_fit_are_named(notes, field):
+    with pytest.raises(UserError, match=rf"m\.safetensors does not say.*{field}"):
+        input_spec(Path("m.safetensors"), notes)
+
+
+# ------------------------------------------------------------------------ real weights
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("name", TFLITE)
+@pytest.mark.parametrize("name", FROM_TFLITE)
 def test_real_networks_recognise_a_gray_cat_and_a_gray_espresso(name):
     folder = os.environ.get("COLORLIB_WEIGHTS")
     if not folder:
         pytest.skip("set COLORLIB_WEIGHTS to the folder of the MobileNets' files")
     backbone = load_backbone(name, Path(folder))
-    stated = SPECS[name]
-    assert (backbone.spec.mean, backbone.spec.std) == (stated.mean, stated.std)
-    assert backbone.spec.create_options == stated.create_options
-    assert backbone.spec.num_classes == stated.num_classes
     squares = [
         fit_square(p, 256) for p in (skimage.data.chelsea(), skimage.data.coffee())
     ]
-    gray = gray_of_photographs(torch.from_numpy(np.stack(squares)))
-    scores = features_of_images([backbone], gray)[:, 0]  # (2, 1000)
+    gray = gray_of_images(torch.from_numpy(np.stack(squares)))
+    softmax = features_of_images([backbone], gray)[:, 0]  # (2, 1000)
     names = timm.data.ImageNetInfo("imagenet-1k").label_names()  # WordNet ids
-    assert [names[i] for i in scores.argmax(-1)] == ["n02124075", "n07920052"]
-    half = extract_features(backbone, gray, "logits", half=True).softmax(-1)
-    moved = (half - scores).abs().sum(-1) / 2  # of all probability
-    assert 0 < moved.max() < 0.01
+    assert [names[i] for i in softmax.argmax(-1)] == ["n02124075", "n07920052"]

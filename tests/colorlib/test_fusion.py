@@ -1,9 +1,11 @@
+"""The fusion layer: its sum is the paper's concatenation; its input is on one scale."""
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorlib.fusion import Aggregation, Fusion, Projections
+from colorlib.fusion import Aggregation, FeatureInput, Fusion
 
 KINDS = ["average", "sum", "max", "gate", "concat"]
 
@@ -24,10 +26,10 @@ def fusion_of(kind, K, D=10, channels=8):
 def test_adding_equals_the_paper_s_concatenation(kind, N, K, h, w, g, seed):
     torch.manual_seed(seed)
     fusion = fusion_of(kind, K)
-    features = torch.randn(N, 8, h, w, dtype=torch.float64)
-    opinions = torch.randn(N, K, 10, g, g, dtype=torch.float64)
+    local = torch.randn(N, 8, h, w, dtype=torch.float64)
+    features = torch.randn(N, K, 10, g, g, dtype=torch.float64)
     torch.testing.assert_close(
-        fusion(features, opinions), fusion.concatenated(features, opinions)
+        fusion(local, features), fusion.concatenated(local, features)
     )
 
 
@@ -35,60 +37,96 @@ def test_adding_equals_the_paper_s_concatenation(kind, N, K, h, w, g, seed):
 def test_learns_the_same_either_way(kind):
     torch.manual_seed(0)
     fusion = fusion_of(kind, 3)
-    features = torch.randn(2, 8, 3, 3, dtype=torch.float64)
-    opinions = torch.randn(2, 3, 10, 1, 1, dtype=torch.float64)
+    local = torch.randn(2, 8, 3, 3, dtype=torch.float64)
+    features = torch.randn(2, 3, 10, 1, 1, dtype=torch.float64)
     gradients = []
     for form in (fusion, fusion.concatenated):
         fusion.zero_grad()
-        form(features, opinions).square().sum().backward()
+        form(local, features).square().sum().backward()
         gradients.append([p.grad.clone() for p in fusion.parameters()])
     torch.testing.assert_close(*gradients)
 
 
-def test_combinations_are_what_they_are_called():
-    opinions = torch.randn(4, 3, 10, 1, 1)
+def test_aggregations_are_what_they_are_called():
+    features = torch.randn(4, 3, 10, 1, 1)
     for kind, expected in [
-        ("average", opinions.sum(1) / 3),
-        ("sum", opinions.sum(1)),
-        ("max", opinions.max(1).values),
-        ("concat", opinions.reshape(4, 30, 1, 1)),
+        ("average", features.sum(1) / 3),
+        ("sum", features.sum(1)),
+        ("max", features.max(1).values),
+        ("concat", features.reshape(4, 30, 1, 1)),
     ]:
-        torch.testing.assert_close(Aggregation(kind, 3, 10)(opinions), expected)
+        torch.testing.assert_close(Aggregation(kind, 3, 10)(features), expected)
 
 
-def test_a_gate_weighs_networks_photograph_by_photograph():
-    combine = Aggregation("gate", 2, 3)
-    combine.gate.weight.data = torch.tensor([[100.0, 0, 0]])  # trusts the first number
-    opinions = torch.tensor([[[1.0, 5, 5], [0, 7, 7]], [[0, 5, 5], [1.0, 7, 7]]])
-    chosen = combine(opinions[..., None, None])[..., 0, 0]
+def test_a_gate_weighs_networks_image_by_image():
+    gate = Aggregation("gate", 2, 3)
+    gate.gate.weight.data = torch.tensor([[100.0, 0, 0]])  # trusts the first number
+    features = torch.tensor([[[1.0, 5, 5], [0, 7, 7]], [[0, 5, 5], [1.0, 7, 7]]])
+    chosen = gate(features[..., None, None])[..., 0, 0]
     torch.testing.assert_close(chosen, torch.tensor([[1.0, 5, 5], [1.0, 7, 7]]))
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "concat"])
-def test_one_network_is_its_own_combination(kind):
-    opinion = torch.randn(2, 1, 10, 1, 1)
-    torch.testing.assert_close(Aggregation(kind, 1, 10)(opinion), opinion[:, 0])
-
-
-@pytest.mark.parametrize("kind", ["average", "sum", "max", "gate"])
-def test_the_order_of_networks_does_not_matter(kind):
+def test_one_network_is_its_own_aggregate_and_order_does_not_matter(kind):
     torch.manual_seed(0)
-    combine, opinions = Aggregation(kind, 3, 10), torch.randn(2, 3, 10, 1, 1)
-    torch.testing.assert_close(combine(opinions), combine(opinions[:, [2, 0, 1]]))
+    features = torch.randn(2, 3, 10, 1, 1)
+    one = Aggregation(kind, 1, 10)(features[:, :1])
+    torch.testing.assert_close(one, features[:, 0])
+    several = Aggregation(kind, 3, 10)
+    torch.testing.assert_close(several(features), several(features[:, [2, 0, 1]]))
 
 
-def test_without_backbones_only_the_features_are_mixed():
+def test_without_networks_only_local_features_are_mixed():
     fusion = Fusion(8, 4)
     assert fusion.mix.weight.shape == (4, 8, 1, 1)
-    assert fusion(torch.randn(2, 8, 3, 3), None).shape == (2, 4, 3, 3)
+    local = torch.randn(2, 8, 3, 3)
+    torch.testing.assert_close(fusion(local, None), fusion.mix(local).relu())
 
 
-def test_projections_bring_each_network_to_one_length():
+# ------------------------------------------------------------- the networks' features
+
+
+def test_features_of_each_network_are_standardised_by_its_own_statistics():
     torch.manual_seed(0)
-    projections = Projections([3, 5], 4)
-    features = torch.randn(2, 8, 1, 1)
-    projected = projections(features)
-    assert projected.shape == (2, 2, 4, 1, 1)
-    second = projections.maps[1]
-    expected = features[:, 3:, 0, 0] @ second.weight[..., 0, 0].T + second.bias
-    torch.testing.assert_close(projected[:, 1, :, 0, 0], expected)
+    first, second = 5 + 2 * torch.randn(400, 6), 0.1 * torch.randn(400, 6)
+    given = FeatureInput([6, 6], length=None).eval()
+    given.fit(
+        torch.stack([first.mean(), second.mean()]),
+        torch.stack([first.std(), second.std()]),
+    )
+    prepared = given(torch.cat([first, second], dim=1))  # (400, 2, 6, 1, 1)
+    assert prepared.shape == (400, 2, 6, 1, 1)
+    for k in range(2):
+        assert prepared[:, k].mean().abs() < 1e-5
+        assert prepared[:, k].std() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_softmax_is_taken_as_it_is():
+    given = FeatureInput([10, 10, 10], length=None, standardised=False)
+    given.fit(torch.full((3,), 7.0), torch.full((3,), 3.0))
+    softmax = torch.randn(2, 3, 10).softmax(dim=-1)
+    assert torch.equal(given(softmax)[..., 0, 0], softmax)
+
+
+def test_only_training_drops_features_and_then_whole_channels():
+    torch.manual_seed(0)
+    given = FeatureInput([1000], length=None, dropout=0.25)
+    maps = torch.ones(2, 1000, 4, 4)
+    assert torch.equal(given.eval()(maps)[:, 0], maps)
+    dropped = given.train()(maps)[:, 0]  # (2, 1000, 4, 4)
+    assert ((dropped == 0).all(dim=(-2, -1)) | (dropped > 1).all(dim=(-2, -1))).all()
+    assert (dropped == 0).float().mean() == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.parametrize("grid", [(), (8, 8)])
+def test_projections_bring_each_network_to_one_length(grid):
+    torch.manual_seed(0)
+    given = FeatureInput([3, 5], length=4).eval()
+    features = torch.randn(2, 8, *grid)
+    prepared = given(features)
+    assert prepared.shape == (2, 2, 4, *(grid or (1, 1)))
+    second = given.projections[1]
+    expected = torch.einsum(
+        "oc,nc...->no...", second.weight[..., 0, 0], features[:, 3:]
+    ) + second.bias.view(-1, *[1] * len(grid))
+    torch.testing.assert_close(prepared[:, 1].flatten(1), expected.flatten(1))

@@ -1,13 +1,21 @@
+"""The network: the paper's layers, their options, what is saved and what is refused."""
+
 import hashlib
 
 import pytest
+import timm
 import torch
+from pydantic import ValidationError
+from support import photographs
 from torch import nn
+from torch.nn import functional as F
 
+from colorlib.backbones import features_of_images, load_backbone
+from colorlib.bins import bin_centres
+from colorlib.color import gray_from_L, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.model import (
     MODELS,
-    NUM_CLASSES,
     ColorizationModel,
     Encoder,
     ModelConfig,
@@ -15,16 +23,21 @@ from colorlib.model import (
     load_model,
     save_model,
 )
+from colorlib.targets import PAPER
 
-NARROW = {"width": 1 / 4}
-
-
-def random_scores(N, K):
-    return torch.rand(N, K, NUM_CLASSES).softmax(dim=-1)
+NARROW = {"width": 1 / 8}
 
 
 def number_of_weights(module):
     return sum(weights.numel() for weights in module.parameters())
+
+
+def features_for(model, N):
+    shape = model.config.feature_shape()
+    return None if shape is None else torch.rand(N, *shape)
+
+
+# ------------------------------------------------------------------ the paper's models
 
 
 def test_weights_are_as_many_as_the_baseline_has():
@@ -35,25 +48,12 @@ def test_weights_are_as_many_as_the_baseline_has():
     assert number_of_weights(model.fusion) == (256 + 1000) * 256 + 256
 
 
-def test_fusing_more_networks_costs_no_weight():
-    counts = {number_of_weights(build_model(f"model{i}")) for i in (1, 2, 3)}
-    assert len(counts) == 1
-
-
-def test_models_fuse_the_networks_of_section_5_3():
-    assert [len(MODELS[name]) for name in ("plain", "model1", "model2", "model3")] == [
-        0,
-        1,
-        2,
-        3,
-    ]
-
-
-@pytest.mark.parametrize(("H", "W"), [(256, 256), (64, 64), (8, 8), (17, 41), (1, 3)])
-def test_output_has_the_size_of_the_input(H, W):
-    ab_norm = build_model("plain", **NARROW)(torch.rand(2, 1, H, W))
-    assert ab_norm.shape == (2, 2, H, W)
-    assert ab_norm.abs().max() <= 1
+def test_models_fuse_the_networks_of_section_5_3_at_no_cost_in_weights():
+    names = ("plain", "model1", "model2", "model3")
+    assert [len(MODELS[name]) for name in names] == [0, 1, 2, 3]
+    models = [build_model(name, **NARROW) for name in names[1:]]
+    assert [model.backbones for model in models] == [MODELS[n] for n in names[1:]]
+    assert len({number_of_weights(model) for model in models}) == 1
 
 
 def test_encoder_reduces_eight_times():
@@ -62,82 +62,14 @@ def test_encoder_reduces_eight_times():
     assert shapes == [(128, 128, 128), (256, 64, 64), (256, 32, 32)]
 
 
-def test_class_scores_are_averaged_over_the_networks():
+def test_class_scores_are_averaged_over_the_networks_and_change_the_colours():
     torch.manual_seed(0)
     model = build_model("model3", **NARROW)
-    L_norm, features = torch.rand(1, 1, 16, 16), random_scores(1, 3)
-    mean = features.mean(dim=1, keepdim=True).expand(-1, 3, -1)
-    torch.testing.assert_close(model(L_norm, features), model(L_norm, mean))
-
-
-def test_class_scores_change_the_colours():
-    torch.manual_seed(0)
-    model = build_model("model1", **NARROW)
     L_norm = torch.rand(1, 1, 16, 16)
-    one, other = torch.eye(NUM_CLASSES)[:2].reshape(2, 1, 1, NUM_CLASSES)
-    assert not torch.equal(model(L_norm, one), model(L_norm, other))
-
-
-OPTIONS = [
-    {"skips": True},
-    {"normalisation": "batch"},
-    {"upsampling": "bilinear"},
-    {"upsampling": "nearest_before"},
-    {"channels": 3},
-    {"classes": True},
-    {"classes": True, "skips": True, "encoder": "vgg16"},
-    {"fusion": "gate"},
-    {"fusion": "concat"},
-    {"fusion": "max"},
-    {"scores": "features", "feature_lengths": (5, 7)},
-    {"scores": "maps", "feature_lengths": (5, 7), "fusion": "gate"},
-]
-
-
-def told_to(model, N):
-    return torch.rand(N, *model.config.feature_shape())
-
-
-@pytest.mark.parametrize("options", [{}, *OPTIONS])
-def test_every_weight_learns(options):
-    torch.manual_seed(0)
-    model = build_model("model2", **options | NARROW)
-    outputs = model.outputs(torch.rand(2, 1, 16, 16), told_to(model, 2))
-    (outputs * torch.randn_like(outputs)).sum().backward()
-    for name, weights in model.named_parameters():
-        assert weights.grad.isfinite().all(), name
-        assert weights.grad.any(), name
-
-
-@pytest.mark.parametrize("options", OPTIONS)
-def test_options_keep_the_size_of_any_photograph(options):
-    model = build_model("model2", **options | NARROW).eval()
-    target_norm = model(torch.rand(2, 1, 17, 41), told_to(model, 2))
-    assert target_norm.shape == (2, options.get("channels", 2), 17, 41)
-    assert target_norm.abs().max() <= 1
-
-
-@pytest.mark.parametrize("options", OPTIONS)
-def test_options_survive_saving(options, tmp_path):
-    torch.manual_seed(0)
-    model = build_model("model2", **options | NARROW).eval()
-    save_model(model, tmp_path / "model.safetensors", {})
-    loaded, _ = load_model(tmp_path / "model.safetensors")
-    L_norm, told = torch.rand(1, 1, 16, 16), told_to(model, 1)
-    assert loaded.config == model.config
-    assert torch.equal(model(L_norm, told), loaded(L_norm, told))
-
-
-def test_half_precision_halves_the_file(tmp_path):
-    model = build_model("plain", **NARROW).eval()
-    save_model(model, tmp_path / "whole", {})
-    save_model(model, tmp_path / "half", {}, torch.float16)
-    sizes = [(tmp_path / name).stat().st_size for name in ("whole", "half")]
-    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.02)
-    loaded, _ = load_model(tmp_path / "half")
-    L_norm = torch.rand(1, 1, 16, 16)
-    assert next(loaded.parameters()).dtype == torch.float32
-    torch.testing.assert_close(loaded(L_norm), model(L_norm), atol=2e-3, rtol=0)
+    softmax = torch.rand(1, 3, 1000).softmax(dim=-1)
+    mean = softmax.mean(dim=1, keepdim=True).expand(-1, 3, -1)
+    torch.testing.assert_close(model(L_norm, softmax), model(L_norm, mean))
+    assert not torch.equal(model(L_norm, softmax), model(L_norm, softmax.flip(-1)))
 
 
 def test_nearest_upsampling_halves_the_resolution_of_chroma():
@@ -149,68 +81,18 @@ def test_nearest_upsampling_halves_the_resolution_of_chroma():
         assert same is blocky
 
 
-def test_maps_tell_each_place_its_own():
-    torch.manual_seed(0)
-    options = {"scores": "maps", "feature_lengths": (3,)}
-    model = build_model("model1", **options | NARROW)
-    maps = torch.zeros(1, 3, 8, 8)
-    maps[..., 0, 0] = 5  # something seen in the upper left
-    L_norm = torch.zeros(1, 1, 64, 64)
-    change = (model(L_norm, maps) - model(L_norm, maps * 0)).abs().sum(dim=1)[0]
-    assert change[:8, :8].max() > 0
-    assert change[40:, 40:].max() == 0
-
-
-def test_a_model_that_classifies_answers_with_the_colour_it_is_sure_of():
-    from colorlib.bins import bin_centres
-
-    model = build_model("plain", classes=True, **NARROW)
-    torch.nn.init.zeros_(model.decoder.last.weight)
-    torch.nn.init.zeros_(model.decoder.last.bias)
-    model.decoder.last.bias.data[100] = 40.0
-    ab_norm = model(torch.rand(1, 1, 16, 16))
-    expected = (bin_centres()[100] / 128).view(1, 2, 1, 1).expand(1, 2, 16, 16)
-    torch.testing.assert_close(ab_norm, expected)
-
-
-def test_model4_is_vgg16():
+def test_model4_is_vgg16_and_begins_with_a_trained_one():
     # arXiv:1409.1556: configuration D has 14,714,688 weights in its convolutions
-    model = build_model("model4")
-    assert model.config.classes
-    assert number_of_weights(model.encoder) == 14_714_688
-
-
-def test_model4_begins_with_a_trained_vgg16():
-    import timm
-
-    trained = timm.create_model("vgg16", pretrained=False)
     encoder = build_model("model4").encoder
+    assert number_of_weights(encoder) == 14_714_688
+    trained = timm.create_model("vgg16", features_only=True, out_indices=(3,))
     encoder.take_weights(trained)
     image = torch.rand(1, 1, 32, 32) * 2 - 1
     theirs = ((image + 1) / 2).expand(-1, 3, -1, -1)
-    theirs = (theirs - encoder.mean) / encoder.std
-    expected = trained.features[:23](theirs)  # up to the fourth pooling
-    x = (image + 1) / 2
-    x = (x.expand(-1, 3, -1, -1) - encoder.mean) / encoder.std
+    x = theirs = (theirs - encoder.mean) / encoder.std
     for index, block in enumerate(encoder.blocks[:4]):
-        x = block(torch.nn.functional.max_pool2d(x, 2) if index else x)
-    torch.testing.assert_close(x, expected)
-
-
-def test_norms_do_not_mix_photographs_once_trained():
-    model = build_model("plain", normalisation="batch", **NARROW).eval()
-    L_norm = torch.rand(3, 1, 16, 16)
-    torch.testing.assert_close(model(L_norm)[:1], model(L_norm[:1]))
-
-
-def test_designs_count_what_they_are_told():
-    assert ModelConfig().feature_shape() is None
-    two = {"backbones": ("a", "b")}
-    assert ModelConfig(**two).feature_shape() == (2, 1000)
-    lengths = {"feature_lengths": (3, 4)}
-    assert ModelConfig(**two, **lengths, scores="features").feature_shape() == (7,)
-    assert ModelConfig(**two, **lengths, scores="maps").feature_shape() == (7, 8, 8)
-    assert ColorizationModel(ModelConfig(**two, width=0.1)).backbones == ("a", "b")
+        x = block(F.max_pool2d(x, 2) if index else x)
+    torch.testing.assert_close(x, trained(theirs)[0])
 
 
 def test_overfits_one_batch():
@@ -227,38 +109,147 @@ def test_overfits_one_batch():
     assert loss < 1e-3
 
 
-@pytest.mark.parametrize("features", [None, torch.zeros(1, 2, 1000)])
-def test_refuses_scores_of_other_networks(features):
+def test_the_prediction_depends_on_lightness_alone():
+    """No colour leaks into it: not by the input, and not by a frozen network."""
+    name = "test_resnet.r160_in1k"
+    network = load_backbone(name, "random")
+    torch.manual_seed(0)
+    options = {"features": "maps", "feature_channels": (96,), **NARROW}
+    model = build_model("model1", backbones=[name], **options).eval()
+    L = photographs(1, 64)[:, :1].expand(2, -1, -1, -1) * 20 + 50
+    ab = torch.tensor([[15.0, -20.0], [-20.0, 10.0]]).view(2, 2, 1, 1)
+    rgb = lab_to_rgb(torch.cat([L, ab.expand(-1, -1, 64, 64)], 1).double(), clip=False)
+    L_norm = PAPER.split(rgb)[0].float()
+    maps = features_of_images([network], gray_from_L(L_norm), "maps", [96])
+    with torch.no_grad():
+        one, other = model(L_norm, maps)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+# ----------------------------------------------------------------------------- options
+
+OPTIONS = [
+    {},
+    {"skips": True},
+    {"normalisation": "batch"},
+    {"upsampling": "bilinear"},
+    {"upsampling": "nearest_before"},
+    {"target": "rgb_keep_L"},
+    {"classes": True},
+    {"classes": True, "skips": True, "encoder": "vgg16"},
+    {"aggregation": "gate", "dropout": 0.3},
+    {"aggregation": "concat", "features": "logits"},
+    {"aggregation": "max"},
+    {"features": "pooled", "feature_channels": (5, 7)},
+    {"features": "maps", "feature_channels": (5, 7), "aggregation": "gate"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_weight_learns(options):
+    torch.manual_seed(0)
+    model = build_model("model2", **options | NARROW)
+    outputs = model.outputs(torch.rand(2, 1, 16, 16), features_for(model, 2))
+    (outputs * torch.randn_like(outputs)).sum().backward()
+    for name, weights in model.named_parameters():
+        assert weights.grad.isfinite().all(), name
+        assert weights.grad.any(), name
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_output_has_the_size_of_the_input_and_survives_saving(options, tmp_path):
+    torch.manual_seed(0)
+    model = build_model("model2", **options | NARROW).eval()
+    planes = 3 if options.get("target", "").startswith("rgb") else 2
+    for H, W in [(64, 64), (17, 41), (1, 3)]:
+        target_norm = model(torch.rand(2, 1, H, W), features_for(model, 2))
+        assert target_norm.shape == (2, planes, H, W)
+        assert target_norm.abs().max() <= 1
+    save_model(model, tmp_path / "model.safetensors", {"size": 64})
+    loaded, notes = load_model(tmp_path / "model.safetensors")
+    L_norm, features = torch.rand(1, 1, 16, 16), features_for(model, 1)
+    assert (loaded.config, notes) == (model.config, {"size": 64})
+    assert torch.equal(model(L_norm, features), loaded(L_norm, features))
+
+
+def test_a_model_without_fusion_takes_no_features():
+    model = build_model("plain", **NARROW)
+    assert model.config.feature_shape() is None
+    assert model(torch.rand(1, 1, 16, 16)).shape == (1, 2, 16, 16)
+
+
+def test_statistics_of_the_features_are_saved_with_the_model(tmp_path):
+    model = build_model("model2", features="logits", **NARROW)
+    model.feature_input.fit(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    save_model(model, tmp_path / "model.safetensors", {})
+    loaded, _ = load_model(tmp_path / "model.safetensors")
+    assert loaded.feature_input.mean.tolist() == [1, 2]
+    assert loaded.feature_input.std.tolist() == [3, 4]
+
+
+def test_maps_change_only_their_own_place():
+    torch.manual_seed(0)
+    options = {"features": "maps", "feature_channels": (3,)}
+    model = build_model("model1", **options | NARROW)
+    maps = torch.zeros(1, 3, 8, 8)
+    maps[..., 0, 0] = 5  # something seen in the upper left
+    L_norm = torch.zeros(1, 1, 64, 64)
+    change = (model(L_norm, maps) - model(L_norm, maps * 0)).abs().sum(dim=1)[0]
+    assert change[:8, :8].max() > 0
+    assert change[40:, 40:].max() == 0
+
+
+def test_a_model_that_classifies_predicts_the_colour_it_is_sure_of():
+    model = build_model("plain", classes=True, **NARROW)
+    torch.nn.init.zeros_(model.decoder.last.weight)
+    torch.nn.init.zeros_(model.decoder.last.bias)
+    model.decoder.last.bias.data[100] = 40.0
+    ab_norm = model(torch.rand(1, 1, 16, 16))
+    expected = (bin_centres()[100] / 128).view(1, 2, 1, 1).expand(1, 2, 16, 16)
+    torch.testing.assert_close(ab_norm, expected)
+
+
+def test_batch_normalisation_does_not_mix_images_once_trained():
+    model = build_model("plain", normalisation="batch", **NARROW).eval()
+    L_norm = torch.rand(3, 1, 16, 16)
+    torch.testing.assert_close(model(L_norm)[:1], model(L_norm[:1]))
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("shape", [None, (1, 2, 1000), (1, 512, 8, 8)])
+def test_features_of_other_networks_are_refused(shape):
+    features = None if shape is None else torch.zeros(shape)
     with pytest.raises(ValueError, match=r"expected \(N, \*\(3, 1000\)\)"):
         build_model("model3", **NARROW)(torch.zeros(1, 1, 8, 8), features)
-
-
-def test_plain_refuses_scores():
     with pytest.raises(ValueError, match="expected"):
-        build_model("plain", **NARROW)(torch.zeros(1, 1, 8, 8), random_scores(1, 1))
+        build_model("plain", **NARROW)(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 1000))
 
 
-def test_unknown_names_are_refused():
+def test_names_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match="expected one of plain, model1"):
         build_model("model5")
     with pytest.raises(ValueError, match="name a model that fuses"):
         build_model("plain", backbones=["resnet50.tv_in1k"])
 
 
-def test_saved_model_predicts_the_same(tmp_path):
-    torch.manual_seed(0)
-    model = build_model("model2", **NARROW)
-    path = tmp_path / "model.safetensors"
-    save_model(model, path, {"size": 64})
-    loaded, notes = load_model(path)
-    L_norm, features = torch.rand(1, 1, 24, 24), random_scores(1, 2)
-    assert notes == {"size": 64}
-    assert loaded.backbones == model.backbones
-    assert torch.equal(model(L_norm, features), loaded(L_norm, features))
+@pytest.mark.parametrize(
+    "field",
+    ["encoder", "features", "aggregation", "normalisation", "upsampling", "target"],
+)
+def test_a_value_that_a_field_cannot_have_is_refused_by_the_field_s_name(field):
+    with pytest.raises(ValidationError, match=rf"{field}\s+Input should be '"):
+        build_model("model3", **{field: "mean"})
+
+
+def test_a_field_that_does_not_exist_is_refused():
+    with pytest.raises(ValidationError, match=r"widht\s+Unexpected keyword argument"):
+        build_model("model3", widht=0.5)
 
 
 def test_saving_twice_gives_the_same_file(tmp_path):
-    model = build_model("plain", **NARROW)
+    model = ColorizationModel(ModelConfig(**NARROW))
     hashes = set()
     for name in ("one", "two"):
         save_model(model, tmp_path / name, {"size": 64})
@@ -272,19 +263,5 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match="no model of this package"):
         load_model(path)
-
-
-def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="train one first"):
         load_model(tmp_path / "none.safetensors")
-
-
-@pytest.mark.parametrize(
-    "field", ["encoder", "scores", "fusion", "normalisation", "upsampling"]
-)
-def test_a_word_that_no_design_has_is_refused(field):
-    expected = (
-        rf"{field}: found 'mean', expected one of {getattr(ModelConfig(), field)}, "
-    )
-    with pytest.raises(UserError, match=expected):
-        build_model("model3", **{field: "mean"})

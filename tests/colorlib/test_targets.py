@@ -1,18 +1,20 @@
+"""What a model sees and predicts, in each space."""
+
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from skimage.color import rgb2gray, rgb2lab, rgb2luv, rgb2yuv
 from support import photographs, with_skimage
 
-from colorlib.color import lab_to_rgb
-from colorlib.errors import UserError
+from colorlib.color import lab_to_rgb, rgb_to_lab
 from colorlib.targets import PAPER, Target
 
-SPACES = ["lab", "luv", "yuv", "rgb"]
+SPACES = ["lab", "luv", "yuv", "rgb", "rgb_keep_L"]
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_truth_comes_back_as_the_photograph(space):
+def test_the_ground_truth_comes_back_as_the_image(space):
     rgb = photographs(3)
     target = Target(space)
     lab = target.to_lab(*target.split(rgb))
@@ -47,26 +49,26 @@ def test_the_paper_s_gray_is_the_l_of_lab():
     np.testing.assert_allclose(L_norm, expected, atol=1e-5)
 
 
-def test_luma_is_a_gray_photograph_s_own_lightness():
+def test_luma_is_the_lightness_of_the_gray_image():
     rgb = photographs(2)
     L_norm, ab_norm = Target(gray="luma").split(rgb)
     luma = 0.299 * rgb[:, :1] + 0.587 * rgb[:, 1:2] + 0.114 * rgb[:, 2:]
     expected = with_skimage(rgb2lab, luma.expand_as(rgb))[:, :1] / 50 - 1
     np.testing.assert_allclose(L_norm, expected, atol=1e-5)
-    torch.testing.assert_close(ab_norm, PAPER.split(rgb)[1])  # the truth stays
+    torch.testing.assert_close(ab_norm, PAPER.split(rgb)[1])  # the target stays
 
 
 @pytest.mark.parametrize("gray", ["L", "luma"])
 @pytest.mark.parametrize("space", ["lab", "luv", "yuv"])
-def test_a_gray_photograph_looks_the_same_to_all(space, gray):
+def test_a_gray_image_is_the_same_input_for_both_grays(space, gray):
     gray_rgb = photographs(1)[:, :1].expand(-1, 3, -1, -1)
     L_norm, target_norm = Target(space, gray).split(gray_rgb)
     torch.testing.assert_close(L_norm, Target(space).split(gray_rgb)[0])
     assert target_norm.abs().max() < 1e-3
 
 
-def test_colours_of_one_lightness_look_the_same():
-    # the network must not be told the colour by what it sees
+def test_colours_of_one_lightness_give_one_input():
+    # no colour may leak into the input
     lab = torch.full((2, 3, 4, 4), 60.0, dtype=torch.float64)
     lab[0, 1:], lab[1, 1:] = 20, -20
     L_norm, _ = PAPER.split(lab_to_rgb(lab))
@@ -81,13 +83,29 @@ def test_luma_and_l_disagree_on_saturated_colours():
     assert abs(seen[0] - seen[1]) > 0.3
 
 
+def test_rgb_keep_l_takes_lightness_from_the_input_and_chroma_from_the_prediction():
+    L_norm, target_norm = Target("rgb_keep_L").split(photographs(2))
+    predicted = target_norm.flip(0) * 0.5
+    lab = Target("rgb_keep_L").to_lab(L_norm, predicted)
+    torch.testing.assert_close(lab[:, :1], (L_norm + 1) * 50)
+    torch.testing.assert_close(lab[:, 1:], rgb_to_lab((predicted + 1) / 2)[:, 1:])
+    own = Target("rgb").to_lab(L_norm, predicted)
+    assert (own[:, 0] - lab[:, 0]).abs().max() > 5  # `rgb` predicts lightness, too
+
+
 def test_refuses_the_wrong_number_of_planes():
     with pytest.raises(ValueError, match="3, H, W"):
         Target("rgb").to_lab(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4))
 
 
-@pytest.mark.parametrize("wrong", [{"space": "hsv"}, {"gray": "l"}, {"space": None}])
-def test_refuses_other_words(wrong):
-    ((name, value),) = wrong.items()
-    with pytest.raises(UserError, match=f"{name}: found {value!r}, expected one of"):
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"space": "hsv"}, r"space\s+Input should be 'lab'"),
+        ({"gray": "l"}, r"gray\s+Input should be 'L' or 'luma'"),
+        ({"spcae": "lab"}, r"spcae\s+Unexpected keyword argument"),
+    ],
+)
+def test_refuses_other_words(wrong, reason):
+    with pytest.raises(ValidationError, match=reason):
         Target(**wrong)

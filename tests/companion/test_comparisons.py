@@ -1,133 +1,121 @@
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 from colorlib.errors import UserError
-from colorlib.metrics import METRICS, summarize
-from colorlib.stats import benjamini_hochberg, holm, image_interval
+from colorlib.stats import benjamini_hochberg, holm
 from companion.comparisons import (
-    NO_DIFFERENCE,
+    PRIMARY,
+    SMALLEST,
     Contrast,
-    against_reference,
-    compare,
+    answers,
     compare_all,
     fraction_removed,
-    over_seeds,
-    same_photographs,
-    scores_over_seeds,
-    study_differences,
-    study_records,
+    runs_of,
+    secondary,
 )
-from companion.records import RESULTS, read_record, write_record
-from companion.studies import plan
+from companion.records import write_record
+from companion.studies import load_experiments, plan
 
-SEEDS, IMAGES = 5, 400
-CLASSES = [f"n{i // 20:02}" for i in range(IMAGES)]  # 20 images of each
-
-
-@dataclass(frozen=True)
-class Run:
-    """As much of a record as a comparison reads."""
-
-    settings: dict[str, Any]
-    seed: int
-    per_image: dict[str, dict[str, list[float]]]
-
-
-def condition(factor, seed, noise=0.05, **data):
-    """Runs whose losses are a factor of the reference's, on two test sets."""
-    hard, rng = (
-        np.random.default_rng(7).gamma(2, 0.005, IMAGES),
-        np.random.default_rng(seed),
-    )
-    runs = []
-    for number in range(SEEDS):
-        luck = 1 + 0.005 * rng.normal()
-        losses = hard * factor * luck * rng.lognormal(0, noise, (2, IMAGES))
-        sets = zip(("seen", "unseen"), losses, strict=True)
-        per_image = {
-            name: {"loss_eq1": of.tolist(), "psnr_rgb": (-10 * np.log10(of)).tolist()}
-            for name, of in sets
-        }
-        runs.append(Run({"data": {"name": "imagenet", **data}}, number, per_image))
-    return runs
+SEEDS, IMAGES = 5, 200
+CLASSES = [i // 10 for i in range(IMAGES)]  # 10 images of each
+FACTORS = {"none": 1.0, "maps": 0.93, "softmax": 1.0, "logits": 0.931}
 
 
 @pytest.fixture
-def runs():
-    factors = {"none": 1.0, "maps": 0.93, "softmax": 1.0, "logits": 0.931}
-    return {name: condition(f, i) for i, (name, f) in enumerate(factors.items())}
+def made(record_with):
+    """Runs whose losses are a factor of the reference's, on two test sets."""
+
+    def condition(factor, draw, noise=0.05, seeds=SEEDS, tests=("seen", "unseen")):
+        hard = np.random.default_rng(7).gamma(2, 0.005, IMAGES)
+        rng = np.random.default_rng(draw)
+        runs = {}
+        for seed in range(seeds):
+            luck = 1 + noise / 10 * rng.normal()
+            per_image = {}
+            for test in tests:
+                loss = hard * factor * luck * rng.lognormal(0, noise, IMAGES)
+                psnr = -10 * np.log10(loss)
+                metrics = {"loss_eq1": loss, "psnr_rgb": psnr, "ciede2000": 99 * loss}
+                if test == "seen":
+                    metrics["named"] = rng.random(100) < 0.5
+                if factor == 1 and draw == 0:
+                    metrics["mean_image_loss"] = 1.1 * hard
+                per_image[test] = metrics
+            groups = dict.fromkeys(tests, CLASSES) if draw == 0 else {}
+            runs[seed] = record_with(per_image, seed, groups=groups, summarized=False)
+        return runs
+
+    return condition
 
 
-def difference(name, reference="none", test_set="seen", metric="loss_eq1", **rest):
-    return Contrast({name: 1, reference: -1}, reference, test_set, metric, **rest)
+@pytest.fixture
+def runs(made):
+    return {
+        ("imagenet", name): made(factor, draw)
+        for draw, (name, factor) in enumerate(FACTORS.items())
+    }
 
 
-def array(runs, test_set="seen", metric="loss_eq1"):
-    return np.array([run.per_image[test_set][metric] for run in runs])
+def against(name, reference="none", test_set="seen", metric="loss_eq1", hypothesis=""):
+    weights = {name: 1, reference: -1}
+    return Contrast(weights, reference, "imagenet", test_set, metric, hypothesis)
+
+
+def array(runs, name, test_set="seen", metric="loss_eq1"):
+    records = runs["imagenet", name].values()
+    return np.array([record.per_image[test_set][metric] for record in records])
 
 
 def test_a_difference_in_percent_is_recomputed_without_our_statistics(runs):
-    a, b = array(runs["maps"]), array(runs["none"])  # (5, 400)
+    a, b = array(runs, "maps"), array(runs, "none")  # (5, 200)
     ratio = a.mean() / b.mean()
     z = 100 * (a - ratio * b) / b.mean()
     rows, columns, everything = z.mean(1), z.mean(0), z.mean()
-    rest = ((z - rows[:, None] - columns + everything) ** 2).sum() / (4 * 399)
-    seed, image = 400 * rows.var(ddof=1), 5 * columns.var(ddof=1)
+    rest = ((z - rows[:, None] - columns + everything) ** 2).sum() / (4 * 199)
+    seed, image = 200 * rows.var(ddof=1), 5 * columns.var(ddof=1)
     keep = image > rest
     total = seed + keep * (image - rest)
-    df = total**2 / (seed**2 / 4 + keep * (image**2 / 399 + rest**2 / (4 * 399)))
-    half = stats.t.ppf(0.975, df) * np.sqrt(total / 2000)
+    df = total**2 / (seed**2 / 4 + keep * (image**2 / 199 + rest**2 / (4 * 199)))
+    half = stats.t.ppf(0.975, max(df, 4)) * np.sqrt(total / 1000)
 
-    (result,) = compare_all(runs, [difference("maps", hypothesis="H1")])
+    (result,) = compare_all(runs, [against("maps", hypothesis="H1")])
     effect = 100 * (ratio - 1)
     assert result.effect.mean == pytest.approx(effect)
     assert result.effect.ci_low == pytest.approx(effect - half)
     assert result.effect.ci_high == pytest.approx(effect + half)
     assert result.effect.p_adjusted == result.effect.p
-    assert result.conclusion == "significant"
+    assert (result.conclusion, result.sign) == ("significant", -1)
     assert result.reference_mean == pytest.approx(b.mean())
-    assert (result.seeds, result.images, result.left_out) == (5, 400, 0)
+    assert (result.seeds, result.images, result.left_out) == (5, 200, 0)
     assert -8 < effect < -6
 
 
 def test_a_difference_in_decibels_is_in_decibels(runs):
-    (result,) = compare_all(runs, [difference("maps", metric="psnr_rgb")])
-    expected = array(runs["maps"], metric="psnr_rgb") - array(
-        runs["none"], metric="psnr_rgb"
+    (result,) = compare_all(runs, [against("maps", metric="psnr_rgb")])
+    expected = array(runs, "maps", metric="psnr_rgb") - array(
+        runs, "none", metric="psnr_rgb"
     )
-    assert result.contrast.unit == "dB"
+    assert (result.contrast.unit, result.contrast.smallest_effect) == ("dB", 0.1)
     assert result.effect.mean == pytest.approx(expected.mean())
 
 
-def test_three_words_for_three_findings(runs):
-    loose = {**runs, "loose": [condition(1.0, 9, noise=2.0)[s] for s in range(2)]}
-    contrasts = [
-        difference(name, smallest_effect=2) for name in ("maps", "softmax", "loose")
-    ]
-    found = compare_all(loose, contrasts)
+def test_three_words_for_three_findings(runs, made):
+    runs["imagenet", "loose"] = made(1.0, 9, noise=2.0, seeds=2)
+    found = compare_all(runs, [against(n) for n in ("maps", "softmax", "loose")])
     words = [result.conclusion for result in found]
     assert words == ["significant", "not significant", "inconclusive"]
     assert found[0].detectable < 7 < found[2].detectable
     assert found[2].seeds == 2  # those that both have
-    strict = compare_all(runs, [difference("softmax")])
-    assert strict[0].conclusion == "inconclusive"  # no bound, no equivalence
 
 
 def test_families_are_corrected_each_for_itself(runs):
-    names = ("maps", "softmax", "logits")
-    primary = [difference(name, hypothesis="H1") for name in names]
-    secondary = against_reference(
-        list(runs), "none", ["seen", "unseen"], {"loss_eq1": 2, "psnr_rgb": 0.1}
-    )
-    assert len(secondary) == 3 * 2 * 2
-    found = compare_all(runs, secondary + primary)
-    assert [bool(r.contrast.hypothesis) for r in found] == [True] * 3 + [False] * 12
+    primary = [against(n, hypothesis="H1") for n in ("maps", "softmax", "logits")]
+    rest = [against(n, metric=m) for n in ("maps", "softmax") for m in SMALLEST]
+    found = compare_all(runs, rest + primary)
+    assert [bool(r.contrast.hypothesis) for r in found] == [True] * 3 + [False] * 8
     for family, adjust in ((found[:3], holm), (found[3:], benjamini_hochberg)):
         expected = adjust([result.effect.p for result in family])
         assert [r.effect.p_adjusted for r in family] == pytest.approx(list(expected))
@@ -135,241 +123,201 @@ def test_families_are_corrected_each_for_itself(runs):
 
 
 def test_what_has_not_been_run_counts_in_its_family(runs):
-    planned = [difference(name, hypothesis="H1") for name in ("maps", "gate", "max")]
+    planned = [against(name, hypothesis="H1") for name in ("maps", "gate", "max")]
+    runs["imagenet", "gate"] = dict.fromkeys(range(SEEDS))
     (result,) = compare_all(runs, planned)
     assert result.effect.p_adjusted == pytest.approx(3 * result.effect.p)
     (alone,) = compare_all(runs, planned[:1])
     assert alone.effect.p_adjusted == alone.effect.p
-    assert compare_all({"none": []}, planned) == []
-    assert compare_all(runs, []) == []
+    assert compare_all({}, planned) == compare_all(runs, []) == []
+
+
+def test_a_run_in_between_is_compared_as_far_as_it_goes(runs):
+    some = runs["imagenet", "maps"]
+    runs["imagenet", "maps"] = {s: r if s < 3 else None for s, r in some.items()}
+    (result,) = compare_all(runs, [against("maps")])
+    assert (result.seeds, result.complete) == (3, False)
+    runs["imagenet", "none"] = {s: r for s, r in runs["imagenet", "none"].items() if s}
+    runs["imagenet", "maps"] = {0: some[0], 1: None}
+    assert compare_all(runs, [against("maps")]) == []  # no seed in common
 
 
 def test_a_contrast_may_have_more_than_two_conditions(runs):
     # the first network's gain less that of the others: (none - maps) - (maps - logits)
     weights = {"none": 1, "maps": -2, "logits": 1}
-    (result,) = compare_all(runs, [Contrast(weights, "none", "seen", "loss_eq1")])
-    assert result.contrast.name == "+1 none -2 maps +1 logits"
-    means = {name: array(runs[name]).mean() for name in weights}
-    expected = means["none"] - 2 * means["maps"] + means["logits"]
-    assert result.effect.mean == pytest.approx(100 * expected / means["none"])
+    planned = Contrast(weights, "none", "imagenet", "seen")
+    (result,) = compare_all(runs, [planned])
+    assert planned.name == "+1 none -2 maps +1 logits"
+    means = {name: array(runs, name).mean() for name in weights}
     steps = [100 * (a - b) / means["none"] for a, b in pairwise(means.values())]
     assert result.effect.mean == pytest.approx(steps[0] - steps[1])
     assert result.effect.ci_low > 0
 
 
-def test_classes_may_be_what_was_drawn(runs):
-    planned = [difference("maps"), difference("maps", test_set="unseen")]
-    images = compare_all(runs, planned)
-    classes = compare_all(runs, planned, {"unseen": CLASSES})
-    assert classes[0] == images[0]
-    assert classes[1].effect.mean == pytest.approx(images[1].effect.mean)
-    assert classes[1].effect.se != images[1].effect.se
+def test_unseen_classes_are_drawn_and_seen_ones_are_fixed(runs):
+    planned = [against("maps"), against("maps", test_set="unseen")]
+    seen, unseen = compare_all(runs, planned)
+    for record in runs["imagenet", "none"].values():
+        record.groups.clear()
+    by_image = compare_all(runs, planned)
+    assert by_image[0] == seen
+    assert by_image[1].effect.mean == pytest.approx(unseen.effect.mean)
+    assert by_image[1].effect.se != unseen.effect.se
 
 
 def test_infinite_scores_are_left_out_and_counted(runs):
-    runs["maps"][2].per_image["seen"]["psnr_rgb"][7] = np.inf
-    planned = [difference("maps", metric="psnr_rgb")]
-    (result,) = compare_all(runs, planned, {"seen": CLASSES})
+    runs["imagenet", "maps"][2].per_image["seen"]["psnr_rgb"][7] = np.inf
+    (result,) = compare_all(runs, [against("maps", metric="psnr_rgb")])
     assert (result.images, result.left_out) == (IMAGES - 1, 1)
     kept = [
-        np.delete(array(runs[name], metric="psnr_rgb"), 7, axis=1).mean()
+        np.delete(array(runs, name, metric="psnr_rgb"), 7, axis=1).mean()
         for name in ("maps", "none")
     ]
     assert result.effect.mean == pytest.approx(kept[0] - kept[1])
 
 
-def test_the_order_of_seeds_does_not_matter(runs):
-    planned = [difference("maps")]
-    turned = {**runs, "maps": runs["maps"][::-1]}
-    assert compare_all(turned, planned) == compare_all(runs, planned)
-
-
 def test_the_fraction_of_the_mean_image_loss_that_is_removed(runs):
-    mean_image = 1.1 * array(runs["none"]).mean(0)  # (400,)
-    removed = fraction_removed(runs["maps"], mean_image, "seen")
-    expected = 1 - array(runs["maps"]).mean() / mean_image.mean()
-    assert removed.mean == pytest.approx(expected)
-    assert removed.ci_low < expected < removed.ci_high
-    by_class = fraction_removed(runs["maps"], mean_image, "seen", CLASSES)
-    assert by_class.mean == pytest.approx(expected)
+    removed = fraction_removed(runs)
+    assert set(removed) == {
+        ("imagenet", test, name) for test in ("seen", "unseen") for name in FACTORS
+    }
+    mean_image = array(runs, "none", metric="mean_image_loss").mean()
+    for name in FACTORS:
+        found = removed["imagenet", "seen", name]
+        assert found.mean == pytest.approx(1 - array(runs, name).mean() / mean_image)
+        assert found.ci_low < found.mean < found.ci_high
 
 
 def test_runs_that_do_not_pair_up_are_refused(runs):
-    planned = [difference("maps")]
-    elsewhere = {**runs, "maps": condition(0.93, 1, split="other")}
-    with pytest.raises(UserError, match="the runs do not pair up"):
-        compare_all(elsewhere, planned)
-    with pytest.raises(UserError, match="found 0 common seeds"):
-        compare_all({"none": runs["none"][:2], "maps": runs["maps"][2:]}, planned)
-    with pytest.raises(UserError, match="two runs of one condition and seed"):
-        compare_all({**runs, "maps": [*runs["maps"], runs["maps"][0]]}, planned)
     for missing in ({"metric": "ssim_rgb"}, {"test_set": "faces"}):
         with pytest.raises(UserError, match="found runs without as many scores"):
-            compare_all(runs, [difference("maps", **missing)])
-    runs["maps"][0].per_image["seen"]["loss_eq1"].pop()
-    with pytest.raises(UserError, match="found runs without as many scores"):
-        compare_all(runs, planned)
+            compare_all(runs, [against("maps", **missing)])
     with pytest.raises(UserError, match="expected weights that sum to zero"):
-        compare_all(runs, [Contrast({"maps": 1}, "none", "seen", "loss_eq1")])
+        compare_all(runs, [Contrast({"maps": 1}, "none", "imagenet", "seen")])
+    other = runs["imagenet", "maps"]
+    other[0].per_image["seen"]["loss_eq1"].pop()
+    with pytest.raises(UserError, match="found runs without as many scores"):
+        compare_all(runs, [against("maps")])
+    data = other[1].data.model_copy(update={"split_hash": "other"})
+    other[0] = other[1].model_copy(update={"data": data})
+    with pytest.raises(UserError, match="the runs do not pair up"):
+        compare_all(runs, [against("maps")])
 
 
-def test_the_intervals_of_the_records_are_found_again():
-    for path in sorted(RESULTS.glob("*.json"))[::24]:
-        kept = read_record(path)
-        for metric, values in kept.per_image.items():
-            summary = kept.scores["model"][metric]
-            found = image_interval(values)
-            assert (found.ci_low, found.ci_high) == pytest.approx(
-                (summary.ci_low, summary.ci_high), rel=0.002
-            )
+# ------------------------------------------------------------------- the protocol's own
 
 
-# ------------------------------------ of records of schema 1: delete with what it tests
-
-BASE = read_record(sorted(RESULTS.glob("lfw-64-plain-*.json"))[0])
-
-
-def record(losses, seed, **data):
-    """A record with these losses, one a photograph."""
-    values = torch.tensor(np.asarray(losses), dtype=torch.float64)
-    scores = summarize({"loss_eq1": values, "colourfulness": values})
-    return BASE.model_copy(
-        update={
-            "profile": {**BASE.profile, "seed": seed},
-            "per_image": {
-                "loss_eq1": values.tolist(),
-                "colourfulness": values.tolist(),
-            },
-            "scores": {"model": scores},
-            "data": BASE.data.model_copy(update={"test": len(values), **data}),
-        }
-    )
+def test_the_primary_contrasts_are_those_of_the_protocol():
+    assert len(PRIMARY) == 15
+    hypotheses = [contrast.hypothesis.split(",")[0] for contrast in PRIMARY]
+    counts = {name: hypotheses.count(name) for name in hypotheses}
+    assert counts == {
+        "H1": 3, "H2a": 1, "H2b": 2, "H3": 3, "H4a": 1, "H4b": 2, "H5": 3,
+    }  # fmt: skip
+    conditions = set(runs_of())
+    for contrast in PRIMARY:
+        assert sum(contrast.weights.values()) == 0
+        assert {(contrast.data, name) for name in contrast.weights} <= conditions
+        assert contrast.smallest_effect == 2
 
 
-def arms(shift, luck=(0.0, 0.0, 0.0), seeds=3, count=200):
-    """Two arms whose losses differ by `shift`, and by a seed's own `luck`."""
-    rng = np.random.default_rng(0)
-    hard = rng.uniform(1, 9, count)  # what makes a photograph hard is in both
-    reference = [record(hard + rng.normal(0, 0.1, count), s) for s in range(seeds)]
-    arm = [
-        record(hard + shift + luck[s] + rng.normal(0, 0.1, count), s)
-        for s in range(seeds)
-    ]
-    return arm, reference
+def test_the_networks_are_one_two_and_three():
+    runs = {run.condition: run.config for run in plan("networks", "protocol")}
+    fusion = {run.condition: run.config for run in plan("fusion", "protocol")[:4]}
+    for reading in ("maps", "logits", "softmax"):
+        of = [runs[f"{reading}, {count}"].model for count in ("one", "two", "three")]
+        assert [len(model.backbones) for model in of] == [1, 2, 3]
+        assert of[2] == fusion[reading].model
+        assert of[0].backbones == of[2].backbones[:1]
+        assert {model.features for model in of} == {reading}
 
 
-def test_student_s_interval_is_scipy_s():
-    values = [0.31, 0.29, 0.36, 0.30]
-    expected = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    interval = over_seeds(values)
-    assert (interval.low, interval.high) == pytest.approx(expected)
+def test_one_name_means_one_condition_in_all_ablations():
+    known = load_experiments().ablations.items()
+    names = [name for name, one in known if one.evidence != "tuning"]
+    assert runs_of(names)
+    assert {str(c) for c in secondary(names)}.isdisjoint(map(str, PRIMARY))
 
 
-def test_one_seed_says_nothing_of_others():
-    interval = over_seeds([0.3])
-    assert (interval.low, interval.high) == (-np.inf, np.inf)
-    arm, reference = arms(shift=-1, seeds=1)
-    assert compare(arm, reference, "loss_eq1").verdict == NO_DIFFERENCE
+def test_the_rest_is_exploratory():
+    rest = secondary()
+    assert len(rest) == 9 * 7 + 3 * 3 - 9  # of these nine are primary
+    assert not any(contrast.hypothesis for contrast in rest)
+    assert {contrast.metric for contrast in rest} == set(SMALLEST)
+    assert len({str(contrast) for contrast in rest}) == len(rest)
 
 
-@pytest.mark.parametrize(("shift", "verdict"), [(-0.2, "better"), (0.2, "worse")])
-def test_a_difference_in_all_seeds_is_shown(shift, verdict):
-    comparison = compare(*arms(shift), "loss_eq1")
-    assert comparison.verdict == verdict
-    assert comparison.image_ci.mean == pytest.approx(shift, abs=0.02)
-    assert comparison.over_seeds.mean == pytest.approx(comparison.image_ci.mean)
-    assert comparison.share == pytest.approx(shift / 5, abs=0.01)
-    mean, photographs, seeds = comparison.percent()
-    assert mean == pytest.approx(100 * comparison.share)
-    assert photographs[0] < mean < photographs[1]
-    assert seeds[0] < mean < seeds[1]
-    assert comparison.unit == "%"
-    assert comparison.in_unit() == comparison.percent()
-    assert np.sign(comparison.effect) == np.sign(shift)
+@pytest.fixture
+def whole(made):
+    """All runs of the protocol, with effects that support some and contradict some."""
+
+    def all_runs(noise=0.05, **factors):
+        factors = {
+            "none": 1, "maps": 0.9, "logits": 0.9, "softmax": 0.96,
+            "maps, one": 0.91, "logits, one": 1, "softmax, one": 0.97, **factors,
+        }  # fmt: skip
+        names = ("none", "maps", "logits", "softmax")
+        return {
+            **{("imagenet", name): made(f, d, noise) for d, (name, f)
+               in enumerate(factors.items())},
+            **{("lfw", name): made(1, draw, tests=("test",))
+               for draw, name in enumerate(names)},
+        }  # fmt: skip
+
+    return all_runs
 
 
-def test_what_has_a_unit_of_its_own_is_told_in_it():
-    comparison = compare(*arms(shift=-0.2), "colourfulness")
-    assert comparison.unit == METRICS["colourfulness"].unit == ""
-    mean, photographs, seeds = comparison.in_unit()
-    assert mean == pytest.approx(-0.2, abs=0.02)
-    for interval, (low, high) in [
-        (comparison.image_ci, photographs),
-        (comparison.over_seeds, seeds),
-    ]:
-        assert (low, high) == (interval.low, interval.high)
+def test_hypotheses_are_answered_by_the_table(whole):
+    found = answers(compare_all(whole(), PRIMARY))
+    assert found == {
+        "H1": "supported", "H2a": "contradicted", "H2b": "supported",
+        "H3, maps": "supported", "H3, logits": "contradicted",
+        "H3, softmax": "supported", "H4a": "supported", "H4b": "supported",
+        "H5": "supported",
+    }  # fmt: skip
+    other = whole(maps=1.0, softmax=0.8, logits=1.1)
+    found = answers(compare_all(other, PRIMARY))
+    assert {name for name, word in found.items() if word == "contradicted"} == {
+        "H1", "H2a", "H2b", "H4a", "H4b", "H3, softmax",
+    }  # fmt: skip
 
 
-def test_a_difference_of_one_lucky_seed_is_not_shown():
-    # over photographs it is far from zero, over seeds it is not
-    comparison = compare(*arms(shift=0.05, luck=(1, -0.9, 0)), "loss_eq1")
-    assert not comparison.image_ci.contains_zero
-    assert comparison.over_seeds.contains_zero
-    assert comparison.verdict == NO_DIFFERENCE
+def test_a_hypothesis_waits_for_its_runs(whole):
+    runs = whole(maps=1.0)
+    del runs["imagenet", "softmax"]
+    found = answers(compare_all(runs, PRIMARY))
+    assert found["H4b"] == found["H2a"] == found["H3, softmax"] == "undecided"
+    assert found["H1"] == "undecided"  # maps are not significant, but the family waits
+    assert found["H4a"] == "contradicted"
+    assert found["H5"] == "supported"
+    del runs["lfw", "none"]
+    assert answers(compare_all(runs, PRIMARY))["H5"] == "undecided"
+    assert set(answers([]).values()) == {"undecided"}
 
 
-def test_no_difference_is_said():
-    assert compare(*arms(shift=0.0), "loss_eq1").verdict == NO_DIFFERENCE
+def test_an_effect_too_small_to_matter_leaves_h3_undecided(whole):
+    runs = whole(
+        0.005, maps=0.985, **{"maps, one": 0.985}
+    )  # the gain of the first: 1.5 %
+    results = compare_all(runs, PRIMARY)
+    (first,) = (r for r in results if r.contrast.hypothesis == "H3, maps")
+    assert first.sign > 0
+    assert first.effect.lies_within(2)
+    assert answers(results)["H3, maps"] == "undecided"
 
 
-def test_more_colour_is_neither_better_nor_worse():
-    assert compare(*arms(shift=1.0), "colourfulness").verdict == "more"
-    assert compare(*arms(shift=-1.0), "colourfulness").verdict == "less"
-
-
-def test_effect_is_cohen_s_d_of_pairs():
-    arm, reference = arms(shift=0.3)
-    differences = np.mean(
-        [
-            np.subtract(a.per_image["loss_eq1"], b.per_image["loss_eq1"])
-            for a, b in zip(arm, reference, strict=True)
-        ],
-        axis=0,
-    )
-    expected = differences.mean() / differences.std(ddof=1)
-    assert compare(arm, reference, "loss_eq1").effect == pytest.approx(expected)
-
-
-def test_other_photographs_do_not_pair_up():
-    arm, reference = arms(shift=0.0)
-    elsewhere = [record(r.per_image["loss_eq1"], s, split_hash="other")
-                 for s, r in enumerate(arm)]  # fmt: skip
-    assert not same_photographs(elsewhere, reference)
-    with pytest.raises(ValueError, match="different photographs"):
-        compare(elsewhere, reference, "loss_eq1")
-    with pytest.raises(ValueError, match="expected the same"):
-        compare(arm, reference[::-1], "loss_eq1")
-
-
-def test_scores_are_averaged_over_seeds():
-    records = [record([1.0, 3.0], 0), record([2.0, 6.0], 1)]
-    assert scores_over_seeds(records, "loss_eq1").mean == 3.0
-
-
-def test_a_missing_record_names_the_study(tmp_path):
-    runs = plan("gray", "smoke")
-    for run in runs[:-1]:
-        write_record(BASE.model_copy(update={"name": run.name}),
-                     tmp_path / f"{run.name}.json")  # fmt: skip
-    with pytest.raises(UserError, match="run `companion study gray --profile smoke`"):
-        study_records("gray", "scenes", "smoke", tmp_path)
-    with pytest.raises(UserError, match="no runs of study gray on 'mars'"):
-        study_records("gray", "mars", "smoke", tmp_path)
-
-
-def test_the_arms_of_a_study_are_compared_with_its_reference(tmp_path):
-    arm, reference = arms(shift=0.5, seeds=1)
-    for run in plan("gray", "smoke"):
-        (made,) = arm if run.arm == "luma" else reference
-        write_record(made, tmp_path / f"{run.name}.json")
-    found = study_differences("gray", "scenes", "loss_eq1", "smoke", tmp_path)
-    assert list(found) == ["luma"]
-    expected = compare(arm, reference, "loss_eq1").image_ci.mean
-    assert found["luma"].image_ci.mean == pytest.approx(expected)
-
-
-def test_arms_on_other_photographs_are_left_out(tmp_path):
-    for run in plan("gray", "smoke"):
-        other = record([1.0, 2.0, 3.0], 0, split_hash=run.arm)
-        write_record(other, tmp_path / f"{run.name}.json")
-    assert study_differences("gray", "scenes", "loss_eq1", "smoke", tmp_path) == {}
+def test_records_are_found_under_the_conditions_they_are_planned_as(
+    record_with, tmp_path
+):
+    assert not any(runs_of(("fusion",), "smoke", tmp_path)["scenes", "maps"].values())
+    for run in plan("networks", "smoke"):
+        if run.condition != "maps, one":
+            scores = {m: [0.1, 0.2] for m in ("loss_eq1", "psnr_rgb", "ciede2000")}
+            made = record_with({"test": scores}, name=run.name)
+            write_record(made, tmp_path / f"{run.name}.json")
+    runs = runs_of(("fusion", "networks"), "smoke", tmp_path)
+    assert runs["scenes", "softmax"][0].name == plan("fusion", "smoke")[1].name
+    assert ("scenes", "softmax, three") not in runs  # the same runs
+    assert runs["scenes", "maps, one"] == {0: None}
+    found = compare_all(runs, secondary(profile="smoke"))
+    assert {r.contrast.name for r in found} >= {"softmax against none"}

@@ -1,0 +1,112 @@
+"""What a run will need: images, bytes of features, hours. Arithmetic, no measurement.
+
+Images that are gray or near-duplicates are left out later, so these are upper bounds.
+The rates are rough: 34 ms to train on an image of 64 px at the published width on two
+CPU cores, in proportion to the pixels and to width^1.5; 0.5 ms on an H200 in batches of
+20, up to 256 px, where launching the kernels takes most of the time.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from colorlib.backbones import content_of
+from colorlib.backbones.specs import MAP_SIDE, NUM_CLASSES, spec_for
+from colorlib.data import DataConfig
+from colorlib.features import STORED
+from companion.config import RunConfig
+
+PUBLISHED = {  # images, and the classes they are of
+    "lfw": (13_233, 5_749),
+    "imagenet": (1_331_167, 1_000),  # the training and the validation images
+    "imagenette": (13_394, 10),
+    "scenes": (2_000, 2_000),
+    "folder": (0, 1),  # not known before it is read
+}
+CPU_SECONDS, GPU_SECONDS = 0.034, 0.0005  # an image of 64 px at width 1; up to 256 px
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one run needs at most.
+
+    Attributes:
+        images: Packed images.
+        trained: Of these, images that are trained on.
+        feature_bytes: Of the frozen networks' features on disk, by the network.
+        steps: Updates of the weights, if no early stopping ends them.
+        cpu_hours: Of training on two cores.
+        gpu_hours: Of training on an H200.
+    """
+
+    images: int
+    trained: int
+    feature_bytes: dict[str, int]
+    steps: int
+    cpu_hours: float
+    gpu_hours: float
+
+
+def needs_of(config: RunConfig) -> Needs:
+    """Estimate what a run needs.
+
+    Example:
+        >>> from companion.config import load_profile
+        >>> needs = needs_of(load_profile("paper").run("model1"))
+        >>> needs.images, needs.trained, needs.steps
+        (17000, 12112, 606000)
+        >>> needs.feature_bytes  # 17,000 x 1000 logits x 4 bytes
+        {'inception_resnet_v2.tf_in1k': 68000000}
+    """
+    images, trained = _images(config.data)
+    train, width = config.train, config.model.width
+    batches = -(-trained // train.batch_size)
+    steps = min(train.max_steps or 10**12, train.max_epochs * batches)
+    shown, pixels = steps * train.batch_size, (config.data.size / 64) ** 2
+    return Needs(
+        images=images,
+        trained=trained,
+        feature_bytes={
+            name: images * _bytes_per_image(name, config.model.features)
+            for name in config.model.backbones
+        },
+        steps=steps,
+        cpu_hours=shown * CPU_SECONDS * pixels * width**1.5 / 3600,
+        gpu_hours=shown * GPU_SECONDS * max(1, pixels / 16) / 3600,
+    )
+
+
+def _images(data: DataConfig) -> tuple[int, int]:
+    """All images, and those trained on."""
+    whole, groups = PUBLISHED[data.dataset]
+    seen, unseen = data.count or whole, 0
+    if data.classes is not None:
+        seen = data.classes * (data.per_class or whole // groups)
+        unseen = data.unseen_classes * data.unseen_per_class
+    rest = round(seen * (1 - data.test_fraction))
+    held = data.validation if data.validation >= 1 else data.validation * rest
+    trained = rest - round(held)
+    return seen + unseen, min(trained, data.train_count or trained)
+
+
+@cache
+def _bytes_per_image(name: str, features: str) -> int:
+    """Of one network's features of one image, as they are stored."""
+    content = content_of(features)  # type: ignore[arg-type]
+    numbers = NUM_CLASSES if content == "logits" else _channels(name)
+    size = MAP_SIDE**2 if content == "maps" else 1
+    return numbers * size * np.dtype(STORED[content]).itemsize
+
+
+def _channels(name: str) -> int:
+    """Of a network's maps, from its description, without its weights."""
+    import timm
+
+    spec = spec_for(name)
+    with torch.device("meta"):  # shapes alone
+        net: Any = timm.create_model(spec.timm_name, **spec.create_options)
+    tapped = spec.tap is not None
+    return int(net.feature_info[spec.tap]["num_chs"] if tapped else net.num_features)

@@ -1,0 +1,100 @@
+"""The lesson on fusion, with no records, with some, and with all of them."""
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from companion.studies import plan
+
+mpl.use("agg")
+LESSON = Path(__file__).parents[2] / "notebooks/07_fusion.ipynb"
+EFFECT = {"none": 1.0, "softmax": 0.97, "logits": 0.93, "maps": 0.92}  # of the loss
+IMAGES = {"seen": 4250, "unseen": 1500, "test": 900}
+HARDWARE = {"python": "", "packages": {}, "system": "", "cpu": "", "threads": 1}
+
+
+def made_up(run):
+    """A record of a run, as JSON: losses with an effect that is known."""
+    reading, _, count = run.condition.partition(", ")
+    effect = EFFECT[reading] + {"one": 0.02, "two": 0.01}.get(count, 0)
+    tests = ["test"] if run.data == "lfw" else ["seen", "unseen"]
+    seed = run.config.train.seed
+    per_image = {}
+    for test in tests:
+        own = np.random.default_rng(IMAGES[test])  # the images, the same in all runs
+        loss = effect * own.gamma(4, 0.003, IMAGES[test])
+        noise = np.random.default_rng([seed, len(run.condition)])
+        loss = (loss * noise.normal(1, 0.02, len(loss))).round(6).tolist()
+        per_image[test] = {m: loss for m in ("loss_eq1", "psnr_rgb", "ciede2000")}
+        if test == "seen":
+            per_image[test]["named"] = [1.0, 0.0] * 500
+    data = dict.fromkeys(("kept", "grayscale", "unreadable", "duplicates"), 0)
+    data |= {"source": run.data, "size": 64, "manifest_hash": "", "split_hash": ""}
+    data |= {"train": 12_110, "validation": 640, "tests": {t: IMAGES[t] for t in tests}}
+    trained = {"epochs": 1, "steps": 1, "sessions": 1, "seconds": 1, "best_epoch": 1}
+    trained |= {"curve": {"train": [1], "validation": [1]}, "processes": 1}
+    return {
+        "name": run.name, "identity": "", "protocol": "1", "created": "", "commit": "",
+        "settings": run.config.model_dump(mode="json"), "data": data,
+        "model": {"backbones": [], "parameters": 1, "weights_sha256": ""},
+        "training": trained, "per_image": per_image,
+        "groups": {test: [i // 10 for i in range(IMAGES[test])] for test in tests},
+        "hardware": HARDWARE | {"gpu": None},
+    }  # fmt: skip
+
+
+def run_lesson(results):
+    """Run the cells of the lesson, without its answers; its names."""
+    cells = json.loads(LESSON.read_text())["cells"]
+    names = {"__name__": "lesson"}
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        tags = cell["metadata"].get("tags", [])
+        if "solution" not in tags:
+            exec("".join(cell["source"]), names)
+        if "parameters" in tags:
+            names["results_root"] = str(results)
+    return names
+
+
+@pytest.fixture(scope="module")
+def planned():
+    """The runs that the protocol plans."""
+    runs = [*plan("fusion", "protocol"), *plan("networks", "protocol")]
+    return {run.name: run for run in runs}
+
+
+def written(runs, folder):
+    for run in runs:
+        (folder / f"{run.name}.json").write_text(json.dumps(made_up(run)))
+    return folder
+
+
+def test_without_a_record_it_shows_the_plan(tmp_path, capsys):
+    names = run_lesson(tmp_path)
+    said = capsys.readouterr().out
+    assert "0 of 78 planned runs are recorded" in said
+    assert "The runs are not finished" in said
+    assert len(names["counts"]) == 14  # conditions
+    assert names["found"] == []
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 17])
+def test_with_some_records_it_compares_what_pairs_up(planned, tmp_path, capsys, count):
+    names = run_lesson(written([*planned.values()][:count], tmp_path))
+    said = capsys.readouterr().out
+    assert f"{count} of 78 planned runs are recorded" in said
+    assert ("not finished" in said) == (count < 6)  # two seeds of two conditions
+    assert {answer for *_, answer in names["rows"]} == {"undecided"}
+
+
+def test_with_all_records_each_hypothesis_has_its_answer(planned, tmp_path):
+    names = run_lesson(written(planned.values(), tmp_path))
+    effects = {one.contrast.name: one.effect.mean for one in names["primary"]}
+    assert effects["maps against none"] == pytest.approx(-8, abs=0.3)
+    assert set(names["panels"]) == {"seen classes", "unseen classes", "faces"}
+    answers = {name: answer for name, _, answer in names["rows"]}
+    assert answers["H1"] == "supported"  # a lower loss in each reading
+    assert answers["H2a"] == "contradicted"  # the softmax gains 3 %, as made up

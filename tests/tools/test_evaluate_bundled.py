@@ -1,0 +1,101 @@
+"""The scores of the bundled model: joined as the package does, beside fair means."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import chelsea
+
+from colorlib.color import images_to_float
+from colorlib.colorize import gray_of, join_with_own_lightness
+from colorlib.images import Photograph, fit_square
+from colorlib.metrics import score_images
+from colorlib.unet import ColorUNet, UNetConfig
+from tools import evaluate_bundled
+from tools.evaluate_bundled import Colouring, Setting, add_scores, choose, evaluate
+
+SMALL = UNetConfig(
+    stem=8,
+    stages=((1, 8, 1, 1), (2, 8, 2, 2), (2, 12, 1, 2), (2, 16, 2, 2), (2, 16, 1, 2)),
+    decoder=(16, 12, 8, 8),
+    view_size=64,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return ColorUNet(SMALL).eval()
+
+
+def test_chroma_is_joined_as_the_package_joins_it(net):
+    photograph = Photograph(fit_square(chelsea(), 80))
+    colouring = Colouring(net, torch.from_numpy(photograph.rgb)[None], torch.zeros(261))
+    ab_norm = colouring.ab_norm(colouring.logits(64, False), 0.4, 0.0)
+    # The package shows the photograph's own lightness: here that of its gray copy.
+    gray = Photograph(gray_of(photograph.rgb))
+    expected = join_with_own_lightness(gray, gray.rgb, ab_norm)
+    found = (colouring.joined(ab_norm)[0] * 255).round().movedim(0, -1)
+    difference = np.abs(found.numpy() - expected)
+    assert difference.mean() < 0.5  # they make the small copy by different filters
+    assert np.quantile(difference, 0.99) <= 4
+
+
+def test_mirrored_views_do_not_depend_on_which_comes_first(net):
+    images = torch.from_numpy(fit_square(chelsea(), 80))[None]
+    one = Colouring(net, images, torch.zeros(261)).logits(64, True)
+    other = Colouring(net, images.flip(2), torch.zeros(261)).logits(64, True)
+    torch.testing.assert_close(one, other.flip(-1), rtol=1e-3, atol=1e-4)
+
+
+def test_the_adjustment_prefers_what_is_rare(net):
+    log_prior = torch.zeros(261)
+    log_prior[7] = -1000.0
+    colouring = Colouring(net, torch.zeros(1, 16, 16, 3, dtype=torch.uint8), log_prior)
+    ab = 128 * colouring.ab_norm(colouring.logits(64, False), 0.4, 1.0)
+    assert torch.equal(ab[0, :, 0, 0], net.centres[7])
+
+
+def test_choosing_ranks_colourful_settings_by_ciede2000(net, packed, monkeypatch):
+    monkeypatch.setattr(evaluate_bundled, "VIEW_SIZES", (64,))
+    monkeypatch.setattr(evaluate_bundled, "TEMPERATURES", (0.3, 1.0))
+    monkeypatch.setattr(evaluate_bundled, "ADJUSTMENTS", (0.0,))
+    monkeypatch.setattr(evaluate_bundled, "COLOURFUL", 0.0)
+    found = choose(net, packed, torch.zeros(261), 3)
+    assert len(found) == 4
+    ciede = [row["mean"]["ciede2000"] for row in found]
+    assert ciede == sorted(ciede)
+    monkeypatch.setattr(evaluate_bundled, "COLOURFUL", 100.0)
+    assert choose(net, packed, torch.zeros(261), 3) == found  # none is: all in order
+
+
+def test_tests_are_scored_beside_the_baselines(net, packed):
+    report = evaluate(net, packed, packed.parent / "data", False, 3)
+    (scores,) = report.values()
+    assert scores["gray"]["colourfulness"]["mean"] < 0.5
+    assert scores["gray"]["ciede2000"]["n"] == 3
+    gain = scores["differences"]["mean image"]["ciede2000"]
+    means = [scores[key]["ciede2000"]["mean"] for key in ("model", "mean image")]
+    assert gain["mean"] == pytest.approx(means[0] - means[1], abs=1e-5)
+    assert evaluate_bundled.line_of("mini", scores).startswith("mini (n = 3)")
+
+
+def test_scores_are_those_of_the_package():
+    rgb = torch.rand(2, 3, 20, 20)
+    images = torch.randint(0, 256, (2, 20, 20, 3), dtype=torch.uint8)
+    found = defaultdict(list)
+    add_scores(found, rgb, images)
+    expected = score_images(rgb, images_to_float(images))
+    for name, (values,) in found.items():
+        torch.testing.assert_close(values, expected[name])
+
+
+def test_settings_are_ordered_for_ties():
+    assert Setting(64, False, 0.3, 0.0) < Setting(96, False, 0.3, 0.0)
