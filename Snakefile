@@ -11,8 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from companion.code_hash import code_hash, notebook_code
+from companion.code_hash import code_hash, modules_hash, notebook_code
 from companion.config import load_profile
+from companion.provenance import NUMERICS
 
 
 PROFILE = config.get("profile") or "quick"
@@ -21,8 +22,10 @@ SOLUTIONS = config.get("solutions") or "show"  # or hide, for students
 if SOLUTIONS not in ("show", "hide"):
     sys.exit(f"found SOLUTIONS={SOLUTIONS}, expected show or hide")
 HTML = "_build/student/html" if SOLUTIONS == "hide" else "_build/html"
-BUILD = Path("_build") / Path(PROFILE).stem
-STAGE = BUILD / "stage"  # what the book is made of, at the paths it has in the repository
+STAGE = Path("_build") / Path(PROFILE).stem / "stage"  # as paths of the repository
+RUNS = Path("_build/runs")  # where a notebook that is opened by hand finds them, too
+MODELS = {SETTINGS.run(model).run_name: model for model in SETTINGS.models}
+TRAINED = [f"{RUNS}/{name}/record.json" for name in MODELS]
 CHAPTERS = [
     chapter["file"]
     for part in yaml.safe_load(Path("_toc.yml").read_text())["parts"]
@@ -30,6 +33,13 @@ CHAPTERS = [
 ]
 NOTEBOOKS = [Path(f).stem for f in CHAPTERS if f.startswith("notebooks/")]
 PAGES = [str(p) for p in sorted(Path("book").rglob("*")) if p.is_file()]
+READ = {  # what is named in a lesson's code -> the files that it reads then
+    "run_model": TRAINED,
+    "RESULTS": sorted(map(str, Path("companion/results").glob("*.json"))),
+    "runs_of": sorted(map(str, Path("companion/results").glob("*.json"))),
+    "load_ledger": ["companion/ambiguities.yaml", "companion/experiments.yaml"],
+    "Colorizer": ["colorlib/bundled.safetensors", "colorlib/bundled.md"],
+}
 
 
 def source_of(wildcards):
@@ -37,22 +47,10 @@ def source_of(wildcards):
     return Path(f"notebooks/{wildcards.name}.ipynb")
 
 
-def records_for(wildcards):
-    """The records a notebook reads: those of this build's models, those in `results/`.
-
-    The ledger comes with them: what it asks of the studies decides what it shows. So
-    does the model of the package, where a notebook colours with it.
-    """
+def files_read(wildcards):
+    """The records and other files that a notebook reads."""
     code = notebook_code(source_of(wildcards))
-    trained = [BUILD / "runs" / model / "record.json" for model in SETTINGS.models]
-    kept = sorted(Path("companion/results").glob("*.json"))
-    reads_kept = "kept_record" in code or "study_records" in code
-    ledger = ["companion/ambiguities.yaml", "companion/experiments.yaml"] * ("load_ledger" in code)
-    shipped = ["colorlib/shipped/model.safetensors"] * ("SHIPPED" in code)
-    return ledger + shipped + [
-        str(path)
-        for path in trained * ("runs_root:" in code) + kept * reads_kept
-    ]
+    return [path for name, paths in READ.items() if name in code for path in paths]
 
 
 def folder(name):
@@ -68,18 +66,12 @@ def weights_folder():
     return folder("weights_root") or found
 
 
-FOLDERS = {
+GIVEN = {
     "profile": PROFILE,
-    "data_root": folder("data_root"),
-    "weights_root": weights_folder(),
-    "cache_root": str(Path("_build/cache").absolute()),
-    "runs_root": str((BUILD / "runs").absolute()),
+    "data-root": folder("data_root"),
+    "weights-root": weights_folder(),
 }
-OPTIONS = " ".join(
-    f"--{key.replace('_', '-')} {shlex.quote(value)}"
-    for key, value in FOLDERS.items()
-    if value
-)
+OPTIONS = " ".join(f"--{k} {shlex.quote(v)}" for k, v in GIVEN.items() if v)
 PYTHON = shlex.quote(sys.executable)
 
 
@@ -90,22 +82,22 @@ rule all:
 
 rule train:
     output:
-        record=BUILD / "runs/{model}/record.json",
-        weights=BUILD / "runs/{model}/model.safetensors",
+        RUNS / "{run}/record.json",
+        RUNS / "{run}/model.safetensors",
     params:
-        code=code_hash("import companion.cli, companion.pipeline"),
-        settings=SETTINGS.model_dump_json(),
+        code=modules_hash(NUMERICS),
+        model=lambda wildcards: MODELS[wildcards.run],
         options=OPTIONS,
     threads: workflow.cores
     shell:
-        "{PYTHON} -m companion train --model {wildcards.model} --resume {params.options}"
+        "{PYTHON} -m companion train --model {params.model} --resume {params.options}"
 
 
 rule notebook:
     input:
         source=source_of,
         tool="tools/run_notebook.py",
-        records=records_for,
+        read=files_read,
     output:
         STAGE / "notebooks/{name}.ipynb",
     params:
@@ -125,6 +117,7 @@ rule book:
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
         campaigns=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
         tool="tools/build_book.py",
+        trained=TRAINED,
     output:
         touch(f"{HTML}/.complete"),
     params:
@@ -133,4 +126,4 @@ rule book:
         solutions=SOLUTIONS,
     threads: workflow.cores
     shell:
-        "{PYTHON} -m tools.build_book {params.stage:q} {params.html:q} {params.solutions}"
+        "{PYTHON} -m tools.build_book {params.stage:q} {params.html:q} {params.solutions} {input.trained}"

@@ -4,19 +4,25 @@ Everything heavy is imported inside the command that needs it, so that `--help`
 answers at once. What other command lines share with this one stands below it.
 """
 
+import enum
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import track
 
-from colorlib.errors import Interrupted
+from colorlib.errors import Interrupted, UserError
+
+if TYPE_CHECKING:
+    from colorlib.colorize import Colorizer
 
 app = typer.Typer(
     help="Automatic colorization of grayscale photographs.",
@@ -24,6 +30,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+STREAM = Path("-")
+Format = enum.StrEnum("Format", ["jpeg", "png", "tiff", "webp", "avif"])
 out = Console()
 err = Console(stderr=True)
 debug = False
@@ -34,10 +42,22 @@ WeightsRoot = Annotated[
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
+def _show_version(asked: bool) -> None:
+    """Print the version, and end."""
+    if asked:
+        from importlib.metadata import version
+
+        say(f"colorlib {version('colorlib')}")
+        raise typer.Exit
+
+
 @app.callback()
 def show_traceback(
     traceback: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Automatic grayscale image colorization."""
@@ -47,44 +67,117 @@ def show_traceback(
 
 @app.command()
 def colorize(
-    photographs: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    photographs: Annotated[
+        list[Path], typer.Argument(help="Files and folders; - for standard input.")
+    ],
     weights: Annotated[
-        Path | None,
-        typer.Option("--weights", "-w", help="Of `train`, in place of the shipped."),
+        Path | None, typer.Option("--weights", "-w", help="A model that was trained.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write to.")
+        Path | None, typer.Option("--out", "-o", help="A folder; for one, a file or -.")
+    ] = None,
+    file_format: Annotated[
+        Format | None, typer.Option("--format", help="Of the results.")
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.")
+    ] = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave results that are there.")
+    ] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite what is there.")] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="In place of 200,000,000.")
     ] = None,
     weights_root: WeightsRoot = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    force: Annotated[bool, typer.Option(help="Overwrite what is there.")] = False,
 ) -> None:
-    """Colour photographs of any size; a folder is searched for pictures.
+    """Colour photographs of any size; a folder is searched for them.
 
     Without --weights by the small model that comes with the package.
 
     The results are written beside the photographs, as NAME.coloured.SUFFIX, or to the
     folder given with --out. What cannot be coloured is named and does not stop the
-    rest.
+    rest. The exit status is 0 if every photograph is coloured or was skipped, 1 if one
+    was not, 2 for a wrong command.
     """
-    from colorlib.colorize import SHIPPED, Colorizer, colorize_file, plan_outputs
-    from colorlib.model import torch_device
+    from colorlib.images.album import plan_album
 
-    jobs = plan_outputs(photographs, to)
-    device = torch_device(accelerator)
-    colorizer = Colorizer.load(weights or SHIPPED, weights_root, device)
-    failed = 0
+    options = {"quality": quality, "max_pixels": max_pixels}
+    kind = file_format.value if file_format else None
+
+    def load() -> "Colorizer":
+        from colorlib.colorize import BUNDLED, Colorizer
+        from colorlib.model import torch_device
+
+        device = torch_device(accelerator)
+        return Colorizer.load(weights or BUNDLED, weights_root, device)
+
+    if STREAM in (*photographs, to):
+        _colorize_stream(load(), photographs, to, kind or "png", options)
+        return
+    album = plan_album(photographs, to, kind)
+    jobs = [job for job in album.jobs if not (skip_existing and job[1].exists())]
+    coloured = _colorize_all(load, jobs, {**options, "overwrite": force})
+    skipped = len(album.jobs) - len(jobs)
+    failed = len(jobs) - coloured + len(album.faults)
+    for fault in album.faults:
+        complain(fault)
+    if album.told:
+        say(album.told)
+    if len(album.jobs) > 1 or failed or skipped:
+        say(f"coloured {coloured:,}, skipped {skipped:,}, failed {failed:,}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _colorize_all(
+    load: Callable[[], "Colorizer"],
+    jobs: Sequence[tuple[Path, Path]],
+    options: dict[str, Any],
+) -> int:
+    """Colour the files, and count those that came out; what one does stops no other."""
+    if not jobs:
+        return 0
+    from colorlib.colorize import colorize_file
+
+    colorizer, coloured = load(), 0
     quiet = len(jobs) < 3 or not out.is_terminal
     for source, target in track(jobs, "colouring", console=out, disable=quiet):
         try:
-            colorize_file(colorizer, source, target, overwrite=force)
-            say(f"{source} -> {target}")
-        except ValueError as error:
-            failed += 1
-            complain(error)
-    if failed:
-        complain(f"{failed} of {len(jobs)} photographs were not coloured")
-        raise typer.Exit(1)
+            lost = colorize_file(colorizer, source, target, **options)
+        except Exception as error:
+            told = _without_memory(error, "colour a smaller copy") or str(error)
+            named = str(source) in told
+            complain(told if named else f"{source}: {told or type(error).__name__}")
+            if debug:
+                err.print_exception()
+        else:
+            coloured += 1
+            say("; ".join([f"{source} -> {target}", *lost]))
+    return coloured
+
+
+def _colorize_stream(
+    colorizer: "Colorizer",
+    photographs: list[Path],
+    to: Path | None,
+    kind: str,
+    options: dict[str, Any],
+) -> None:
+    """Colour one photograph from standard input, or to standard output."""
+    from colorlib.colorize import colorize_file
+
+    if len(photographs) > 1:
+        raise UserError(f"found {len(photographs)} photographs, expected one with -")
+    source = sys.stdin.buffer.read() if photographs == [STREAM] else photographs[0]
+    with tempfile.TemporaryFile() as file:
+        target = file if to in (None, STREAM) else to
+        for line in colorize_file(colorizer, source, target, kind=kind, **options):
+            complain(line)
+        file.seek(0)
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -123,25 +216,35 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     raise Interrupted(signum)
 
 
-def _without_memory(error: Exception) -> str:
+def _without_memory(error: Exception, remedy: str = "") -> str:
     """What to do if memory ran out, in the words of torch or of Python; or nothing."""
     told = str(error).lower()
     words = ("out of memory", "can't allocate memory")
     if not isinstance(error, MemoryError) and not any(word in told for word in words):
         return ""
+    remedy = remedy or (
+        "give --resume to go on, or ask for less: batch_size, size or width of the "
+        "profile; what is finished is kept"
+    )
     return (
-        "found no memory left, expected some for the next batch; free some and give "
-        "--resume to go on, or ask for less: batch_size, size or width of the profile; "
-        "what is finished is kept"
+        f"found no memory left, expected some for what is next; free some, or {remedy}"
     )
 
 
 def say(line: Any) -> None:
     """A line of progress."""
-    out.print(line, markup=False, highlight=False, soft_wrap=True)
+    _print(out, str(line))
 
 
 def complain(error: Any) -> None:
     """One line on standard error, whatever the error's own line breaks."""
     line = " ".join(str(error).split()) or type(error).__name__
-    err.print(f"colorlib: {line}", markup=False, highlight=False, soft_wrap=True)
+    _print(err, f"colorlib: {line}")
+
+
+def _print(console: Console, line: str) -> None:
+    """Print a line with whatever name of a file in it, on whatever terminal."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    encoding = console.encoding or "utf-8"
+    shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+    console.print(shown, markup=False, highlight=False, soft_wrap=True)

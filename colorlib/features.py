@@ -11,26 +11,27 @@ at all: a pass that was killed starts again. Logits are what is stored; the soft
 taken when a batch is read.
 """
 
-import tempfile
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from colorlib.backbones import Backbone, FeatureKind, content_of, feature_shape
 from colorlib.backbones.specs import BackboneSpec
 from colorlib.color import gray_from_L, images_to_float
 from colorlib.data import ImageSource, Manifest
+from colorlib.data.packed import decoded
 from colorlib.errors import UserError
 from colorlib.files import atomic_rename, file_lock, hash_of
+from colorlib.images import PhotographError
 from colorlib.targets import Gray, Target
 
 Array = NDArray[np.floating[Any]]
@@ -79,7 +80,7 @@ class Features:
         """Mean and standard deviation of each network's features, over some images.
 
         Networks differ in scale, so an average of what is not standardised weighs them
-        unequally.
+        unequally. A softmax has one scale already: of it these are the logits'.
 
         Args:
             rows: (M,), the training images.
@@ -143,22 +144,24 @@ def compute_features(
     sizes = input_sizes or [backbone.spec.input_size for backbone in backbones]
     images = hash_of([manifest.content_hash, rows.tolist()])[:16]
     folder = cache_root / "features" / f"{manifest.source}-{images}"
+    count = len(manifest.ids)
     passes = [
         _Pass(backbone, size, kind, folder / _name(backbone, size, kind, gray))
         for backbone, size in zip(backbones, sizes, strict=True)
     ]
     try:
         with file_lock(folder / "lock"):
-            missing = {one.path: one for one in passes if not one.path.exists()}
+            missing = {p.path: p for p in passes if _mapped(p.path, count) is None}
             if missing:
                 shown = _gray_batches(source, manifest, rows, max(sizes), gray, device)
-                _extract(list(missing.values()), shown, len(manifest.ids), device)
-        return Features(tuple(_opened(one.path, rows) for one in passes), kind)
+                _extract(list(missing.values()), shown, count, device)
+            arrays = [_checked(_mapped(p.path, count), p.path, rows) for p in passes]
     except OSError as error:
         raise UserError(
             f"{folder}: the features cannot be written: {error}; make room, or give "
             "another cache_root (--cache-root)"
         ) from error
+    return Features(tuple(arrays), kind)
 
 
 @dataclass(frozen=True)
@@ -179,27 +182,49 @@ def _extract(
 ) -> None:
     """Send every image through the networks, and name the files when all are done."""
     content = content_of(passes[0].kind)
-    with ExitStack() as kept:
-        folder = passes[0].path.parent
-        part = Path(kept.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+    part = passes[0].path.parent / "part"
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    part.mkdir()
+    try:
+        paths = [part / one.path.name for one in passes]
         arrays = [
             np.lib.format.open_memmap(
-                part / one.path.name,
+                path,
                 "w+",
                 STORED[content],
                 (count, *feature_shape(one.backbone, content)),
             )
-            for one in passes
+            for path, one in zip(paths, passes, strict=True)
         ]
         networks = [one.backbone.to(device) for one in passes]
-        for rows, gray in batches:
-            for one, network, array in zip(passes, networks, arrays, strict=True):
-                with torch.no_grad():
-                    features = network(gray, [content], one.size)[content]
-                array[rows] = features.cpu().numpy()
-        for one, array in zip(passes, arrays, strict=True):
-            array.flush()
-            atomic_rename(part / one.path.name, one.path)
+        with ExitStack() as opened:
+            files = [opened.enter_context(path.open("r+b")) for path in paths]
+            for rows, gray in batches:
+                for k, one in enumerate(passes):
+                    with torch.no_grad():
+                        features = networks[k](gray, [content], one.size)[content]
+                    _write(files[k], arrays[k], rows, features.cpu().numpy())
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for path, one in zip(paths, passes, strict=True):
+            atomic_rename(path, one.path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(file: BinaryIO, array: Array, rows: Indices, values: Array) -> None:
+    """Write some rows; through the map a full disk were a signal that ends us."""
+    assert isinstance(array, np.memmap)
+    most = float(np.finfo(array.dtype).max)
+    if (high := float(np.abs(values).max())) > most:
+        raise UserError(
+            f"{array.filename}: found features up to {high:g}, expected at most "
+            f"{most:g}, which {array.dtype} holds; check the network's weights"
+        )
+    for row, own in zip(rows.tolist(), values.astype(array.dtype), strict=True):
+        file.seek(array.offset + row * own.nbytes)
+        file.write(own.tobytes())
 
 
 def _gray_batches(
@@ -212,23 +237,31 @@ def _gray_batches(
 ) -> Iterator[tuple[Indices, Tensor]]:
     """Some packed images again, (B,) rows and (B, 1, size, size) gray in [0, 1]."""
     index_of = {name: index for index, name in enumerate(source.ids)}
-    console = Console(stderr=True)
-    starts = range(0, len(rows), BATCH)
+    names = [manifest.ids[row] for row in rows]
+    if gone := [name for name in names if name not in index_of]:
+        raise UserError(_another(manifest, gone[0], "nothing"))
     title = f"features of {manifest.source}"
-    for start in track(starts, title, console=console, disable=not console.is_terminal):
+    loaded = decoded(source, [index_of[name] for name in names], size, title)
+    for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         squares = []
-        for row in batch.tolist():
-            name = manifest.ids[row]
-            rgb, sha256 = source.load(index_of[name], size)
+        for row, (_, found) in zip(batch.tolist(), loaded, strict=False):
+            if isinstance(found, PhotographError):
+                raise UserError(_another(manifest, manifest.ids[row], found.reason))
+            rgb, sha256 = found
             if sha256 != manifest.sha256s[row]:
-                raise UserError(
-                    f"{manifest.source}: found another image in place of {name}, "
-                    "expected those that were packed; restore them, or pack again"
-                )
+                raise UserError(_another(manifest, manifest.ids[row], "another image"))
             squares.append(rgb)
         images = torch.from_numpy(np.stack(squares)).to(device)  # (B, S, S, 3)
         yield batch, gray_of_images(images, gray)
+
+
+def _another(manifest: Manifest, name: str, found: str) -> str:
+    """What is said of an image that is not the one that was packed."""
+    return (
+        f"{manifest.source}: found {found} in place of {name}, expected the image that "
+        "was packed; restore it, or pack again"
+    )
 
 
 def gray_of_images(images: Tensor, gray: Gray = "L") -> Tensor:
@@ -259,9 +292,18 @@ def _name(backbone: Backbone, size: int, kind: FeatureKind, gray: Gray) -> str:
     return f"{spec.name}-{content}-{hash_of(decides)[:16]}.npy"
 
 
-def _opened(path: Path, rows: Indices) -> Array:
-    """Map a file of features, if a working network can have made it."""
-    array: Array = np.load(path, mmap_mode="r")
+def _mapped(path: Path, count: int) -> Array | None:
+    """Map a file of features; None if there is none, or it is damaged."""
+    try:
+        array: Array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if len(array) == count else None
+
+
+def _checked(array: Array | None, path: Path, rows: Indices) -> Array:
+    """An array of features, if a working network can have made it."""
+    assert array is not None
     some = np.stack([array[row].ravel() for row in rows[:: max(1, len(rows) // 64)]])
     if not np.isfinite(some).all():
         fault = "not finite"

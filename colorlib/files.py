@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -23,13 +23,18 @@ def atomic_write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            synchronise(file)
         Path(temporary).chmod(0o666 & ~_umask())
         atomic_rename(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def synchronise(file: BinaryIO) -> None:
+    """Have the disk hold what was written, even after a crash of the machine."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def atomic_rename(made: Path, path: Path) -> None:

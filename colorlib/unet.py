@@ -215,6 +215,16 @@ def save_unet(
     atomic_write(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
 
 
+def is_unet(path: Path) -> bool:
+    """Whether a file holds weights of this network, by its metadata."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["colorlib"])
+    except Exception:  # whatever it is: the loader of models says what is wrong
+        return False
+    return bool(about.get("network") == NETWORK)
+
+
 def load_unet(path: Path, **changes: Any) -> tuple[ColorUNet, dict[str, Any]]:
     """Read a network that `save_unet` wrote.
 

@@ -7,14 +7,18 @@ errors. Jupyter Book 2 would ignore the configuration and write nothing, with su
 so the pages are looked for.
 """
 
+import pkgutil
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
 import yaml
 
+import colorlib
+import companion
 from benchmarks.planning import large_run_tables, measured_device
 from benchmarks.records import latest_speed
 from benchmarks.tables import book_tables, machine_table
@@ -23,6 +27,9 @@ from companion.records import read_record
 from companion.report.tables import markdown_table
 from tools.fault_records import campaign_table, read_campaigns
 from tools.run_notebook import MADE_FROM, made_from
+
+MODULE = "### `{0}`\n\n```{{eval-rst}}\n.. automodule:: {0}\n   :members:\n```"
+UNDOCUMENTED = (".__main__", ".cli")  # the command line says what it is by --help
 
 
 def fill_stage(stage: Path) -> None:
@@ -87,8 +94,15 @@ def take_out_solutions(source: Path, target: Path) -> None:
     nbformat.write(notebook, target)
 
 
-def write_status(stage: Path) -> None:
-    """Complete the page that says where, when and with what this book was made."""
+def append(stage: Path, page: str, sections: Mapping[str, str]) -> None:
+    """Complete a page by what is only known when the book is built."""
+    with (stage / "book" / f"{page}.md").open("a") as file:
+        for heading, text in sections.items():
+            file.write(f"\n## {heading}\n\n{text}\n")
+
+
+def status(stage: Path, trained: Sequence[Path]) -> dict[str, str]:
+    """Where, when and with what this book was made."""
     hardware = this_hardware()
     facts = {
         "made": now(),
@@ -104,59 +118,63 @@ def write_status(stage: Path) -> None:
         run = nbformat.read(path, as_version=4).metadata.papermill
         link = f"[{path.stem}](../notebooks/{path.name})"
         lessons.append([link, f"{run.duration:.0f} s", run.start_time[:16]])
-    trainings = [
-        [r.model.name, r.name, f"{sum(r.seconds.values()):.0f} s", r.created]
-        for r in map(read_record, sorted(stage.parent.glob("runs/*/record.json")))
+    runs = [
+        [r.name, f"{sum(r.seconds.values()):.0f} s", r.created]
+        for r in map(read_record, trained)
     ]
-    tables = {
-        "Where and with what": (["what", "value"], list(map(list, facts.items()))),
-        "The lessons": (["lesson", "time", "executed, UTC"], lessons),
-        "The models": (["model", "record", "time", "finished, UTC"], trainings),
+    table = markdown_table
+    return {
+        "Where and with what": table(["what", "value"], list(map(list, facts.items()))),
+        "The lessons": table(["lesson", "time", "executed, UTC"], lessons),
+        "The runs": table(["record", "time", "finished, UTC"], runs),
     }
-    parts = [f"## {name}\n\n{markdown_table(*t)}" for name, t in tables.items()]
-    with (stage / "book" / "status.md").open("a") as page:
-        page.write("\n" + "\n\n".join(parts) + "\n")
 
 
-def write_speed(stage: Path) -> None:
-    """Complete the pages on speed by the newest records that are kept."""
-    for name, on_gpu in (("speed.md", False), ("gpu.md", True)):
-        record = latest_speed(on_gpu=on_gpu)
-        tables = {"Where and with what": machine_table(record), **book_tables(record)}
-        parts = [f"## {heading}\n\n{table}" for heading, table in tables.items()]
-        with (stage / "book" / name).open("a") as page:
-            page.write("\n" + "\n\n".join(parts) + "\n")
-
-
-def write_large_runs(stage: Path) -> None:
-    """Complete the page that plans large runs, by the newest speed record."""
+def large_runs() -> dict[str, str]:
+    """What trainings on millions of images take, by the newest speed records."""
     record, gpu_record = latest_speed(), latest_speed(on_gpu=True)
-    tables = large_run_tables(record, measured_device(gpu_record))
-    parts = [f"## {name}\n\n{table}" for name, table in tables.items()]
-    parts.append(
-        f"From `benchmarks/results/{record.name}.json`: {record.hardware.cpu}, "
+    source = (
+        f"`benchmarks/results/{record.name}.json`: {record.hardware.cpu}, "
         f"{record.hardware.threads} threads, commit {record.commit[:7]}; and "
         f"`benchmarks/results/{gpu_record.name}.json`: {gpu_record.hardware.gpu}, "
         f"commit {gpu_record.commit[:7]}."
     )
-    with (stage / "book" / "cluster.md").open("a") as page:
-        page.write("\n" + "\n\n".join(parts) + "\n")
+    tables = large_run_tables(record, measured_device(gpu_record))
+    return {**tables, "Sources": source}
 
 
-def write_campaigns(stage: Path) -> None:
-    """Complete the page on what was done to break the program, by the records kept."""
-    parts = []
-    for campaign in read_campaigns():
-        parts += [
-            f"## {campaign.title}",
-            f"Expected: {campaign.expected}.",
-            campaign_table(campaign),
-            f"`campaigns/{campaign.name}.json`, commit {campaign.commit[:7]}, "
-            f"{campaign.created[:10]}, {campaign.hardware.cpu}, "
-            f"{campaign.seconds:.0f} s; again by `{campaign.command}`.",
-        ]
-    with (stage / "book" / "campaigns.md").open("a") as page:
-        page.write("\n" + "\n\n".join(parts) + "\n")
+def fault_injection() -> dict[str, str]:
+    """What was done to break the program, by the records that are kept."""
+    return {
+        c.title: f"Expected: {c.expected}.\n\n{campaign_table(c)}\n\n"
+        f"`tests/faults/records/{c.name}.json`, commit {c.commit[:7]}, "
+        f"{c.created[:10]}, {c.hardware.cpu}, {c.seconds:.0f} s; again by "
+        f"`{c.command}`."
+        for c in read_campaigns()
+    }
+
+
+def reference() -> dict[str, str]:
+    """Every module of the two packages, by its docstrings."""
+    packages = {"The paper: `colorlib`": colorlib, "The runs: `companion`": companion}
+    sections = {}
+    for heading, package in packages.items():
+        modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        names = sorted(m.name for m in modules if not m.name.endswith(UNDOCUMENTED))
+        sections[heading] = "\n\n".join(MODULE.format(name) for name in names)
+    return sections
+
+
+def complete_pages(stage: Path, trained: Sequence[Path]) -> None:
+    """Write what pages show of records, and of the package itself."""
+    append(stage, "status", status(stage, trained))
+    for page, on_gpu in (("speed", False), ("gpu", True)):
+        record = latest_speed(on_gpu=on_gpu)
+        machine = {"Where and with what": machine_table(record)}
+        append(stage, page, machine | book_tables(record))
+    append(stage, "cluster", large_runs())
+    append(stage, "campaigns", fault_injection())
+    append(stage, "api", reference())
 
 
 def pages_of(toc: Path) -> list[str]:
@@ -222,18 +240,15 @@ def put_in_place(html: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Read the command line: the stage, where the book goes, and `hide` or `show`."""
-    stage, target = map(Path, sys.argv[1:3])
-    fill_stage(stage)
-    check_lessons(stage)
-    write_status(stage)
-    write_speed(stage)
-    write_large_runs(stage)
-    write_campaigns(stage)
-    hide = sys.argv[3:] == ["hide"]
-    html = build(without_solutions(stage) if hide else stage)
+    """Read the command line: stage, target, `hide` or `show`, records of the runs."""
+    stage, target, solutions, *trained = sys.argv[1:]
+    fill_stage(Path(stage))
+    check_lessons(Path(stage))
+    complete_pages(Path(stage), [Path(path) for path in trained])
+    hide = solutions == "hide"
+    html = build(without_solutions(Path(stage)) if hide else Path(stage))
     mend_roles(html)
-    put_in_place(html, target)
+    put_in_place(html, Path(target))
 
 
 if __name__ == "__main__":

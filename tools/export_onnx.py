@@ -1,6 +1,6 @@
 """The bundled model as ONNX, for programs that have no torch.
 
-    python -m tools.export_onnx colorlib/shipped/model.safetensors colorizer.onnx
+    python -m tools.export_onnx colorlib/bundled.safetensors colorizer.onnx
 
 Input `L_norm`, (N, 1, H, W) float32: lightness, L of Lab / 50 - 1, of any size. Output
 `ab_norm`, (N, 2, ceil(H / 4), ceil(W / 4)): a and b of Lab / 128. The side the model

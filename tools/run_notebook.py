@@ -1,9 +1,9 @@
 """Execute a notebook with the settings of a profile.
 
-A notebook is given those settings that it declares in its parameters cell, and no
-others. The executed copy appears whole or not at all, and says what it was made from;
-a failing notebook prints its own traceback. Captions of figures may hold what is only
-known when it has run, such as the number of photographs: what stands in braces is
+A notebook is given the profile and the folders that it declares in its parameters cell,
+and no others. The executed copy appears whole or not at all, and says what it was made
+from; a failing notebook prints its own traceback. Captions of figures may hold what is
+only known when it has run, such as the number of images: what stands in braces is
 computed at the end of the notebook.
 """
 
@@ -24,30 +24,27 @@ from papermill.exceptions import PapermillExecutionError
 
 from colorlib.files import file_sha256
 from companion.code_hash import code_hash, notebook_code
-from companion.config import load_profile
 
 MADE_FROM = "made_from"  # the key of the hashes among the metadata of a copy
 INJECTED = "injected-parameters"
 
 
-def parameters_for(source: Path, given: dict[str, str]) -> dict[str, Any]:
-    """The settings of the profile, and what the command line gave, that are declared.
+def parameters_for(source: Path, given: dict[str, str]) -> dict[str, str]:
+    """What the command line gave, of that which a notebook declares.
 
-    Folders are told as they are seen from the notebook, which is where it runs: readers
-    see them, and the paths of the machine that makes a book are nothing to them.
+    Folders are given as they are seen from the notebook, which is where it runs:
+    readers see them, and the paths of the machine that makes a book are nothing to
+    them.
     """
     declared = papermill.inspect_notebook(str(source))
-    profile = given["profile"]
-    folders = {
-        name: os.path.relpath(place, source.parent)
-        for name, place in given.items()
-        if name != "profile" and place
-    }
-    values = load_profile(profile).model_dump(mode="json") | folders
-    if Path(profile).suffix in (".yaml", ".yml"):
-        profile = os.path.relpath(profile, source.parent)
-    values["profile"] = profile
-    return {name: values[name] for name in declared if name in values}
+    parameters = {}
+    for name, value in given.items():
+        is_path = name != "profile" or Path(value).suffix in (".yaml", ".yml")
+        if value and name in declared:
+            parameters[name] = (
+                os.path.relpath(value, source.parent) if is_path else value
+            )
+    return parameters
 
 
 def figures_of(notebook: NotebookNode) -> list[NotebookNode]:
@@ -58,7 +55,7 @@ def figures_of(notebook: NotebookNode) -> list[NotebookNode]:
     return [figure for figure in shown if "caption" in figure]
 
 
-def telling_captions(notebook: NotebookNode) -> NotebookNode:
+def captions_cell(notebook: NotebookNode) -> NotebookNode:
     """A cell that prints the captions of a notebook, what is in braces computed."""
     captions = [f'f"""{figure.caption}"""' for figure in figures_of(notebook)]
     source = (
@@ -73,8 +70,8 @@ def fill_captions(notebook: NotebookNode) -> None:
     outputs = notebook.cells.pop().outputs  # warnings may be among them
     # On a busy machine what is printed comes in several pieces.
     printed = [o.text for o in outputs if o.get("name") == "stdout"]
-    told = json.loads("".join(printed))
-    for figure, caption in zip(figures_of(notebook), told, strict=True):
+    captions = json.loads("".join(printed))
+    for figure, caption in zip(figures_of(notebook), captions, strict=True):
         figure.caption = caption
 
 
@@ -90,7 +87,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     partial = target.with_suffix(".partial.ipynb")
     hashes = made_from(source)  # now: it may be edited while it runs
     notebook = nbformat.read(source, as_version=4)
-    notebook.cells.append(telling_captions(notebook))
+    notebook.cells.append(captions_cell(notebook))
     papermill.execute_notebook(
         notebook,
         str(partial),
@@ -115,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
-    for name in ("profile", "data_root", "weights_root", "cache_root", "runs_root"):
+    for name in ("profile", "data_root", "weights_root"):
         parser.add_argument(f"--{name.replace('_', '-')}", default="", dest=name)
     given = vars(parser.parse_args())
     source, target = given.pop("source"), given.pop("target")

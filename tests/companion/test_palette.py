@@ -91,7 +91,8 @@ def test_curves_stand_out_from_the_paper(colour):
 
 def maps_in_use():
     """The colour maps that figures and lessons name."""
-    sources = [ROOT / "companion/report/figures.py", *(ROOT / "notebooks").glob("*.ipynb")]
+    figures = ROOT / "companion/report/figures.py"
+    sources = [figures, *(ROOT / "notebooks").glob("*.ipynb")]
     text = "\n".join(path.read_text() for path in sources)
     return sorted(set(re.findall(r'cmap=\\?"(\w+)\\?"', text)))
 

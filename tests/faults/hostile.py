@@ -1,7 +1,9 @@
-"""Image files as the world has them: damaged, odd, hostile. Made, never kept.
+"""Image files as the world has them: odd, damaged, hostile. Made, never kept.
 
 Each says what has to become of it: the picture it shows, or a refusal. A file that was
 cut short or changed may do either, but never show something else than was saved.
+`ORDINARY` are files that cameras, scanners and programs write; what they show is known
+from how they were made, or told by Pillow where that is the decoder not under test.
 """
 
 import io
@@ -10,9 +12,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,7 +25,7 @@ SUFFIXES = {
     "JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "GIF": ".gif",
     "BMP": ".bmp", "PPM": ".ppm",
 }  # fmt: skip
-LOSSLESS = {"WEBP": {"lossless": True}}
+LOSSLESS = {"WEBP": {"lossless": True, "exact": True}}
 CUTS = 24  # places where a file of each format ends too early
 DAMAGES = 8  # files of each format with bytes changed
 ORIENTATION = 0x0112
@@ -35,6 +40,7 @@ TURNED = {
     7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
     8: lambda p: np.rot90(p),
 }
+Values = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,19 @@ class Hostile:
         kind: What is wrong with it, or odd.
         name: Of the file.
         content: Its bytes.
-        shows: The picture it must be read as, (H, W, 3) uint8, if it is read.
+        shows: The picture it must be read as, (H, W, 3) in 0..255, if it is read.
         may_be_refused: Whether a refusal is right.
-        close: How far the mean of the values may lie off, of 255.
+        close: How far any value may lie off, of 255.
+        alpha: Its transparency, (H, W) in 0..255; False if that is not looked at.
     """
 
     kind: str
     name: str
     content: bytes
-    shows: NDArray[np.uint8] | None = None
+    shows: Values | None = None
     may_be_refused: bool = False
-    close: float = 0.0
+    close: float = 1.0
+    alpha: Values | bool | None = False
 
 
 def picture(height: int = 24, width: int = 32) -> NDArray[np.uint8]:
@@ -66,27 +74,401 @@ def picture(height: int = 24, width: int = 32) -> NDArray[np.uint8]:
     return np.stack(planes, axis=-1).round().astype(np.uint8)
 
 
-def encoded(
-    pixels: NDArray[np.uint8] | Image.Image, file_format: str, **options: object
-) -> bytes:
-    """A picture as the bytes of a file."""
+def encoded(pixels: Values | Image.Image, file_format: str, **options: object) -> bytes:
+    """The bytes of an image file, by Pillow."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     file = io.BytesIO()
     image.save(file, file_format, **options)
     return file.getvalue()
 
 
-def plain(file_format: str) -> tuple[bytes, NDArray[np.uint8]]:
-    """A faultless file of a format, and what it shows, after its own losses."""
+def plain(file_format: str) -> tuple[bytes, Values]:
+    """A file without any fault, and the picture it shows."""
     content = encoded(picture(), file_format, **LOSSLESS.get(file_format, {}))
     with Image.open(io.BytesIO(content)) as image:
         return content, np.array(image.convert("RGB"))
 
 
-def corpus() -> Iterator[Hostile]:
-    """Every file, kind after kind."""
-    for kind in KINDS:
-        yield from kind()
+def as_rgb(gray: Values) -> Values:
+    """(H, W) -> (H, W, 3)."""
+    return np.repeat(np.asarray(gray)[..., None], 3, axis=2)
+
+
+def packed(values: Values, bits: int) -> bytes:
+    """Rows of whole numbers of so many bits, each row ending with a whole byte."""
+    rows = []
+    for row in values.reshape(len(values), -1):
+        text = "".join(f"{value:0{bits}b}" for value in row)
+        text += "0" * (-len(text) % 8)
+        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
+    return b"".join(rows)
+
+
+# What cameras, scanners and programs write ------------------------------------------
+
+
+def tiff(values: Values, **options: Any) -> bytes:
+    """A TIFF of values as they are, by tifffile."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, metadata=None, **options)
+    return file.getvalue()
+
+
+# Layout -> photometric interpretation, extra samples, number of samples.
+LAYOUTS = {
+    "gray": ("minisblack", None, 1),
+    "white-is-zero": ("miniswhite", None, 1),
+    "gray-alpha": ("minisblack", ["unassalpha"], 2),
+    "rgb": ("rgb", None, 3),
+    "rgba": ("rgb", ["unassalpha"], 4),
+    "rgb-infrared": ("rgb", ["unspecified"], 4),
+    "cmyk": ("separated", None, 4),
+}
+
+
+def meaning(layout: str, unit: Values) -> tuple[Values, Values | None]:
+    """What values in [0, 1] of a layout show, and their transparency, in 0..255."""
+    alpha = 255 * unit[..., -1] if layout in ("gray-alpha", "rgba") else None
+    if layout == "cmyk":
+        return 255 * (1 - unit[..., :3]) * (1 - unit[..., 3:]), alpha
+    colours = unit[..., :3] if layout.startswith("rgb") else unit[..., [0, 0, 0]]
+    return 255 * (1 - colours if layout == "white-is-zero" else colours), alpha
+
+
+def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> Any:
+    """A TIFF, what it shows and its transparency."""
+    photometric, extras, samples = LAYOUTS[layout]
+    y, x = np.mgrid[:12, :16]
+    planes = [x / 15, y / 11, (x + y) / 26, 1 - x / 20][:samples]
+    unit = np.stack(planes, axis=-1)
+    white = 1.0 if dtype[0] == "f" else float(np.iinfo(dtype).max)
+    stored = (unit * white).astype(dtype)
+    shows, alpha = meaning(layout, stored / white)
+    lies = np.moveaxis(stored, -1, 0) if options.get("planarconfig") == 2 else stored
+    tags = [(ORIENTATION, 3, 1, orientation, True)]
+    content = tiff(
+        stored[..., 0] if samples == 1 else np.ascontiguousarray(lies),
+        photometric=photometric, extrasamples=extras, extratags=tags, **options,
+    )  # fmt: skip
+    turn = TURNED[orientation]
+    return content, turn(shows), None if alpha is None else turn(alpha)
+
+
+def tiffs() -> Iterator[Hostile]:
+    """Every layout, depth, orientation, compression and order of bytes."""
+    ways = product(LAYOUTS, ("u1", "u2"), TURNED, (None, "zlib"), "<>")
+    for layout, dtype, orientation, compression, order in ways:
+        options = {"compression": compression, "byteorder": order}
+        content, shows, alpha = tiff_of(layout, dtype, orientation, **options)
+        name = f"{layout}-{dtype}-{orientation}-{compression}-{'BL'[order == '<']}.tif"
+        yield Hostile("TIFF layout", name, content, shows, alpha=alpha)
+    for layout, dtype, orientation in product(LAYOUTS, ("u1", "u2"), (1, 6)):
+        for what, options in [
+            ("planes", {"planarconfig": 2}), ("big", {"bigtiff": True}),
+            ("tiles", {"tile": (16, 16)}),
+        ]:  # fmt: skip
+            if what == "planes" and LAYOUTS[layout][2] == 1:
+                continue
+            content, shows, alpha = tiff_of(layout, dtype, orientation, **options)
+            name = f"{what}-{layout}-{dtype}-{orientation}.tif"
+            refused = what == "planes" and layout == "gray-alpha"
+            yield Hostile("TIFF layout", name, content, shows, refused, alpha=alpha)
+
+
+def tiff_numbers() -> Iterator[Hostile]:
+    """Numbers of other types: with a known white they are converted, else refused."""
+    whole = ("u4", "f4")
+    for dtype in (*whole, "f2", "f8", "i1", "i2", "i4"):
+        for layout in ("gray", "white-is-zero", "rgb"):
+            content, shows, _ = tiff_of(layout, dtype)
+            refused = dtype not in whole or (layout, dtype) == ("white-is-zero", "f4")
+            name = f"{layout}-{dtype}.tif"
+            yield Hostile("TIFF numbers", name, content, shows, refused)
+    for worst in (1000.0, -1.0, float("nan"), float("inf")):
+        content = tiff(np.array([[0, worst]], np.float32))
+        yield Hostile("TIFF numbers", f"float-{worst}.tif", content, None, True)
+
+
+def small_tiff(data: bytes, tags: dict[int, list[int]], order: str = "<") -> bytes:
+    """A TIFF of one strip, tag by tag: for what no library writes."""
+    tags |= {259: [1], 273: [8], 279: [len(data)]}
+    at = 8 + len(data) + len(data) % 2
+    table, values = b"", b""
+    for tag, numbers in sorted(tags.items()):
+        letter = "I" if tag in (273, 279) else "H"
+        value = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        if len(value) > 4:
+            place = at + 2 + 12 * len(tags) + 4 + len(values)
+            value, values = struct.pack(order + "I", place), values + value
+        kind = 4 if letter == "I" else 3
+        table += struct.pack(order + "HHI4s", tag, kind, len(numbers), value)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", at)
+    body = data + bytes(len(data) % 2) + struct.pack(order + "H", len(tags)) + table
+    return head + body + bytes(4) + values
+
+
+def small_values() -> Iterator[tuple[int, Values, Values, Values, Values]]:
+    """Values of 1 to 16 bits, a palette for them, what they show as gray and by it."""
+    draw = np.random.default_rng(0)
+    for bits, width in product((1, 2, 4, 8, 12, 16), (16, 13)):
+        values = draw.integers(0, 2**bits, (9, width))
+        palette = draw.integers(0, 256, (2**bits, 3))
+        yield (
+            bits,
+            values,
+            palette,
+            as_rgb(values * (255 / (2**bits - 1))),
+            palette[values],
+        )
+
+
+def bit_depths() -> Iterator[Hostile]:
+    """TIFF of 1 to 16 bits a sample, gray, inverted and with a palette."""
+    for bits, values, palette, gray, colours in small_values():
+        for photometric, order in product((0, 1, 3)[: 2 + (bits <= 8)], "<>"):
+            tags = {256: [values.shape[1]], 257: [9], 258: [bits], 262: [photometric]}
+            tags |= {277: [1], 278: [9]}
+            if photometric == 3:
+                tags[320] = [*(257 * palette.T).flatten()]
+            whole = bits == 16
+            data = (
+                values.astype(order + "u2").tobytes() if whole else packed(values, bits)
+            )
+            shows = {0: 255 - gray, 1: gray, 3: colours}[photometric]
+            name = (
+                f"bits-{bits}-{values.shape[1]}-{photometric}-{'BL'[order == '<']}.tif"
+            )
+            content = small_tiff(data, tags, order)
+            yield Hostile("bit depth", name, content, shows, bits == 12)
+
+
+def png_depths() -> Iterator[Hostile]:
+    """PNG of 1 to 16 bits a sample, with a palette, a transparent gray, and colour."""
+    draw = np.random.default_rng(1)
+    for bits, values, palette, gray, colours in small_values():
+        key = int(values[0, 0])
+        mark = {b"tRNS": struct.pack(">H", key)}
+        kinds = [(0, {}, gray, None), (0, mark, gray, np.where(values == key, 0, 255))]
+        if bits <= 8:
+            extra = {b"PLTE": palette.astype("u1").tobytes()}
+            kinds.append((3, extra, colours, None))
+        for number, (colour_type, extra, shows, alpha) in enumerate(kinds):
+            if bits != 12:
+                content = png_of(values, bits, colour_type, extra)
+                name = f"bits-{bits}-{values.shape[1]}-{number}.png"
+                yield Hostile("bit depth", name, content, shows, alpha=alpha)
+    layouts = {"rgb": (2, 3), "gray-alpha": (4, 2), "rgba": (6, 4)}
+    for bits, (layout, (colour_type, samples)) in product((8, 16), layouts.items()):
+        values = draw.integers(0, 2**bits, (9, 13, samples))
+        shows, alpha = meaning(layout, values / (2**bits - 1))
+        content = png_of(values, bits, colour_type, {})
+        yield Hostile("bit depth", f"{layout}-{bits}.png", content, shows, alpha=alpha)
+
+
+def png_of(
+    values: Values, bits: int, colour_type: int, extra: dict[bytes, bytes]
+) -> bytes:
+    """A PNG of values as they are."""
+    rows = packed(values, bits)
+    length = len(rows) // len(values)
+    lines = [b"\0" + rows[i : i + length] for i in range(0, len(rows), length)]
+    height, width = values.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    return png_with(header, zlib.compress(b"".join(lines)), extra)
+
+
+def png_with(
+    header: bytes, data: bytes, extra: dict[bytes, bytes] | None = None
+) -> bytes:
+    """A PNG of a header of one's own and compressed rows."""
+    chunks = {b"IHDR": header, **(extra or {}), b"IDAT": data, b"IEND": b""}
+    body = b""
+    for kind, content in chunks.items():
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        body += struct.pack(">I", len(content)) + kind + content + check
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def netpbm() -> Iterator[Hostile]:
+    """PBM, PGM and PPM, in text and in bytes, with any white."""
+    draw = np.random.default_rng(2)
+    for white, samples in product((1, 7, 255, 256, 1000, 65535), (1, 3)):
+        values = draw.integers(0, white + 1, (4, 5, samples))
+        shows = values * (255 / white) * np.ones(3)
+        text = " ".join(map(str, values.flatten())).encode()
+        data = values.astype("u1" if white < 256 else ">u2").tobytes()
+        for number, body in ((2, text), (5, data)):
+            magic = number + (samples == 3)
+            content = b"P%d\n# made\n5 4\n%d\n" % (magic, white) + body
+            name = f"{magic}-{white}.pnm"
+            yield Hostile("Netpbm", name, content, shows)
+    dots = draw.integers(0, 2, (4, 5))
+    for magic, body in ((1, " ".join(map(str, dots.flatten())).encode()),
+                        (4, packed(dots, 1))):  # fmt: skip
+        content = b"P%d 5 4\n" % magic + body
+        yield Hostile("Netpbm", f"{magic}.pbm", content, as_rgb(255 * (1 - dots)))
+
+
+TIFF_COMPRESSIONS = ("tiff_lzw", "packbits", "jpeg", "group4")
+
+
+def other_formats() -> Iterator[Hostile]:
+    """What Pillow writes, mode by mode; what it shows is what Pillow says."""
+    rgb = Image.fromarray(picture())
+    modes = {
+        mode: rgb.convert(mode) for mode in ("1", "L", "P", "RGB", "CMYK", "YCbCr")
+    }
+    modes["RGBA"] = Image.fromarray(np.dstack([picture(), picture()[..., 0]]))
+    modes["LA"] = rgb.convert("LA")
+    jpeg = [{"subsampling": s, "progressive": p} for s in (0, 1, 2) for p in (0, 1)]
+    ways = {
+        "JPEG": jpeg, "BMP": [{}], "GIF": [{}], "TGA": [{}, {"orientation": 1}],
+        "JPEG2000": [{}, {"no_jp2": True}], "WEBP": [LOSSLESS["WEBP"]],
+        "TIFF": [{"compression": c} for c in TIFF_COMPRESSIONS],
+    }  # fmt: skip
+    none = {("TGA", "1"), ("JPEG2000", "1"), ("TIFF", "YCbCr")}
+    for (file_format, options), (mode, image) in product(ways.items(), modes.items()):
+        for number, option in enumerate(options):
+            fax = option.get("compression") == "group4"
+            whole = mode not in ("1", "P") or option.get("compression") != "jpeg"
+            if (file_format, mode) in none or (fax and mode != "1") or not whole:
+                continue
+            try:
+                content = encoded(image, file_format, **option)
+            except (OSError, ValueError, KeyError):
+                continue  # a mode that this format does not have
+            with Image.open(io.BytesIO(content)) as read:
+                shows = np.asarray(read.convert("RGB"))
+            suffix = SUFFIXES.get(file_format, f".{file_format[:3].lower()}")
+            name = f"{file_format}-{mode}-{number}{suffix}"
+            yield Hostile("other format", name, content, shows, close=3)
+    image = modes["YCbCr"]
+    content = encoded(image, "TIFF"), encoded(image, "TIFF", compression="jpeg")
+    for number, one in enumerate(content):
+        yield Hostile("other format", f"ycbcr-{number}.tif", one, picture(), True, 8)
+
+
+def turned() -> Iterator[Hostile]:
+    """Turned and mirrored by a note in the file."""
+    for file_format, orientation in product(("JPEG", "PNG", "WEBP"), TURNED):
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        options = LOSSLESS.get(file_format, {})
+        options = options | ({"quality": 95} if file_format == "JPEG" else {})
+        content = encoded(picture(), file_format, exif=exif.tobytes(), **options)
+        close = 16 if file_format == "JPEG" else 0
+        name = f"turned-{orientation}{SUFFIXES[file_format]}"
+        shows = TURNED[orientation](picture())
+        yield Hostile("turned", name, content, shows, close=close)
+
+
+def profile(space: bytes, gamma: float, columns: Values | None = None) -> bytes:
+    """A version 2 ICC profile, gray or of three colorants, tag by tag."""
+
+    def fixed(values: Any) -> bytes:
+        return b"".join(struct.pack(">i", round(v * 65536)) for v in values)
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"made\0" + bytes(78)
+    tags = {b"desc": text + b"\0" * (-len(text) % 4), b"cprt": b"text\0\0\0\0none"}
+    tags[b"wtpt"] = b"XYZ \0\0\0\0" + fixed((0.9642, 1.0, 0.8249))
+    if columns is None:
+        tags[b"kTRC"] = curve
+    else:
+        for channel, column in zip((b"r", b"g", b"b"), columns.T, strict=True):
+            tags[channel + b"XYZ"] = b"XYZ \0\0\0\0" + fixed(column)
+            tags[channel + b"TRC"] = curve
+    offset, table, content = 132 + 12 * len(tags), b"", b""
+    for name, value in tags.items():
+        table += name + struct.pack(">II", offset + len(content), len(value))
+        content += value
+    header = struct.pack(">I4sI", offset + len(content), b"\0" * 4, 0x02100000)
+    header += b"mntr" + space + b"XYZ " + bytes(12) + b"acsp" + bytes(28)
+    header += fixed((0.9642, 1.0, 0.8249)) + bytes(48)
+    return header + struct.pack(">I", len(tags)) + table + content
+
+
+# Colorants relative to D50, columns R, G, B: Adobe RGB (1998) specification, Annex C,
+# and the sRGB profile published by the ICC. Both to four decimals.
+ADOBE_TO_XYZ = np.array(
+    [[0.6097, 0.2053, 0.1492], [0.3111, 0.6257, 0.0632], [0.0195, 0.0609, 0.7446]]
+)
+SRGB_TO_XYZ = np.array(
+    [[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]]
+)
+
+
+def linear_to_srgb(linear: Values) -> Values:
+    """Light in [0, 1] as sRGB in 0..255."""
+    high = 1.055 * linear.clip(0, 1) ** (1 / 2.4) - 0.055
+    return 255 * np.where(linear > 0.0031308, high, 12.92 * linear)
+
+
+def profiles() -> Iterator[Hostile]:
+    """Gray and wide-gamut ICC profiles, on every mode and depth, and broken ones."""
+    gray, wide = profile(b"GRAY", 1.4), profile(b"RGB ", 563 / 256, ADOBE_TO_XYZ)
+    layouts = {"gray": gray, "gray-alpha": gray, "rgb": wide, "rgba": wide}
+    matrix = ADOBE_TO_XYZ.T @ np.linalg.inv(SRGB_TO_XYZ).T
+    for (layout, icc), dtype in product(layouts.items(), ("u1", "u2")):
+        content, shows, alpha = tiff_of(layout, dtype, iccprofile=icc)
+        if icc is gray:
+            right = linear_to_srgb((shows / 255) ** 1.4)
+        else:
+            right = linear_to_srgb(((shows / 255) ** (563 / 256) @ matrix).clip(0, 1))
+        name = f"profile-{layout}-{dtype}.tif"
+        yield Hostile("profile", name, content, right, close=6, alpha=alpha)
+    ramp = np.arange(250, dtype=np.uint8)[None]
+    right = as_rgb(linear_to_srgb((ramp / 255) ** 1.4))
+    for mode, extra in (("L", {}), ("L", {"transparency": 255}), ("LA", {})):
+        image = Image.fromarray(ramp).convert(mode)
+        content = encoded(image, "PNG", icc_profile=gray, **extra)
+        name = f"profile-{mode}-{len(extra)}.png"
+        yield Hostile("profile", name, content, right, close=4)
+    junk = [b"", b"\0", b"junk", b"\0" * 200, bytes(range(200)), wide[:200], gray]
+    for number, block in enumerate(junk):
+        for file_format in ("JPEG", "PNG", "WEBP"):
+            options = LOSSLESS.get(file_format, {})
+            close = 16 if file_format == "JPEG" else 0
+            content = encoded(picture(), file_format, **options, icc_profile=block)
+            name = f"profile-{number}{SUFFIXES[file_format]}"
+            kind = "broken profile"
+            yield Hostile(kind, name, content, picture(), close=close)
+
+
+def rich_exif() -> Image.Exif:
+    """A block with a date, a camera, a position, and a side note."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0132] = "Maker", "2001:02:03 04:05:06"
+    exif.get_ifd(0x8769)[0x9003] = "1999:01:01 01:01:01"
+    exif.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
+    return exif
+
+
+def metadata() -> Iterator[Hostile]:
+    """What is said beside the pixels, whole and broken: it never costs the picture."""
+    size = {256: [32], 257: [24], 258: [8] * 3, 262: [2], 277: [3], 278: [24]}
+    odd = {290: [2], 291: [1, 2, 3, 4], 700: [60], 33723: [5], 34675: [9], 34853: [8]}
+    for number, block in enumerate((3, 65535, 8 + picture().size)):  # itself at last
+        content = small_tiff(picture().tobytes(), size | odd | {34665: [block]})
+        yield Hostile("metadata", f"tags-{number}.tif", content, picture())
+    rich = rich_exif()
+    # A text where numbers belong (tag 320, the colour map).
+    text = b"MM\0*\0\0\0\x08\0\x01\x01\x40\0\x02\0\0\0\x04abc\0\0\0\0\0"
+    junk = [b"", b"XX no block", b"II*\0\xff\xff\xff\xff", text, bytes(range(200))]
+    blocks = [rich.tobytes()[6:], rich.tobytes()[6:-9], *junk]
+    for (number, block), file_format in product(enumerate(blocks), SUFFIXES):
+        if file_format in ("JPEG", "PNG", "WEBP"):
+            exif = b"Exif\0\0" + block
+            options = LOSSLESS.get(file_format, {})
+            content = encoded(picture(), file_format, exif=exif, **options)
+            close = 16 if file_format == "JPEG" else 0
+            name = f"exif-{number}{SUFFIXES[file_format]}"
+            yield Hostile("metadata", name, content, picture(), close=close)
+    content = encoded(picture(), "TIFF", exif=rich)
+    yield Hostile("metadata", "exif.tif", content, picture())
+
+
+# Damaged, and made to do harm -------------------------------------------------------
 
 
 def cut_short() -> Iterator[Hostile]:
@@ -122,7 +504,9 @@ def misnamed() -> Iterator[Hostile]:
 
 
 def no_images() -> Iterator[Hostile]:
-    """Files that are no images at all."""
+    """Files that are no images at all, or of kinds that are refused by name."""
+    raw = {"dng": {50706: [1, 4]}, "nef": {254: [1], 330: [8]}, "cfa": {262: [32803]}}
+    size = {256: [4], 257: [4], 258: [8], 262: [1], 277: [1], 278: [4]}
     contents = {
         "empty": b"",
         "one-byte": b"\xff",
@@ -138,6 +522,10 @@ def no_images() -> Iterator[Hostile]:
         "zeros": bytes(4096),
         "jpeg-magic": b"\xff\xd8\xff\xe0",
         "png-magic": b"\x89PNG\r\n\x1a\n",
+        "heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
+        "jxl": b"\xff\x0a" + bytes(30),
+        "icon": b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0\x68\4\0\0\x16\0\0\0" + bytes(2000),
+        **{name: small_tiff(bytes(16), size | tags) for name, tags in raw.items()},
     }
     for what, content in contents.items():
         for suffix in (".jpg", ".png"):
@@ -154,27 +542,14 @@ def shapes() -> Iterator[Hostile]:
             yield Hostile("odd shape", name, content, shows)
 
 
-def png_of(header: bytes, data: bytes) -> bytes:
-    """A PNG of a header of one's own and compressed rows."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        check = zlib.crc32(kind + content)
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
-        )
-
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
 def bombs() -> Iterator[Hostile]:
     """A few bytes that claim to be, or become, gigabytes."""
     for side in (30_000, 65_000, 2**31 - 1):
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        content = png_of(header, zlib.compress(bytes(10**6)))
+        content = png_with(header, zlib.compress(bytes(10**6)))
         yield Hostile("bomb", f"bomb-{side}.png", content, None, True)
     header = struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0)  # far too many rows
-    content = png_of(header, zlib.compress(bytes(10**7), 9))
+    content = png_with(header, zlib.compress(bytes(10**7), 9))
     yield Hostile("bomb", "bomb-rows.png", content, None, True)
     gif = bytearray(plain("GIF")[0])
     gif[6:10] = b"\xff\xff\xff\xff"
@@ -186,50 +561,8 @@ def bombs() -> Iterator[Hostile]:
     yield Hostile("bomb", "bomb.ppm", ppm, None, True)
 
 
-def depths() -> Iterator[Hostile]:
-    """Other ways to store a pixel than eight bits of R, G and B."""
-    kind, ramp = "another depth or mode", np.arange(0, 65536, 2048, np.uint16)
-    gray16 = np.tile(ramp, (16, 1))  # (16, 32)
-    as_8 = (gray16 / 257).round().astype(np.uint8)
-    shows = np.repeat(as_8[..., None], 3, axis=-1)
-    for file_format in ("PNG", "TIFF"):
-        content = encoded(Image.fromarray(gray16), file_format)
-        yield Hostile(kind, f"gray16{SUFFIXES[file_format]}", content, shows, close=1)
-    deep = np.repeat(gray16[..., None], 3, axis=-1).astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in deep)
-    header = struct.pack(">IIBBBBB", 32, 16, 16, 2, 0, 0, 0)
-    content = png_of(header, zlib.compress(rows))
-    yield Hostile(kind, "rgb16.png", content, shows, close=1)
-    unit = (gray16 / 65535).astype(np.float32)
-    content = encoded(Image.fromarray(unit), "TIFF")
-    yield Hostile(kind, "float.tif", content, shows, close=1)
-    content = encoded(Image.fromarray(1000 * unit), "TIFF")
-    yield Hostile(kind, "float-of-unknown-scale.tif", content, None, True)
-    rgb = Image.fromarray(picture())
-    for mode, file_format in [
-        ("1", "PNG"), ("L", "PNG"), ("L", "JPEG"), ("LA", "PNG"), ("P", "PNG"),
-        ("P", "GIF"), ("RGBA", "PNG"), ("RGBA", "TIFF"), ("RGBA", "WEBP"),
-        ("CMYK", "TIFF"), ("CMYK", "JPEG"), ("YCbCr", "TIFF"), ("LAB", "TIFF"),
-    ]:  # fmt: skip
-        image = rgb.convert("LA").convert("LA") if mode == "LA" else rgb
-        image = image if mode in ("LAB", "LA") else image.convert(mode)
-        if mode == "LAB":
-            image = Image.merge("LAB", rgb.split())
-        content = encoded(image, file_format)
-        expected = None
-        if mode not in ("LAB",):
-            with Image.open(io.BytesIO(content)) as stored:
-                expected = np.array(stored.convert("RGB"))
-        name = f"mode-{mode}{SUFFIXES[file_format]}"
-        yield Hostile(kind, name, content, expected, mode == "LAB", close=2)
-    adobe = bytearray(encoded(rgb.convert("CMYK"), "JPEG"))
-    at = adobe.find(b"Adobe") + 11
-    adobe[at] = 2  # its four planes are now read as YCCK
-    yield Hostile(kind, "ycck.jpg", bytes(adobe), None, True)
-
-
 def frames() -> Iterator[Hostile]:
-    """Several pictures in a file: the first one counts. And rows in another order."""
+    """Several pictures in a file: the first one counts."""
     first, second = Image.fromarray(picture()), Image.new("RGB", (32, 24), "green")
     both = {"save_all": True, "append_images": [second]}
     for file_format, options in [
@@ -241,38 +574,6 @@ def frames() -> Iterator[Hostile]:
             shows = np.array(image.convert("RGB"))
         name = f"frames{SUFFIXES[file_format]}"
         yield Hostile("several frames", name, content, shows)
-    content = encoded(picture(), "JPEG", progressive=True, quality=95)
-    yield Hostile("progressive", "progressive.jpg", content, picture(), close=6)
-
-
-def orientations() -> Iterator[Hostile]:
-    """Turned and mirrored by a note in the file."""
-    for file_format in ("JPEG", "PNG", "TIFF", "WEBP"):
-        for orientation, turned in TURNED.items():
-            exif = Image.Exif()
-            exif[ORIENTATION] = orientation
-            options = LOSSLESS.get(file_format, {})
-            options = options | ({"quality": 95} if file_format == "JPEG" else {})
-            content = encoded(picture(), file_format, exif=exif.tobytes(), **options)
-            close = 6 if file_format == "JPEG" else 0
-            name = f"turned-{orientation}{SUFFIXES[file_format]}"
-            yield Hostile("turned", name, content, turned(picture()), close=close)
-
-
-def blocks() -> Iterator[Hostile]:
-    """Colour profiles and EXIF blocks that are broken: the picture is not."""
-    junk = [b"", b"\0", b"junk", b"\0" * 200, os.urandom(0) + bytes(range(200))]
-    for number, block in enumerate(junk):
-        for file_format in ("JPEG", "PNG", "WEBP"):
-            options = LOSSLESS.get(file_format, {})
-            close = 6 if file_format == "JPEG" else 0
-            for what, key in [("profile", "icc_profile"), ("exif", "exif")]:
-                if key == "exif" and file_format != "WEBP":
-                    block = b"Exif\0\0" + block
-                content = encoded(picture(), file_format, **options, **{key: block})
-                name = f"{what}-{number}{SUFFIXES[file_format]}"
-                kind = f"broken {what}"
-                yield Hostile(kind, name, content, picture(), close=close)
 
 
 def names() -> Iterator[Hostile]:
@@ -280,15 +581,22 @@ def names() -> Iterator[Hostile]:
     content = encoded(picture(), "PNG")
     for name in (
         "mit Leerzeichen.png", "Zoë.png", "写真.png", "-rf.png", "a'b\"c.png",
-        "new\nline.png", "bell\a.png", "%s{0}.png", "x" * 200 + ".png", "UPPER.PNG",
+        "new\nline.png", "bell\a.png", "%s{0}[1].png", "x" * 236 + ".png", "UPPER.PNG",
     ):  # fmt: skip
         yield Hostile("odd name", name, content, picture())
 
 
-KINDS = (
-    cut_short, changed, misnamed, no_images, shapes, bombs, depths, frames,
-    orientations, blocks, names,
+ORDINARY = (
+    tiffs, tiff_numbers, bit_depths, png_depths, netpbm, other_formats, turned,
+    profiles, metadata, shapes, frames,
 )  # fmt: skip
+KINDS = (*ORDINARY, cut_short, changed, misnamed, no_images, bombs, names)
+
+
+def corpus() -> Iterator[Hostile]:
+    """Every file, kind after kind."""
+    for kind in KINDS:
+        yield from kind()
 
 
 def no_files(folder: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def colorizer():
 
 
 def test_there_are_hundreds_and_no_two_of_one_name():
-    assert len(list(corpus())) == len(FILES) > 300
+    assert len(list(corpus())) == len(FILES) > 1000
 
 
 @pytest.mark.parametrize("name", list(some(FILES)))
@@ -51,13 +51,12 @@ def test_an_image_is_shown_as_it_is_or_refused(name, tmp_path, colorizer, tally)
             assert str(error).startswith(str(path))  # noqa: PT017
             assert "\n" not in error.reason  # noqa: PT017
             return
-        height, width, _ = photograph.rgb.shape
         if hostile.shows is not None:
-            off = np.abs(photograph.rgb.astype(float) - hostile.shows)
             assert photograph.rgb.shape == hostile.shows.shape
-            assert off.mean() <= hostile.close
-        if height * width <= 10**6:
-            assert colorizer.colorize(photograph).rgb.shape == photograph.rgb.shape
+            off = np.abs(photograph.rgb.astype(float) - hostile.shows)
+            assert off.max() <= max(hostile.close, 1)
+        shape = photograph.rgb.shape
+        assert colorizer.colorize(photograph).rgb.shape == shape
 
 
 @pytest.mark.faults
@@ -81,8 +80,8 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
     no_images = no_files(tmp_path)
     (tmp_path / "good.png").write_bytes(encoded(picture(), "PNG"))
     done = subprocess.run(
-        [sys.executable, "-m", "colorlib", "colorize", str(tmp_path),
-         "--out", str(tmp_path / "out")],
+        [sys.executable, "-c", "from colorlib.cli import main; main()", "colorize",
+         str(tmp_path), "--out", str(tmp_path / "out")],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 1

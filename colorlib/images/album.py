@@ -1,0 +1,242 @@
+"""Albums: which files are coloured, into which, and what is left out, counted."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from colorlib.errors import UserError
+from colorlib.images import (
+    MAX_PIXELS,
+    PHOTOGRAPH_SUFFIXES,
+    PhotographFile,
+    is_photograph,
+)
+from colorlib.images.writer import DEEP, KINDS, SUFFIXES, encode, write_pages
+
+if TYPE_CHECKING:
+    from colorlib.colorize import Colorizer
+
+SHOWN_NAMES = 6  # of what was lost
+MARK = ".coloured"  # at the end of a result's stem, so that it is not coloured again
+
+
+@dataclass
+class Album:
+    """What a command is to colour.
+
+    Attributes:
+        jobs: (photograph, result) pairs; no two results have one name.
+        left_out: Why files of the searched folders are not among them -> how many.
+        faults: Folders that could not be searched, one line each.
+    """
+
+    jobs: list[tuple[Path, Path]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def told(self) -> str:
+        """What was left out, in one line; empty if nothing was."""
+        if not self.left_out:
+            return ""
+        counts = ", ".join(f"{n:,} {why}" for why, n in self.left_out.most_common())
+        return f"left out: {counts}; to colour one, give it by its own name"
+
+
+def plan_album(
+    inputs: Sequence[Path], out: Path | None = None, kind: str | None = None
+) -> Album:
+    """Find the photographs, and where each result goes.
+
+    A folder is searched with all below it, also behind links, for what `is_photograph`;
+    a file that is given by its name is always taken. What is found twice is taken once.
+
+    Args:
+        inputs: Files and folders.
+        out: The folder of the results, which keeps the layout of the inputs below the
+            folder that holds them all; or the file of the only result. None for beside
+            the photographs.
+        kind: Of the results, such as `png`; None for that of each photograph, and PNG
+            for what is not written.
+
+    Raises:
+        UserError: If there is no photograph, or several for one file.
+    """
+    album = Album()
+    sources = list(_each_once(_found(inputs, album), album))
+    if not sources:
+        told = "; ".join([*album.faults, album.told or "expected photographs"])
+        raise UserError(f"found no photograph in {_listed(inputs)}; {told}")
+    named = out is not None and out.suffix.lower() in PHOTOGRAPH_SUFFIXES
+    if out is not None and named and not out.is_dir():
+        if len(sources) > 1:
+            raise UserError(
+                f"found {len(sources)} photographs, expected one for the file {out}; "
+                "give a folder"
+            )
+        album.jobs.append((sources[0], out))
+        return album
+    base = os.path.commonpath([_folder_of(given) for given in inputs])
+    taken: set[str] = set()
+    for source in sources:
+        place = source.parent
+        if out is not None:
+            place = out / os.path.relpath(os.path.abspath(source.parent), base)
+        target = _free(place / _result_name(source, kind), taken)
+        album.jobs.append((source, target))
+    return album
+
+
+def _listed(inputs: Sequence[Path]) -> str:
+    """Some of the inputs, to be named."""
+    return ", ".join(map(str, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
+
+
+def _folder_of(given: Path) -> str:
+    """The folder that an input is, or lies in; links are not resolved."""
+    return os.path.abspath(given if given.is_dir() else given.parent)
+
+
+def _found(inputs: Sequence[Path], album: Album) -> Iterator[Path]:
+    """Every file that is given, and every photograph of the folders."""
+    for given in inputs:
+        if not given.is_dir():
+            yield given
+            continue
+        for path in _files_below(given, {os.path.realpath(given)}, album):
+            why = _why_not(path.relative_to(given))
+            if why:
+                album.left_out[why] += 1
+            else:
+                yield path
+
+
+def _why_not(path: Path) -> str:
+    """Why a file of a folder is not coloured; empty if it is."""
+    if path.suffix.lower() not in PHOTOGRAPH_SUFFIXES:
+        return f"{path.suffix.lower()} files" if path.suffix else "without a suffix"
+    if path.stem.endswith(MARK):
+        return "results of an earlier run"
+    return "" if is_photograph(path) else "hidden"
+
+
+def _files_below(folder: Path, above: set[str], album: Album) -> Iterator[Path]:
+    """The files of a folder and all below, by name; no link leads round in circles."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        album.faults.append(f"{folder}: cannot be searched: {error.strerror}")
+        return
+    for name in names:
+        path = folder / name
+        real = os.path.realpath(path)
+        if not os.path.isdir(path):
+            yield path
+        elif real in above:
+            album.left_out["links that lead back"] += 1
+        else:
+            yield from _files_below(path, above | {real}, album)
+
+
+def _each_once(paths: Iterator[Path], album: Album) -> Iterator[Path]:
+    """Every file once, by whatever names it was found."""
+    seen: set[str] = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in seen:
+            album.left_out["found twice"] += 1
+        else:
+            seen.add(real)
+            yield path
+
+
+def _result_name(source: Path, kind: str | None) -> str:
+    """NAME.coloured.SUFFIX; NAME.SUFFIX.coloured.png if the format is another one."""
+    own = KINDS.get(source.suffix.lower())
+    if own is not None and kind in (None, own):
+        return f"{source.stem}{MARK}{source.suffix}"
+    return f"{source.name}{MARK}{SUFFIXES[kind or 'png']}"
+
+
+def _free(path: Path, taken: set[str]) -> Path:
+    """A path that no other result has, upper and lower case being the same."""
+    stem, number = path.stem.removesuffix(MARK), 1
+    while str(path).casefold() in taken:
+        number += 1
+        path = path.with_name(f"{stem}.{number}{MARK}{path.suffix}")
+    taken.add(str(path).casefold())
+    return path
+
+
+def colorize_file(
+    colorizer: "Colorizer",
+    source: Path | bytes,
+    target: Path | BinaryIO,
+    *,
+    kind: str | None = None,
+    quality: int | None = None,
+    overwrite: bool = False,
+    max_pixels: int | None = None,
+) -> list[str]:
+    """Colour one file into another; every page of a TIFF if the result is one, too.
+
+    Args:
+        colorizer: The model.
+        source: The photograph's file, or its bytes.
+        target: A path, whose suffix chooses the format; or a file on disk that is open
+            for reading and writing.
+        kind: The format for such a file, one of `SUFFIXES`.
+        quality: 1 to 100, of a lossy format.
+        overwrite: Whether the target may be there already.
+        max_pixels: In place of `MAX_PIXELS`.
+
+    Returns:
+        What did not become part of the result, one line each.
+
+    Raises:
+        UserError: If the target is there, or is the photograph itself.
+        PhotographError: If the photograph cannot be read, or the result written.
+    """
+    if isinstance(target, Path):
+        _check_target(source, target, overwrite)
+        kind = KINDS.get(target.suffix.lower(), "")
+    name = "standard input" if isinstance(source, bytes) else None
+    file = PhotographFile(source, name, max_pixels or MAX_PIXELS)
+    every = file.kind == kind == "tiff"
+    pages = (
+        colorizer.colorize(file.read(page, deep=kind in DEEP), in_place=True)
+        for page in range(file.pages if every else 1)
+    )
+    if isinstance(target, Path):
+        lost = write_pages(pages, target, quality, file.lossy)
+    else:
+        lost = encode(pages, target, kind or "png", quality, file.lossy)
+    told = [f"without {_some_of(lost)}"] if lost else []
+    if file.pages > 1 and not every:
+        hint = " (--format tiff for all)" if file.kind == "tiff" else ""
+        told.append(f"picture 1 of {file.pages} only{hint}")
+    return told
+
+
+def _some_of(names: set[str]) -> str:
+    """Names in one line that can be read."""
+    shown = ", ".join(sorted(names)[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _check_target(source: Path | bytes, target: Path, overwrite: bool) -> None:
+    """Refuse to write over what is there, or over the photograph itself."""
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise UserError(
+            f"{target} exists; give --force to overwrite it, or --skip-existing"
+        )
+    if isinstance(source, Path) and os.path.realpath(target) == os.path.realpath(
+        source
+    ):
+        raise UserError(f"{target} is the photograph itself; give another name")

@@ -1,0 +1,248 @@
+"""What a file shows, by whatever way it is read; see tests/faults/hostile.py."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile import ORDINARY, TURNED, encoded, picture, profile, tiff, tiff_of
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from PIL import Image
+from skimage import data as samples
+
+from colorlib import images
+from colorlib.images import (
+    PhotographError,
+    PhotographFile,
+    fit_square,
+    is_photograph,
+    load_rgb,
+    read_photograph,
+)
+
+
+def difference(photograph, file):
+    """How far values lie off what a file shows, of 255."""
+    white = np.iinfo(photograph.rgb.dtype).max
+    if photograph.rgb.shape != file.shows.shape:
+        return np.inf
+    off = np.abs(photograph.rgb * (255 / white) - file.shows).max()
+    if file.alpha is False:
+        return off
+    if photograph.alpha is None or file.alpha is None:
+        return off if photograph.alpha is file.alpha is None else np.inf
+    return max(off, np.abs(photograph.alpha * (255 / white) - file.alpha).max())
+
+
+@pytest.mark.parametrize("kind", ORDINARY, ids=lambda kind: kind.__name__)
+def test_a_file_shows_the_same_by_path_and_by_bytes_and_rightly(kind, tmp_path):
+    wrong, path = [], tmp_path / "photograph"
+    for file in kind():
+        path.write_bytes(file.content)
+        read = []
+        for source in (path, file.content):
+            try:
+                read.append(PhotographFile(source).read(deep=True))
+            except PhotographError as error:
+                read.append(error.reason)
+        if isinstance(read[0], str):
+            right = file.may_be_refused and read[0] == read[1]
+        else:
+            same = np.array_equal(read[0].rgb, read[1].rgb)
+            right = same and difference(read[0], file) <= file.close
+        wrong += [] if right else [f"{file.name}: {read[0]}"[:120]]
+    assert wrong == []
+
+
+def test_there_are_enough_of_them():
+    assert sum(len(list(kind())) for kind in ORDINARY) >= 800
+
+
+def test_16_bits_are_kept_if_wanted_and_rounded_if_not():
+    values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
+    file = PhotographFile(encoded(values, "PNG"))
+    assert (file.read(deep=True).rgb == values[..., None]).all()
+    expected = np.round(values / 257)
+    assert (file.read().rgb == expected[..., None]).all()
+    assert file.read().rgb.dtype == np.uint8
+
+
+def test_every_page_of_its_own_size_depth_and_orientation():
+    first, shows, _ = tiff_of("gray", "u2", 6)
+    file = io.BytesIO(first)
+    import tifffile
+
+    with tifffile.TiffWriter(file, append=True) as writer:
+        writer.write(picture(9, 7), photometric="rgb", metadata=None)
+        writer.write(picture(4, 4), photometric="rgb", subfiletype=1)  # a small copy
+    opened = PhotographFile(file.getvalue())
+    assert opened.pages == 2
+    assert opened.read(0, deep=True).rgb.shape == shows.shape
+    assert (opened.read(1).rgb == picture(9, 7)).all()
+
+
+# Data sets --------------------------------------------------------------------------
+
+
+def photo(size=(40, 30), **options):
+    image = Image.fromarray(samples.coffee()).resize(size)
+    return encoded(image, "JPEG", quality=90, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}])
+@pytest.mark.parametrize("at_least", [None, 8, 20, 100])
+def test_small_jpegs_are_those_of_libvips(monkeypatch, options, at_least):
+    contents = [photo((250, 187), **options), photo((31, 44), **options)]
+    small = [load_rgb(content, at_least) for content in contents]
+    monkeypatch.setattr(images, "SMALL_JPEG", 0)
+    for content, expected in zip(contents, small, strict=True):
+        np.testing.assert_array_equal(load_rgb(content, at_least), expected)
+
+
+def test_at_least_so_many_pixels_are_kept():
+    content = encoded(samples.astronaut(), "JPEG", quality=95)
+    assert load_rgb(content).shape == (512, 512, 3)
+    for at_least, side in ((300, 512), (129, 256), (128, 128), (1, 64)):
+        assert load_rgb(content, at_least).shape == (side, side, 3)
+    reference = fit_square(samples.astronaut(), 128).astype(int)
+    assert abs(load_rgb(content, 128) - reference).mean() < 3
+
+
+def test_transparency_is_laid_on_nothing():
+    rgba = np.dstack([picture(), np.zeros((24, 32), np.uint8)])
+    assert (load_rgb(encoded(rgba, "PNG")) == picture()).all()
+
+
+def test_many_threads_read_the_same():
+    contents = [photo((300, 200)), encoded(samples.coffee(), "PNG"), tiff(picture())]
+    expected = [load_rgb(content) for content in contents]
+    with ThreadPoolExecutor(8) as pool:
+        for found, right in zip(
+            pool.map(load_rgb, contents * 8), expected * 8, strict=True
+        ):
+            np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "b/c.JPEG", "x.tga", "x.pbm", "x.NEF"])
+def test_photographs_are_told_by_their_names(name):
+    assert is_photograph(Path(name))
+
+
+@pytest.mark.parametrize(
+    "name", ["a.txt", "jpg", "._x.jpg", "@eaDir/x.jpg", ".thumbnails/b/x.jpg"]
+)
+def test_what_is_hidden_or_of_another_kind_is_none(name):
+    assert not is_photograph(Path(name))
+
+
+def test_sources_of_every_kind(tmp_path, monkeypatch):
+    content = encoded(picture(), "PNG")
+    path = tmp_path / "größe\n[1].png"
+    path.write_bytes(content)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "home.png").write_bytes(content)
+    with path.open("rb") as file:
+        for source in (path, str(path), file, io.BytesIO(content), "~/home.png"):
+            assert (read_photograph(source).rgb == picture()).all()
+
+
+# What is no photograph --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"I am a text, whatever my name says.\n", "is not an image"),
+        (b"%PDF-1.7", "is a PDF, expected a photograph"),
+        (b'<?xml version="1.0"?><svg/>', "is an SVG drawing"),
+        (b"\0\0\0\x18ftypheic", "is a HEIC file, .* export it as JPEG"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "is a camera's raw file"),
+        (tiff_of("gray", "i2")[0], "signed numbers of 16 bits"),
+        (tiff(np.array([[0, 300]], np.float32)), "values from 0 to 300"),
+        (encoded(picture(), "JPEG")[:-200], "(?i)premature end|truncated"),
+    ],
+)
+def test_a_refusal_is_one_line_with_name_and_reason(tmp_path, content, reason):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    for read in (read_photograph, load_rgb):
+        with pytest.raises(PhotographError, match=reason) as caught:
+            read(path)
+        assert caught.value.name == str(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_folder_are_named(tmp_path):
+    places = {tmp_path / "none.png": "nothing", tmp_path: "what is no file"}
+    for path, found in places.items():
+        expected = f"{path}: found {found}, expected a photograph; check the path"
+        with pytest.raises(PhotographError, match=expected):
+            read_photograph(path)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF"])
+def test_the_limit_of_pixels_is_named_and_can_be_raised(file_format):
+    content = encoded(picture(), file_format)
+    expected = r"has 768 pixels, expected at most 700; .*--max-pixels"
+    with pytest.raises(PhotographError, match=expected):
+        PhotographFile(content, max_pixels=700).read()
+    assert PhotographFile(content, max_pixels=768).read().rgb.shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "GIF", "WEBP", "BMP"])
+@given(at=st.floats(0, 1), junk=st.binary(min_size=1, max_size=40))
+def test_damage_never_escapes_as_another_error(file_format, at, junk):
+    content = bytearray(encoded(picture(), file_format))
+    start = int(at * len(content))
+    content[start : start + len(junk)] = junk
+    try:
+        rgb = load_rgb(bytes(content))
+    except PhotographError:
+        return
+    assert (rgb.dtype, rgb.ndim) == (np.uint8, 3)
+
+
+def test_the_profile_of_a_gray_picture_is_applied_with_transparency():
+    gray, icc = np.full((2, 2), 60, np.uint8), profile(b"GRAY", 1.0)
+    for image in (Image.fromarray(gray), Image.fromarray(gray).convert("LA")):
+        rgb = load_rgb(encoded(image, "PNG", icc_profile=icc))
+        assert (abs(rgb.astype(int) - 133) <= 1).all()  # linear 60/255 in sRGB
+
+
+def test_turned_photographs_may_be_decoded_smaller_too():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = photo((400, 300), exif=exif)
+    assert load_rgb(content, 100).shape == (200, 150, 3)
+    upright = TURNED[6](load_rgb(photo((400, 300)), None))
+    assert (load_rgb(content) == upright).all()
+
+
+# Squares ----------------------------------------------------------------------------
+
+
+def test_square_is_the_middle_and_antialiased():
+    rgb = np.zeros((10, 30, 3), np.uint8)
+    rgb[:, 10:20] = 200
+    assert (fit_square(rgb, 10) == 200).all()
+    assert (fit_square(rgb.swapaxes(0, 1), 10) == 200).all()
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert abs(fit_square(stripes, 16)[2:-2, 2:-2] - 127.5).max() < 3
+
+
+@given(
+    npst.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)),
+        elements=st.integers(0, 255),
+        fill=st.integers(0, 255),
+    ),
+    st.integers(1, 33),
+)
+def test_square_has_its_size(rgb, size):
+    assert fit_square(rgb, size).shape == (size, size, 3)
+    assert (fit_square(np.full_like(rgb, 123), size) == 123).all()

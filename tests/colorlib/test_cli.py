@@ -1,0 +1,140 @@
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hostile import encoded, picture
+from PIL import Image
+from skimage import data
+
+from colorlib import cli
+from colorlib.images import PhotographFile, read_photograph
+
+
+def run(*arguments, monkeypatch, capsys):
+    """The exit status, standard output and standard error of a command."""
+    monkeypatch.setattr(sys, "argv", ["colorlib", "colorize", *map(str, arguments)])
+    try:
+        cli.main()
+        status = 0
+    except SystemExit as end:
+        status = end.code or 0
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+@pytest.fixture
+def colorize(monkeypatch, capsys):
+    return lambda *arguments: run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+
+
+def started(*arguments, **options):
+    """A command in a process of its own."""
+    code = "from colorlib.cli import main; main()"
+    environment = os.environ | options.pop("environment", {})
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True, check=False, env=environment, timeout=300, **options,
+    )  # fmt: skip
+
+
+def test_the_version_and_the_help_need_no_torch():
+    code = "import sys; import colorlib.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert started("--version").stdout.startswith(b"colorlib ")
+
+
+def test_colouring_imports_nothing_that_trains():
+    heavy = {"lightning", "pooch", "requests", "pandas", "matplotlib", "timm"}
+    code = f"import sys, colorlib.colorize; print(*{heavy!r} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_photographs_are_coloured_and_the_bad_one_is_named(colorize, tmp_path):
+    Image.fromarray(data.coffee()[:50, :70]).save(tmp_path / "good.jpg")
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    target = tmp_path / "out"
+    status, out, err = colorize(tmp_path, "--out", target)
+    assert status == 1
+    assert err.count("bad.jpg") == 1
+    assert out.endswith("coloured 1, skipped 0, failed 1\n")
+    with Image.open(target / "good.coloured.jpg") as image:
+        rgb = np.asarray(image).astype(int)
+    assert rgb.shape == (50, 70, 3)
+    assert np.ptp(rgb, axis=2).max() > 10
+
+    status, out, err = colorize(tmp_path / "good.jpg", "--out", target)
+    assert status == 1
+    assert "--force" in err
+    status, out, _ = colorize(tmp_path / "good.jpg", "--out", target, "--skip-existing")
+    assert (status, out) == (0, "coloured 0, skipped 1, failed 0\n")
+    assert colorize(tmp_path / "good.jpg", "--out", target, "--force")[0] == 0
+
+
+def test_format_quality_limit_and_one_file(colorize, tmp_path):
+    source = tmp_path / "a.png"
+    Image.fromarray(data.coffee()[:50, :70]).save(source)
+    for quality in (20, 95):
+        name = tmp_path / f"result-{quality}.jpg"
+        assert colorize(source, "-o", name, "--quality", quality)[0] == 0
+    sizes = [(tmp_path / f"result-{q}.jpg").stat().st_size for q in (20, 95)]
+    assert sizes[0] < 0.75 * sizes[1]
+    assert colorize(source, "--format", "webp")[0] == 0
+    assert PhotographFile(tmp_path / "a.png.coloured.webp").kind == "webp"
+    status, _, err = colorize(source, "--max-pixels", 3000)
+    assert status == 1
+    assert "has 3,500 pixels, expected at most 3,000" in err
+    assert "--max-pixels" in err
+
+
+def test_a_photograph_from_standard_input_to_standard_output(tmp_path):
+    content = encoded(data.coffee()[:40, :60], "JPEG")
+    done = started("colorize", "-", "--format", "tiff", input=content)
+    assert done.returncode == 0, done.stderr
+    assert read_photograph(io.BytesIO(done.stdout)).rgb.shape == (40, 60, 3)
+    done = started("colorize", "-", "-o", tmp_path / "a.png", input=b"no picture")
+    assert done.returncode == 1
+    expected = b"colorlib: standard input: is not an image file that can be read\n"
+    assert done.stderr == expected
+
+
+def test_names_that_a_terminal_cannot_print_fail_nothing(tmp_path):
+    content = encoded(picture(), "PNG")
+    names = ["写真.png", "bell\a\n.png", "x" * 236 + ".png", "[red]a[1].png"]
+    paths = [os.fsencode(tmp_path / name) for name in names]
+    paths.append(os.fsencode(tmp_path) + b"/\xff\xfe.png")  # of no encoding
+    for path in paths:
+        with open(path, "wb") as file:
+            file.write(content)
+    environment = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = started("colorize", tmp_path, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == b"coloured 5, skipped 0, failed 0"
+    assert len(list(tmp_path.iterdir())) == 10
+    assert b"\\u5199\\u771f.png" in done.stdout
+
+
+def test_a_device_without_memory_is_told_with_the_name(colorize, monkeypatch, tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(picture(), "PNG"))
+
+    def no_memory(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr("colorlib.colorize.Colorizer.colorize", no_memory)
+    status, _, err = colorize(tmp_path / "a.png")
+    assert status == 1
+    assert f"{tmp_path / 'a.png'}: found no memory left" in err
+
+
+def test_a_missing_input_is_named_and_does_not_stop_the_rest(colorize, tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(picture(), "PNG"))
+    status, out, err = colorize(tmp_path / "none.jpg", tmp_path / "a.png")
+    assert status == 1
+    assert "check the path" in err
+    assert "coloured 1, skipped 0, failed 1" in out
