@@ -24,7 +24,7 @@ from companion.pipeline import run_model
 from companion.provenance import describe_data
 from companion.records import Record, read_record
 from companion.runner import recorded_config
-from companion.scoring import score_tests
+from companion.scoring import Scorer
 
 ROUNDING = 1e-5  # relative, of what a record keeps: five digits
 AGAIN = 5e-3  # of the mean score, where scores are made again on another processor
@@ -101,7 +101,7 @@ def _scores(
     backbones = builders.load_backbones(config, folders)
     features = builders.setup_features(config, data, backbones, folders)
     judge, model = builders.load_judge(config, folders), load_model(weights)[0]
-    scores = score_tests(config, data, model, features, folders.cache, judge)
+    scores = Scorer(config, data, features, folders.cache, judge).scores(model)
     for test, metrics in record.per_image.items():
         for metric, values in metrics.items():
             new = scores[test][MODEL][metric].numpy()
