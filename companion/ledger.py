@@ -58,7 +58,7 @@ class Ambiguity(BaseModel):
 
         Example:
             >>> load_ledger()[1].option
-            'ablation `networks`: `maps, two` against `maps, three`'
+            'ablation `networks`: `maps, two` against `maps`'
         """
         if self.ablation:
             ours = self.against or load_experiments().ablations[self.ablation].reference
