@@ -40,7 +40,7 @@ from companion.builders import (
 )
 from companion.config import Profile, RunConfig
 from companion.records import Record, TrainingRecord, read_record, write_record
-from companion.scoring import score_tests, scores_in_record
+from companion.scoring import Scorer
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
@@ -146,9 +146,9 @@ class _Run:
         config, scores = self.config, {}
         if not config.validation_only:
             log.info("scoring %s", config.run_name)
-            scores = scores_in_record(
-                config, self.data, model, features, self.folders.cache, self.judge
-            )
+            cache = self.folders.cache
+            scorer = Scorer(config, self.data, features, cache, self.judge)
+            scores = scorer.in_record(model)
             self.clock.lap("scoring")
         weights = self.folder / "model.safetensors"
         save_model(model, weights, _notes(config, self.networks))
@@ -256,7 +256,7 @@ def evaluate_weights(
     data = setup_data(config, folders)
     backbones = load_stated(spec, weights, folders.weights)
     features = setup_features(config, data, backbones, folders)
-    scores = score_tests(config, data, model, features, folders.cache)
+    scores = Scorer(config, data, features, folders.cache).scores(model)
     return {
         test: {
             method: {metric: float(values.mean()) for metric, values in own.items()}
