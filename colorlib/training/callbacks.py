@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from zipfile import ZipFile
 
 import lightning.pytorch as pl
 import torch
@@ -214,6 +215,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
             UserError: If it cannot be read: it was damaged, or is none of ours.
         """
         try:
+            with ZipFile(path) as file:
+                if damaged := file.testzip():
+                    raise ValueError(f"{damaged} in it has changed")  # torch reads on
             saved: dict[str, Any] = super().load_checkpoint(path, *args, **options)
             if missing := CONTENT - saved.keys():
                 raise ValueError(f"it has no {', '.join(sorted(missing))}")
