@@ -11,7 +11,6 @@ from rich.table import Table
 from colorlib.cli import out, run_app, say, show_traceback
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.callback()(show_traceback)
 BENCH_ROOT = Path("_build/benchmarks")
 
 
@@ -26,14 +25,18 @@ def bench(
     to: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the record.")
     ] = BENCH_ROOT,
+    traceback: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
 ) -> None:
     """Measure speed and memory beside plain references; one table, one record.
 
-    Minutes on two cores, of drawn scenes and random weights: neither changes the
+    Minutes on two cores, of synthetic scenes and random weights: neither changes the
     speed. `book` (times `make book`) and `gpu` run only when they are named.
     """
     from benchmarks import suite
 
+    show_traceback(traceback)
     keep = partial(suite.write_speed, folder=to)  # what is measured outlives a kill
     record = suite.run(names or (), quick, say, keep)
     table = Table(*suite.COLUMNS, title=record.name)
@@ -43,4 +46,5 @@ def bench(
     say(f"record: {suite.write_speed(record, to)}")
 
 
-run_app(app)
+if __name__ == "__main__":
+    run_app(app)

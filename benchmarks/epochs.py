@@ -1,4 +1,4 @@
-"""Some photographs of an epoch, from the file to the changed weights."""
+"""Some images of an epoch, from the file to the changed weights."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,14 +8,15 @@ from torch.utils.data import DataLoader
 
 from benchmarks.loading import pack_afresh
 from benchmarks.measuring import race
-from benchmarks.networks import FEW, OurStep, scores_afresh
+from benchmarks.networks import FEW, OurStep, features_afresh
 from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.reference import network, photographs
 from benchmarks.setting import Setting
 from benchmarks.tables import LATER_EPOCH
-from colorlib.sampling import Batch, Samples, ShuffledBatches
+from colorlib.features import Features
+from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples
 
-LATER = {  # side of the photographs, pixels -> how many times faster at least
+LATER = {  # side of the images, pixels -> how many times faster at least
     64: (Bar(quantity="ratio", at_least=20),),
     256: (Bar(quantity="ratio", at_least=2),),
 }
@@ -23,7 +24,7 @@ NO_SLOWER = (
     Bar(
         quantity="ratio",
         at_least=1,
-        obstacle="so few photographs are packed and kept that opening files counts",
+        obstacle="so few images are packed and kept that opening files counts",
     ),
 )
 UNDER_2_PERCENT = (
@@ -35,11 +36,11 @@ UNDER_2_PERCENT = (
 )
 
 
-class Contest:
+class Epochs:
     """The contestants at one size.
 
-    The reference decodes, converts and asks the frozen networks in every epoch; ours
-    has packed photographs and scores by then. Its first epoch makes them.
+    The reference decodes, converts and runs the frozen networks in every epoch; ours
+    has packed images and features by then. Its first epoch makes them.
     """
 
     def __init__(self, setting: Setting, size: int, count: int) -> None:
@@ -47,10 +48,10 @@ class Contest:
         self.size = size
         self.cache = setting.folder / "cache"
         packed = pack_afresh(setting.jpegs(count)[0].parent, size, self.cache)
-        rows = np.arange(len(packed.images))
-        told = np.random.default_rng(0).random((count, 3, 1000), np.float32) / 500
-        samples = Samples(packed.images, told, rows)
-        self.batches = ShuffledBatches(samples, count, seed=0)
+        logits = np.random.default_rng(0).random((3, len(packed), 1000), np.float32)
+        features = Features(tuple(logits), "softmax")
+        samples = Samples(packed.images, features, np.arange(len(packed)))
+        self.batches = EpochLoader(samples, EpochSampler(len(samples), count, seed=0))
         self.our_step = OurStep(setting.model())
         self.few = setting.jpegs(FEW)
         decoded = photographs.JpegDataset(self.few, size)
@@ -69,30 +70,31 @@ class Contest:
             self.our_step(batch)
 
     def first(self) -> None:
-        """Our first epoch, of few photographs."""
+        """Our first epoch, of few images."""
         folder = self.few[0].parent
         packed = pack_afresh(folder, self.size, self.cache)
-        told = scores_afresh(packed, folder, self.setting.backbones, self.cache)
-        self.our_step(Batch(torch.tensor(packed.images), torch.from_numpy(told)))
+        features = features_afresh(packed, folder, self.setting.backbones, self.cache)
+        rows = np.arange(len(packed))
+        self.our_step(Batch(torch.tensor(packed.images), features.take(rows)))
 
     def reference(self) -> None:
-        """Any epoch of the reference, of few photographs."""
+        """Any epoch of the reference, of few images."""
         for L_norm, ab_norm in self.decoded:
             self.their_step(L_norm, ab_norm)
 
 
 def epoch(setting: Setting) -> Iterator[Measurement]:
-    """Epochs of a few photographs at each size; the first one at the smallest."""
-    in_loop = "decoding, converting, asking three networks at every step"
+    """Epochs of a few images at each size; the first one at the smallest."""
+    in_loop = "decoding, converting, running three networks at every step"
     for size, count in setting.sizes.items():
-        contest = Contest(setting, size, count)
+        epochs = Epochs(setting, size, count)
         contestants: dict[str, Callable[[], None]] = {
-            OURS: contest.ours,
-            REFERENCE: contest.reference,
-            "loading": contest.load,
+            OURS: epochs.ours,
+            REFERENCE: epochs.reference,
+            "loading": epochs.load,
         }
         if size == min(setting.sizes):
-            contestants["first"] = contest.first
+            contestants["first"] = epochs.first
         seconds = race(contestants, setting.few_rounds)
         yield Measurement(
             benchmark="epoch",

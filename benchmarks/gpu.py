@@ -1,8 +1,8 @@
-"""A GPU: training steps each way, an epoch, class scores, colour conversion.
+"""A GPU: training steps in each mode, an epoch, class scores, colour conversion.
 
 A GPU works while the program goes on, so what is timed is several calls and the wait
-for their end. The matrix product beside them is of bfloat16 numbers, and larger than on
-a processor: what the device is made for.
+for their end. The matrix product beside them is larger than on a processor, and of the
+numbers that the row computes with: a rate is a fraction of the rate of its own dtype.
 """
 
 import os
@@ -24,24 +24,24 @@ from benchmarks.measuring import (
     race,
     waited_for,
 )
-from benchmarks.networks import OurStep, deterministic_step
-from benchmarks.records import MATRIX, OURS, REFERENCE, Bar, Measurement
+from benchmarks.networks import OurStep, deterministic_step, plain
+from benchmarks.records import MATRIX, OURS, REFERENCE, Bar, Dtype, Measurement
 from benchmarks.reference import network, photographs
 from benchmarks.setting import PAPER_BATCH, Setting
 from benchmarks.tables import LATER_EPOCH
-from colorlib.backbones import extract_features
+from colorlib.backbones import features_of_images
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 from colorlib.errors import UserError
-from colorlib.pace import Pace, open_ways
-from colorlib.sampling import Batch, Samples, ShuffledBatches
-from colorlib.targets import PAPER
+from colorlib.features import Features
+from colorlib.sampling import EpochLoader, EpochSampler, Samples
+from colorlib.training import TrainConfig
 
 SIDE = 8192  # of the matrices
 CALLS = 8  # between two waits for the device
-FULL = 256  # photographs of 256 px that fill a device
-SEEN = 256  # side of the gray image that the frozen networks are shown, pixels
-ASKED = 128  # photographs at a time that they are asked about, as in a training
-SHARE = Bar(
+FULL = 256  # images of 256 px that fill a device
+SEEN = 256  # side of the gray image that the frozen networks are given, pixels
+AT_ONCE = 128  # images at a time through the frozen networks
+FULL_RATE = Bar(
     quantity="matrix share",
     at_least=0.4,
     obstacle="convolutions of few channels, and passes over memory between them: below",
@@ -57,10 +57,11 @@ def gpu(setting: Setting) -> Iterator[Measurement]:
     if not torch.cuda.is_available():
         raise UserError("found no GPU, expected one for the benchmark gpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does
-    yield from Device(setting, torch.device("cuda")).measurements()
+    torch.set_float32_matmul_precision("high")  # TF32, as convolutions by default
+    yield from OnDevice(setting, torch.device("cuda")).measurements()
 
 
-class Device:
+class OnDevice:
     """The contestants on one device.
 
     Args:
@@ -74,31 +75,38 @@ class Device:
         self.calls = 1 if setting.quick else CALLS
 
     @cached_property
-    def matrix(self) -> MatrixProduct:
-        """Of bfloat16 numbers."""
+    def matrices(self) -> dict[Dtype, MatrixProduct]:
+        """A matrix product of each kind of numbers."""
         side = 256 if self.setting.quick else SIDE
-        return MatrixProduct(side, dtype=torch.bfloat16, device=self.device)
+        return {
+            "float32": MatrixProduct(side, device=self.device),
+            "bfloat16": MatrixProduct(side, dtype=torch.bfloat16, device=self.device),
+        }
 
     @property
     def batches(self) -> list[tuple[int, int]]:
-        """Side of the photographs, and how many: the paper's batch, and a full one."""
+        """Side of the images, and how many: the paper's batch, and a full one."""
         if self.setting.quick:
             return [(32, 4)]
         return [(256, PAPER_BATCH), (256, FULL), (128, PAPER_BATCH), (64, PAPER_BATCH)]
 
     @property
-    def ways(self) -> list[Pace]:
-        """Plain float32, and bfloat16 each way."""
-        compiled = "none" if self.setting.quick else "auto"
-        ways = open_ways("auto", compiled, self.device)
-        return [w for w in ways if w.precision != "32-true" or w.compiled == "none"]
+    def modes(self) -> list[TrainConfig]:
+        """Plain float32, and bfloat16 as it is, compiled, and as a CUDA graph."""
+        half = [TrainConfig(precision="bf16-mixed")]
+        if not self.setting.quick:
+            half += [
+                TrainConfig(precision="bf16-mixed", compile_mode="default"),
+                TrainConfig(precision="bf16-mixed", compile_mode="reduce-overhead"),
+            ]
+        return [TrainConfig(), *half]
 
     def measurements(self) -> Iterator[Measurement]:
         """All of them, the most telling first."""
         for size, count in self.batches:
             yield from self.steps(size, count)
         yield self.epoch()
-        yield self.scores()
+        yield self.class_scores()
         yield from self.colours()
         price = deterministic_step(self.setting, self.device)
         yield price.model_copy(update={"benchmark": "gpu"})
@@ -108,72 +116,66 @@ class Device:
         return waited_for(call, self.device, self.calls)
 
     def steps(self, size: int, count: int) -> Iterator[Measurement]:
-        """A training step each way, beside the same network written plainly."""
+        """A training step in each mode, beside the same network written plainly."""
         batch = self.setting.batch(count, size).to(self.device)
-        calls: dict[str, Contestant] = {REFERENCE: self.plain_step(batch)}
-        ways = {f"{w.precision}, {w.compiled}": w for w in self.ways}
-        for name, way in ways.items():
-            step = OurStep(self.setting.model(), way, self.device)
+        modes = {mode_text(mode): mode for mode in self.modes}
+        calls: dict[str, Contestant] = {
+            REFERENCE: plain(self.setting, batch, self.device)
+        }
+        for name, mode in modes.items():
+            step = OurStep(self.setting.model(), mode, self.device)
             calls[name] = partial(step, batch)
         memory = {
             name: device_memory(call, self.device) for name, call in calls.items()
         }
         contestants = {name: self.often(call) for name, call in calls.items()}
-        contestants[MATRIX] = self.often(self.matrix)
-        seconds = race(contestants, self.setting.rounds)
-        flops = self.calls * count_flops(calls[next(iter(ways))])
-        best = min(ways, key=lambda name: np.median(seconds[name]))
-        for name, way in ways.items():
+        products = {dtype: self.often(m) for dtype, m in self.matrices.items()}
+        seconds = race(contestants | products, self.setting.rounds)
+        flops = self.calls * count_flops(calls[next(iter(modes))])
+        best = min(modes, key=lambda name: np.median(seconds[name]))
+        for name, mode in modes.items():
+            dtype: Dtype = "float32" if mode.precision == "32-true" else "bfloat16"
+            held = {OURS: memory[name], REFERENCE: memory[REFERENCE]}
             yield Measurement(
                 benchmark="gpu",
-                case=f"training step, {way_text(way)}, {size} px, batch {count}",
+                case=f"training step, {name}, {size} px, batch {count}",
                 reference="float32, channels first; colours converted before",
                 images=dict.fromkeys((OURS, REFERENCE), self.calls * count),
                 seconds={
                     OURS: seconds[name],
                     REFERENCE: seconds[REFERENCE],
-                    MATRIX: seconds[MATRIX],
+                    MATRIX: seconds[dtype],
                 },
                 flops=flops,
-                matrix_flops=self.calls * self.matrix.flops,
+                dtype=dtype,
+                matrix_dtype=dtype,
+                matrix_flops=self.calls * self.matrices[dtype].flops,
                 profile=profile_of(contestants[name], device=self.device),
-                peak_bytes={
-                    contestant: held
-                    for contestant, held in (
-                        (OURS, memory[name]),
-                        (REFERENCE, memory[REFERENCE]),
-                    )
-                    if held is not None
-                },
-                bars=(SHARE,) if (name, count) == (best, FULL) else (),
+                peak_bytes={k: size for k, size in held.items() if size is not None},
+                bars=(FULL_RATE,) if (name, count) == (best, FULL) else (),
             )
 
-    def plain_step(self, batch: Batch) -> Contestant:
-        """The reference's step on a batch."""
-        assert batch.features is not None
-        L_norm, ab_norm = PAPER.split(images_to_float(batch.images))
-        told = batch.features.mean(1)  # (N, 1000)
-        plain = network.FusionNetwork(self.setting.width).to(self.device)
-        return partial(network.Step(plain), L_norm, ab_norm, told)
-
     def epoch(self) -> Measurement:
-        """A later epoch of some photographs, from where they are to changed weights.
+        """A later epoch of some images, from where they are to changed weights.
 
-        The reference decodes, converts and asks the frozen networks again.
+        The reference decodes, converts and runs the frozen networks again.
         """
         size, batch_size = self.batches[0]
         count, few = (8, 4) if self.setting.quick else (32 * batch_size, 2 * batch_size)
-        drawn = self.setting.batch(count, size)
-        assert drawn.features is not None
-        samples = Samples(
-            drawn.images.numpy(), drawn.features.numpy(), np.arange(count)
+        images = self.setting.batch(count, size, backbones=0).images.numpy()
+        logits = np.random.default_rng(0).random((3, count, 1000), np.float32)
+        features = Features(tuple(logits), "softmax")
+        samples = Samples(images, features, np.arange(count))
+        ours = EpochLoader(
+            samples.cache_on_device(self.device),
+            EpochSampler(count, batch_size, seed=0),
         )
-        ours = ShuffledBatches(samples, batch_size, seed=0).to_device(self.device)
-        step = OurStep(self.setting.model(), self.ways[-1], self.device)
+        mode = self.modes[-1]
+        step = OurStep(self.setting.model(), mode, self.device)
         files = photographs.JpegDataset(self.setting.jpegs(few), size)
         theirs = DataLoader(files, batch_size, shuffle=True)
-        plain = network.FusionNetwork(self.setting.width).to(self.device)
-        plain_step = network.Step(plain, self.networks)
+        reference = network.FusionNetwork(self.setting.width).to(self.device)
+        plain_step = network.Step(reference, self.networks)
 
         def our_epoch() -> None:
             for batch in ours:
@@ -187,9 +189,8 @@ class Device:
         timed = {name: waited_for(c, self.device) for name, c in contestants.items()}
         return Measurement(
             benchmark="gpu",
-            case=f"{LATER_EPOCH}, {way_text(self.ways[-1])}, batch {batch_size}, "
-            f"{size} px",
-            reference="decoding, converting, asking three networks at every step",
+            case=f"{LATER_EPOCH}, {mode_text(mode)}, batch {batch_size}, {size} px",
+            reference="decoding, converting, running three networks at every step",
             images={OURS: count, REFERENCE: few},
             seconds=race(timed, self.setting.few_rounds),
         )
@@ -199,35 +200,24 @@ class Device:
         """The frozen networks as the reference has them."""
         return [(net.to(self.device), size) for net, size in self.setting.networks]
 
-    def scores(self) -> Measurement:
+    def class_scores(self) -> Measurement:
         """Class scores of gray images that are on the device already."""
-        count, few, side = (4, 2, 64) if self.setting.quick else (ASKED, 20, SEEN)
+        count, few, side = (4, 2, 64) if self.setting.quick else (AT_ONCE, 20, SEEN)
         gray = torch.rand(count, 1, side, side, device=self.device)
         backbones = [b.to(self.device) for b in self.setting.backbones]
-        networks = self.networks
-        L_norm = 2 * gray[:few] - 1
-
-        def ours(half: bool = True) -> None:
-            for backbone in backbones:
-                extract_features(backbone, gray, "logits", half)
-
+        matrix = self.matrices["float32"]
+        ours = partial(features_of_images, backbones, gray, "logits")
+        theirs = partial(network.class_scores_of, self.networks, 2 * gray[:few] - 1)
+        contestants = {MATRIX: matrix, OURS: ours, REFERENCE: theirs}
+        timed = {name: waited_for(c, self.device) for name, c in contestants.items()}
         return Measurement(
             benchmark="gpu",
-            case=f"class scores of three networks, float16, batch {count}",
-            reference=f"float32, channels first, batch {few}",
+            case=f"class scores of three networks, batch {count}",
+            reference=f"channels first, batch {few}",
             images={OURS: count, REFERENCE: few},
-            seconds=race(
-                {
-                    MATRIX: waited_for(self.matrix, self.device),
-                    OURS: waited_for(ours, self.device),
-                    REFERENCE: waited_for(
-                        partial(network.ask, networks, L_norm), self.device
-                    ),
-                },
-                self.setting.rounds,
-            ),
-            flops=count_flops(partial(ours, half=False)),
-            matrix_flops=self.matrix.flops,
+            seconds=race(timed, self.setting.rounds),
+            flops=count_flops(ours),
+            matrix_flops=matrix.flops,
         )
 
     def colours(self) -> Iterator[Measurement]:
@@ -255,17 +245,17 @@ class Device:
             )
 
 
-def way_text(way: Pace) -> str:
-    """A way to make a step, in words.
+def mode_text(mode: TrainConfig) -> str:
+    """An execution mode in words.
 
     Example:
-        >>> way_text(Pace("bf16-mixed", "reduce-overhead"))
-        'bfloat16, as a CUDA graph'
+        >>> mode_text(TrainConfig(precision="bf16-mixed", compile_mode="default"))
+        'bfloat16, compiled'
     """
-    numbers = "float32" if way.precision == "32-true" else "bfloat16"
+    numbers = "float32" if mode.precision == "32-true" else "bfloat16"
     made = {
         "none": "",
         "default": ", compiled",
         "reduce-overhead": ", as a CUDA graph",
     }
-    return numbers + made[way.compiled]
+    return numbers + made[mode.compile_mode]

@@ -1,4 +1,4 @@
-"""Photographs from files: decoded once and packed, or decoded in every epoch."""
+"""Images from files: decoded once and packed, or decoded in every epoch."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,28 +13,34 @@ from benchmarks.records import OURS, REFERENCE, Measurement
 from benchmarks.reference.photographs import JpegDataset
 from benchmarks.setting import PAPER_BATCH, Setting
 from colorlib.color import images_to_float
-from colorlib.data import PackedImages, open_source, pack
-from colorlib.sampling import Samples, ShuffledBatches
+from colorlib.data import DataConfig, ImageSource, PackedImages, open_source, pack
+from colorlib.sampling import EpochLoader, EpochSampler, Samples
 from colorlib.targets import PAPER
 
 
+def folder_source(folder: Path, cache: Path) -> ImageSource:
+    """The images of a folder."""
+    return open_source(DataConfig(dataset="folder"), folder, cache)
+
+
 def pack_afresh(folder: Path, size: int, cache: Path) -> PackedImages:
-    """Pack a folder of photographs as if for the first time."""
+    """Pack a folder of images as if for the first time."""
     shutil.rmtree(cache / "packed", ignore_errors=True)
-    return pack(open_source("folder", folder), size, cache, progress=False)
+    return pack(folder_source(folder, cache), size, cache)
 
 
 def data(setting: Setting) -> Iterator[Measurement]:
-    """The first reading of some photographs, and every later one."""
+    """The first reading of some images, and every later one."""
     count, size = (8, 32) if setting.quick else (20, 64)
     paths = setting.jpegs(count)
     folder, cache = paths[0].parent, setting.folder / "cache"
     packed = pack_afresh(folder, size, cache)
-    samples = Samples(packed.images, None, np.arange(len(packed.images)))
+    samples = Samples(packed.images, None, np.arange(len(packed)))
     decoded = DataLoader(JpegDataset(paths, size), PAPER_BATCH, shuffle=True)
 
     def later_epoch() -> None:
-        for batch in ShuffledBatches(samples, PAPER_BATCH, seed=0):
+        order = EpochSampler(len(samples), PAPER_BATCH, seed=0)
+        for batch in EpochLoader(samples, order):
             PAPER.split(images_to_float(batch.images))
 
     def reference() -> None:

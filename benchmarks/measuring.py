@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.autograd import DeviceType
@@ -88,13 +87,13 @@ def _run(command: Sequence[str]) -> tuple[float, int]:
     """Seconds and peak memory of one program."""
     weighed = [sys.executable, "-m", "benchmarks.weigh", *command]
     done = subprocess.run(weighed, cwd=ROOT, capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
-    if told["status"]:
-        raise UserError(f"found that {' '.join(command)} failed: {told['last']}")
+    found = json.loads(done.stdout)
+    if found["status"]:
+        raise UserError(f"found that {' '.join(command)} failed: {found['last']}")
     try:
-        return float(told["last"]), told["bytes"]
+        return float(found["last"]), found["bytes"]
     except ValueError:
-        return told["seconds"], told["bytes"]  # it does not time itself
+        return found["seconds"], found["bytes"]  # it does not time itself
 
 
 class MatrixProduct:
@@ -102,13 +101,19 @@ class MatrixProduct:
 
     Args:
         side: Their rows and columns.
-        options: The type of their numbers and where they are, as of `torch.rand`.
+        dtype: Of their numbers.
+        device: Where they are.
     """
 
-    def __init__(self, side: int = MATRIX_SIDE, **options: Any) -> None:
+    def __init__(
+        self,
+        side: int = MATRIX_SIDE,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device = CPU,
+    ) -> None:
         self.flops = 2 * side**3
-        self.factors = torch.rand(2, side, side, **options)
-        self.product = torch.empty(side, side, **options)
+        self.factors = torch.rand(2, side, side, dtype=dtype, device=device)
+        self.product = torch.empty(side, side, dtype=dtype, device=device)
 
     def __call__(self) -> None:
         """Multiply, `flops` operations."""

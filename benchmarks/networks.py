@@ -1,7 +1,8 @@
-"""The networks: class scores, one step of training, an epoch, the loop around it."""
+"""The networks: their features, one step of training, execution modes, the loop."""
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -12,68 +13,75 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from benchmarks.loading import pack_afresh
+from benchmarks.loading import folder_source, pack_afresh
 from benchmarks.measuring import CPU, count_flops, profile_of, race, waited_for
 from benchmarks.records import MATRIX, OURS, REFERENCE, Bar, Measurement
 from benchmarks.reference import network, photographs
 from benchmarks.setting import Setting
 from colorlib.backbones import Backbone
 from colorlib.color import images_to_float
-from colorlib.data import PackedImages, open_source
-from colorlib.features import Scores, compute_features
+from colorlib.data import PackedImages
+from colorlib.features import Features, compute_features
 from colorlib.losses import chroma_mse
 from colorlib.model import ColorizationModel
-from colorlib.pace import HALF, PLAIN, Pace
-from colorlib.sampling import Batch, Samples, ShuffledBatches
+from colorlib.sampling import Batch, Samples
 from colorlib.targets import PAPER
-from colorlib.training import ColorizationTask, FitOptions, fit
+from colorlib.training import ColorizationTask, TrainConfig, fit
 
 FULL_RATE = Bar(
     quantity="matrix share",
     at_least=0.9,
     obstacle="what is no convolution, and the convolutions of few channels: below",
 )
-FEW = 2  # photographs where each goes through the three networks: seconds a call
+FEW = 2  # images where each goes through the three networks: seconds a call
+PLAIN = TrainConfig()  # float32, not compiled
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class OurStep:
     """One update of a model's weights, as Lightning's loop makes it."""
 
     def __init__(
-        self, model: ColorizationModel, pace: Pace = PLAIN, device: torch.device = CPU
+        self,
+        model: ColorizationModel,
+        config: TrainConfig = PLAIN,
+        device: torch.device = CPU,
     ) -> None:
-        task = ColorizationTask(model, chroma_mse, learning_rate=1e-3).to(device)
+        task = ColorizationTask(model, chroma_mse, PLAIN).to(device)
         self.device = device
-        self.task = task.compile_step(pace.compiled)
-        self.optimizer = task.adam()
-        self.half = HALF.get(pace.precision)
+        self.compare: Callable[[Batch], torch.Tensor] = task.compare
+        if config.compile_mode != "none":
+            mode = config.compile_mode
+            self.compare = torch.compile(task.compare, mode=mode, dynamic=False)
+        self.optimizer = task.configure_optimizers()
+        self.half = AUTOCAST.get(config.precision)
 
     def __call__(self, batch: Batch) -> None:
-        """Photographs in, weights changed."""
+        """Images in, weights changed."""
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
-            loss = self.task.loss_of(batch)
+            loss = self.compare(batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
 
 
-def scores(setting: Setting) -> Iterator[Measurement]:
-    """Class scores of photographs: one pass for all networks, kept on disk."""
+def features(setting: Setting) -> Iterator[Measurement]:
+    """Class scores of images: one pass for all networks, kept on disk."""
     paths, cache = setting.jpegs(FEW), setting.folder / "cache"
     packed = pack_afresh(paths[0].parent, 64, cache)
     decoded = photographs.JpegDataset(paths, 256)
 
     def reference() -> None:
         for L_norm, _ in DataLoader(decoded, FEW):
-            network.ask(setting.networks, L_norm)
+            network.class_scores_of(setting.networks, L_norm)
 
     def ours() -> None:
-        scores_afresh(packed, paths[0].parent, setting.backbones, cache)
+        features_afresh(packed, paths[0].parent, setting.backbones, cache)
 
     yield Measurement(
-        benchmark="scores",
+        benchmark="features",
         case="class scores of three networks",
-        reference="asked in the loop, channels first",
+        reference="computed in the loop, channels first",
         images={OURS: FEW, REFERENCE: FEW},
         seconds=race(
             {MATRIX: setting.matrix, OURS: ours, REFERENCE: reference},
@@ -83,14 +91,18 @@ def scores(setting: Setting) -> Iterator[Measurement]:
     )
 
 
-def scores_afresh(
+def features_afresh(
     packed: PackedImages, folder: Path, backbones: list[Backbone], cache: Path
-) -> Scores:
-    """Class scores as if for the first time, (N, K, 1000)."""
+) -> Features:
+    """Class scores of all packed images as if for the first time."""
     shutil.rmtree(cache / "features", ignore_errors=True)
-    source = open_source("folder", folder)
     return compute_features(
-        source, packed.manifest, backbones, cache_root=cache, progress=False
+        folder_source(folder, cache),
+        packed.manifest,
+        np.arange(len(packed)),
+        backbones,
+        kind="softmax",
+        cache_root=cache,
     )
 
 
@@ -98,15 +110,11 @@ def step(setting: Setting) -> Iterator[Measurement]:
     """One step of training without the frozen networks."""
     for size, count in setting.sizes.items():
         batch = setting.batch(count, size)
-        L_norm, ab_norm = PAPER.split(images_to_float(batch.images))
-        assert batch.features is not None
-        told = batch.features.mean(1)  # (N, 1000)
-        plain = network.Step(network.FusionNetwork(setting.width))
-        our_step = OurStep(setting.model())
+        plain_step = plain(setting, batch)
         contestants: dict[str, Callable[[], object]] = {
             MATRIX: setting.matrix,
-            OURS: lambda our_step=our_step, batch=batch: our_step(batch),
-            REFERENCE: lambda plain=plain, a=(L_norm, ab_norm, told): plain(*a),
+            OURS: partial(OurStep(setting.model()), batch),
+            REFERENCE: plain_step,
         }
         yield Measurement(
             benchmark="step",
@@ -121,6 +129,49 @@ def step(setting: Setting) -> Iterator[Measurement]:
     yield deterministic_step(setting)
     yield third_backbone(setting)
     yield lightning_loop(setting)
+
+
+def plain(
+    setting: Setting, batch: Batch, device: torch.device = CPU
+) -> Callable[[], object]:
+    """The reference's step on a batch that is on a device."""
+    assert batch.features is not None
+    L_norm, ab_norm = PAPER.split(images_to_float(batch.images))
+    scores = batch.features.mean(1)  # (N, 1000)
+    reference = network.FusionNetwork(setting.width).to(device)
+    return partial(network.Step(reference), L_norm, ab_norm, scores)
+
+
+def modes(setting: Setting) -> Iterator[Measurement]:
+    """Half precision and compilation, each beside the plain step.
+
+    The keys `precision` and `compile_mode` of a profile are chosen from what this says.
+    """
+    compiled = TrainConfig(compile_mode="default")
+    half = TrainConfig(precision="bf16-mixed")
+    both = TrainConfig(precision="bf16-mixed", compile_mode="default")
+    for config in (half,) if setting.quick else (compiled, half, both):
+        for size, count in setting.sizes.items():
+            yield one_mode(setting, config, size, count)
+
+
+def one_mode(
+    setting: Setting, config: TrainConfig, size: int, count: int
+) -> Measurement:
+    """A step in one mode and the plain step, in turns; compilation is not timed."""
+    batch = setting.batch(count, size)
+    contestants: dict[str, Callable[[], object]] = {
+        OURS: partial(OurStep(setting.model(), config), batch),
+        REFERENCE: partial(OurStep(setting.model()), batch),
+    }
+    compiled = "" if config.compile_mode == "none" else ", compiled"
+    return Measurement(
+        benchmark="modes",
+        case=f"training step {config.precision}{compiled}, {size} px, batch {count}",
+        reference="float32, not compiled",
+        images={OURS: count, REFERENCE: count},
+        seconds=race(contestants, setting.few_rounds),  # seconds each, some of them
+    )
 
 
 def deterministic_step(setting: Setting, device: torch.device = CPU) -> Measurement:
@@ -153,7 +204,7 @@ def third_backbone(setting: Setting) -> Measurement:
     names, batch = setting.backbone_names, setting.batch(count, size)
     assert batch.features is not None
     fewer = Batch(batch.images, batch.features[:, :2])
-    three, two = (OurStep(setting.model(backbones=names[:k])) for k in (3, 2))
+    three, two = (OurStep(setting.model(f"model{k}", names[:k])) for k in (3, 2))
     contestants = {OURS: lambda: three(batch), REFERENCE: lambda: two(fewer)}
     return Measurement(
         benchmark="step",
@@ -179,16 +230,16 @@ class StepEnds(Callback):
 def lightning_loop(setting: Setting) -> Measurement:
     """A step in Lightning's loop, with logs, beside the same step in a plain one."""
     size, count = next(iter(setting.sizes.items()))
-    steps = setting.rounds + 1
+    steps = setting.rounds + 2
     images = setting.batch(count, size, backbones=0).images.numpy()
-    samples = Samples(images, None, np.tile(np.arange(count), steps + 1))
-    batches, ends = ShuffledBatches(samples, count, seed=0), StepEnds()
-    options = FitOptions(max_epochs=1, accelerator="cpu", progress=False)
-    model = setting.model("plain")
-    fit(model, chroma_mse, batches, None, setting.folder / "fit", options, [ends])
-    plain, times = OurStep(model), []
-    for batch in batches:
-        plain(batch)
+    samples = Samples(images, None, np.tile(np.arange(count), steps))
+    config, ends = TrainConfig(batch_size=count, accelerator="cpu"), StepEnds()
+    model, folder = setting.model("plain"), setting.folder / "fit"
+    none = Samples(images, None, np.arange(0))
+    fit(model, chroma_mse, samples, none, folder, config, callbacks=[ends])
+    plain_step, times = OurStep(model), []
+    for first in range(0, len(samples), count):
+        plain_step(samples.take(np.arange(first, first + count)))
         times.append(perf_counter())
     return Measurement(
         benchmark="step",

@@ -1,4 +1,4 @@
-"""The program itself: importing it, asking it for help, a book that is up to date."""
+"""The program itself: importing it, its help, a photograph, a book already made."""
 
 from collections.abc import Iterator
 
@@ -7,23 +7,29 @@ from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.setting import Setting
 from colorlib.errors import UserError
 
-FAST = (Bar(quantity="seconds", at_most=0.3),)
+NOTHING = "pass"
+COMMAND = "from colorlib.cli import main; main()"
 MAKE = "import subprocess, sys; sys.exit(subprocess.call(['make', 'book']))"
+FAST = (Bar(quantity="seconds", at_most=0.3),)
+HARDLY_SLOWER = (Bar(quantity="ratio", at_least=1 / 2.2),)
 
 
 def start(setting: Setting) -> Iterator[Measurement]:
     """From the start of the interpreter to its end."""
+    photograph = str(setting.photograph(0.02))
+    colorize = ["-c", COMMAND, "colorize", photograph, "--force"]
     programs = {
-        "import colorlib": (["-c", "import colorlib"], FAST),
-        "colorlib --help": (["-m", "colorlib", "--help"], ()),
+        "import colorlib": (["-c", "import colorlib"], NOTHING, FAST),
+        "colorlib --help": (["-c", COMMAND, "--help"], NOTHING, ()),
+        "colorlib colorize": (colorize, "import torch", HARDLY_SLOWER),
     }
-    for case, (command, bars) in programs.items():
-        commands = {OURS: command, REFERENCE: ["-c", "pass"]}
+    for case, (command, reference, bars) in programs.items():
+        commands = {OURS: command, REFERENCE: ["-c", reference]}
         seconds, peak = race_processes(commands, setting.rounds)
         yield Measurement(
             benchmark="start",
             case=case,
-            reference="Python alone",
+            reference="Python alone" if reference == NOTHING else reference,
             images={},
             seconds=seconds,
             peak_bytes=peak,

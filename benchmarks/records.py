@@ -2,7 +2,7 @@
 
 Speed depends on the machine and on what else it does. So nothing is kept but the
 seconds of each round, in which our code, a plain reference and a matrix product took
-turns. What is told of them are ratios within a round, their median, and their spread.
+turns. What is reported are ratios within a round, their median, and their spread.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,11 @@ IDLE_LOAD = 0.25  # processes a thread on average: above it, something else was 
 IDLE_STOLEN = 0.05  # of the processors' time, alike
 
 Quantity = Literal["ratio", "matrix share", "seconds", "bytes"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Rounds:
     """A number from some rounds.
 
     Attributes:
@@ -42,12 +43,12 @@ class Estimate:
     spread: float | None
 
     @classmethod
-    def of(cls, rounds: Sequence[float]) -> "Estimate":
+    def of(cls, rounds: Sequence[float]) -> "Rounds":
         """Sum up the rounds.
 
         Example:
-            >>> Estimate.of([1.0, 2.0, 3.0])
-            Estimate(median=2.0, spread=0.25)
+            >>> Rounds.of([1.0, 2.0, 3.0])
+            Rounds(median=2.0, spread=0.25)
         """
         low, middle, high = np.percentile(rounds, [25, 50, 75]).tolist()
         return cls(middle, (high - low) / 2 / middle if len(rounds) > 1 else None)
@@ -83,10 +84,12 @@ class Measurement(Part):
         benchmark: Its name on the command line.
         case: What of it, such as the size.
         reference: What it is compared with, in words.
-        images: Photographs in one call of each contestant.
+        images: Images in one call of each contestant.
         seconds: contestant -> one value a round; round by round they took turns.
         flops: Floating-point operations of one of our calls; None if not counted.
-        matrix_flops: Those of one call of the matrix product.
+        dtype: Of the numbers that we compute with.
+        matrix_dtype: Of those of the matrix product.
+        matrix_flops: Operations of one call of it.
         profile: operation -> its share of our time, the largest first.
         peak_bytes: contestant -> largest resident memory of its process; on a GPU, what
             its first call holds there at most beside what was there before.
@@ -99,35 +102,43 @@ class Measurement(Part):
     images: dict[str, int]
     seconds: dict[str, list[float]]
     flops: int | None = None
+    dtype: Dtype = "float32"
+    matrix_dtype: Dtype = "float32"
     matrix_flops: int = MATRIX_FLOPS
     profile: dict[str, float] = Field(default_factory=dict)
     peak_bytes: dict[str, int] = Field(default_factory=dict)
     bars: tuple[Bar, ...] = ()
 
-    def per_image(self, contestant: str = OURS) -> Estimate | None:
-        """Seconds a photograph, or a call if it is of none; None if not measured."""
+    def per_image(self, contestant: str = OURS) -> Rounds | None:
+        """Seconds an image, or a call if it is of none; None if not measured."""
         if contestant not in self.seconds:
             return None
         images = self.images.get(contestant, 1)
-        return Estimate.of([value / images for value in self.seconds[contestant]])
+        return Rounds.of([value / images for value in self.seconds[contestant]])
 
     @property
-    def ratio(self) -> Estimate | None:
-        """How many times as long the reference takes for a photograph."""
+    def ratio(self) -> Rounds | None:
+        """How many times as long the reference takes for an image."""
         if REFERENCE not in self.seconds:
             return None
         share = self.images.get(OURS, 1) / self.images.get(REFERENCE, 1)
         pairs = zip(self.seconds[REFERENCE], self.seconds[OURS], strict=True)
-        return Estimate.of([share * theirs / ours for theirs, ours in pairs])
+        return Rounds.of([share * theirs / ours for theirs, ours in pairs])
 
     @property
-    def matrix_share(self) -> Estimate | None:
-        """Operations a second, as a share of those of a matrix product."""
+    def matrix_share(self) -> Rounds | None:
+        """Operations a second, as a fraction of those of a matrix product.
+
+        Of one of the same dtype: a processor may emulate bfloat16, and a GPU multiplies
+        it many times faster than float32. None if there is none.
+        """
         if self.flops is None or MATRIX not in self.seconds:
+            return None
+        if self.dtype != self.matrix_dtype:
             return None
         share = self.flops / self.matrix_flops
         pairs = zip(self.seconds[MATRIX], self.seconds[OURS], strict=True)
-        return Estimate.of([share * matrix / ours for matrix, ours in pairs])
+        return Rounds.of([share * matrix / ours for matrix, ours in pairs])
 
     def value(self, quantity: Quantity) -> float:
         """The number that a bar is about."""
@@ -136,7 +147,7 @@ class Measurement(Part):
         found = {
             "ratio": self.ratio,
             "matrix share": self.matrix_share,
-            "seconds": Estimate.of(self.seconds[OURS]),
+            "seconds": Rounds.of(self.seconds[OURS]),
         }[quantity]
         assert found is not None, f"{self.case}: a bar of what was not measured"
         return found.median

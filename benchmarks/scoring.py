@@ -1,4 +1,4 @@
-"""Evaluation: scores of photographs in batches, beside scikit-image one by one."""
+"""Evaluation: scores of images in batches, beside scikit-image one by one."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from colorlib.evaluation import score_predictor
 
 
 def evaluation(setting: Setting) -> Iterator[Measurement]:
-    """Predict and score test photographs; ours gives fourteen scores, theirs four."""
+    """Predict and score test images; ours gives fourteen scores, theirs four."""
     for size, count in ((32, 4),) if setting.quick else ((64, 16), (256, 2)):
         batch = setting.batch(count, size, backbones=0)
         model = setting.model("plain").eval()

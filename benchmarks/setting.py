@@ -1,10 +1,10 @@
-"""What the benchmarks share: photographs, networks, and how large everything is."""
+"""What the benchmarks share: images, networks, and how large everything is."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from colorlib.model import MODELS, ColorizationModel, build_model
 from colorlib.sampling import Batch
 from colorlib.scenes import render_scenes
 
-PAPER_BATCH = 20  # photographs, Section 5.2 of the paper
+PAPER_BATCH = 20  # images, Section 5.2 of the paper
 JPEG_SIDE = 250  # pixels: that of LFW
 TINY_KINDS = ("resnet", "byobnet", "efficientnet")
 TINY = tuple(f"test_{kind}.r160_in1k" for kind in TINY_KINDS)
@@ -29,7 +29,7 @@ TINY = tuple(f"test_{kind}.r160_in1k" for kind in TINY_KINDS)
 class Setting:
     """How large the benchmarks are, and what they work on.
 
-    Photographs are drawn and weights are random: neither changes the speed.
+    Images are synthetic and weights are random: neither changes the speed.
 
     Attributes:
         folder: For what they write.
@@ -57,7 +57,7 @@ class Setting:
 
     @property
     def sizes(self) -> dict[int, int]:
-        """Side of the photographs -> batch that takes about a second a step."""
+        """Side of the images -> batch that takes about a second a step."""
         return {32: 4} if self.quick else {64: PAPER_BATCH, 128: 5, 256: 2}
 
     @property
@@ -79,22 +79,24 @@ class Setting:
             for b in self.backbones
         ]
 
-    def model(self, name: str = "model3", **options: Any) -> ColorizationModel:
+    def model(
+        self, name: str = "model3", backbones: Sequence[str] | None = None
+    ) -> ColorizationModel:
         """One of the paper's models, as training has it."""
         torch.manual_seed(0)
-        names = self.backbone_names if MODELS[name] else None
-        options = {"backbones": names, "width": self.width, **options}
-        model = build_model(name, **options)
+        if MODELS[name] and backbones is None:
+            backbones = self.backbone_names
+        model = build_model(name, backbones=backbones, width=self.width)
         return model.to(memory_format=torch.channels_last)
 
     def batch(self, count: int, size: int, backbones: int = 3) -> Batch:
-        """Drawn scenes with random class scores; without any for no backbones."""
+        """Synthetic scenes with random class scores; none for no backbones."""
         images = torch.from_numpy(render_scenes(count, size))  # (N, S, S, 3)
-        told = torch.rand(count, backbones, 1000).softmax(-1) if backbones else None
-        return Batch(images, told)
+        scores = torch.rand(count, backbones, 1000).softmax(-1) if backbones else None
+        return Batch(images, scores)
 
     def jpegs(self, count: int) -> list[Path]:
-        """Drawn scenes as files of the size of LFW's."""
+        """Synthetic scenes as files of the size of LFW's."""
         folder = self.folder / f"jpegs-{count}"
         folder.mkdir(exist_ok=True)
         paths = [folder / f"{number:04d}.jpg" for number in range(count)]

@@ -12,8 +12,7 @@ from benchmarks.epochs import epoch
 from benchmarks.gpu import gpu
 from benchmarks.loading import data
 from benchmarks.measuring import processor_ticks, stolen_share
-from benchmarks.networks import scores, step
-from benchmarks.paces import pace
+from benchmarks.networks import features, modes, step
 from benchmarks.program import book, start
 from benchmarks.records import Measurement, SpeedRecord, write_speed
 from benchmarks.scoring import evaluation
@@ -30,9 +29,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "start": start,
     "colour": colour,
     "data": data,
-    "scores": scores,
+    "features": features,
     "step": step,
-    "pace": pace,
+    "modes": modes,
     "epoch": epoch,
     "evaluation": evaluation,
     "photograph": photograph,

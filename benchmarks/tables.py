@@ -1,6 +1,6 @@
 """Tables of a benchmark record: for the command line in one, for the book in several.
 
-Seconds are medians over the rounds, of one photograph where there are photographs.
+Seconds are medians over the rounds, of one image where there are images.
 Noise is half the distance between the quartiles over the rounds, as a share of the
 median; a single round has none.
 """
@@ -13,8 +13,8 @@ from benchmarks.records import (
     OURS,
     REFERENCE,
     Bar,
-    Estimate,
     Measurement,
+    Rounds,
     SpeedRecord,
 )
 from companion.report.tables import NBSP, NONE, markdown_table
@@ -22,9 +22,9 @@ from companion.report.tables import NBSP, NONE, markdown_table
 COLUMNS = (
     "what", "ours", "reference", "ratio", "noise", "of the matrix rate", "memory", "bar"
 )  # fmt: skip
-PAPER_TRAINING = 12_750  # photographs: three quarters of 17,000, Section 5.1
+PAPER_TRAINING = 12_750  # images: three quarters of 17,000, Section 5.1
 PAPER_EPOCHS = 1000  # Section 4.3
-LATER_EPOCH = "a later epoch"  # the case whose photographs are projected
+LATER_EPOCH = "a later epoch"  # the case whose images are projected
 YES, NO = "holds", "missed"
 
 Row = list[str]
@@ -47,12 +47,12 @@ def summary_rows(record: SpeedRecord) -> list[Row]:
 def brief(measurement: Measurement) -> str:
     """A measurement in a few words, while the others go on."""
     ours, _, ratio, _ = _times(measurement)
-    told = [ours]
+    parts = [ours]
     if ratio:
-        told.append(f"ratio {ratio}")
+        parts.append(f"ratio {ratio}")
     if measurement.matrix_share:
-        told.append(f"{_percent(measurement.matrix_share)} of the matrix rate")
-    return ", ".join(told)
+        parts.append(f"{_percent(measurement.matrix_share)} of the matrix rate")
+    return ", ".join(parts)
 
 
 def machine_table(record: SpeedRecord) -> str:
@@ -113,7 +113,7 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
         ),
         "Memory at its peak": markdown_table(["what", *COLUMNS[1:3]], memory),
         "Projected: the paper's training": markdown_table(
-            ["photographs of", "epoch, ours", "epoch, reference",
+            ["images of", "epoch, ours", "epoch, reference",
              "all epochs, ours", "all epochs, reference"],
             list(_projections(record)),
         ),
@@ -150,7 +150,7 @@ def _times(measurement: Measurement) -> Row:
     """Ours, the reference's, the ratio and its noise."""
     ours, theirs = measurement.per_image(OURS), measurement.per_image(REFERENCE)
     ratio = measurement.ratio
-    noise = (ratio or ours or Estimate(0, None)).spread
+    noise = (ratio or ours or Rounds(0, None)).spread
     return [
         duration(ours.median) if ours else "",
         duration(theirs.median) if theirs else "",
@@ -164,8 +164,8 @@ def _rates(measurement: Measurement) -> Row:
     share = measurement.matrix_share
     assert share is not None
     assert measurement.flops is not None
-    ours = measurement.flops / Estimate.of(measurement.seconds[OURS]).median
-    matrix = measurement.matrix_flops / Estimate.of(measurement.seconds[MATRIX]).median
+    ours = measurement.flops / Rounds.of(measurement.seconds[OURS]).median
+    matrix = measurement.matrix_flops / Rounds.of(measurement.seconds[MATRIX]).median
     return [
         f"{ours / 1e9:,.0f}",
         f"{matrix / 1e9:,.0f}",
@@ -175,7 +175,7 @@ def _rates(measurement: Measurement) -> Row:
 
 
 def _projections(record: SpeedRecord) -> Iterator[Row]:
-    """What the measured photographs of an epoch mean for the paper's training."""
+    """What the measured images of an epoch mean for the paper's training."""
     for measurement in record.measurements:
         what, _, size = measurement.case.rpartition(", ")
         if what.startswith(LATER_EPOCH) and measurement.benchmark in ("epoch", "gpu"):
@@ -240,7 +240,7 @@ def _three_digits(value: float) -> str:
     return f"{float(f'{value:.3g}'):,g}"
 
 
-def _percent(share: Estimate | None) -> str:
+def _percent(share: Rounds | None) -> str:
     """A share in percent; nothing if not measured."""
     return f"{100 * share.median:.0f} %" if share else ""
 

@@ -26,13 +26,13 @@ def main() -> None:
         lines = process.stdout.read().splitlines()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    told = {
+    found = {
         "status": process.returncode,
         "seconds": time.perf_counter() - start,
         "bytes": usage.ru_maxrss * KILO,
         "last": lines[-1] if lines else "",
     }
-    print(json.dumps(told))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

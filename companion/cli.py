@@ -333,11 +333,14 @@ def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:
 
 def _changed(changes: list[str] | None) -> dict[str, Any]:
     """KEY=VALUE pairs, the values as YAML."""
+    from companion.config import NULL
+
     found = {}
     for change in changes or ():
         key, equals, value = change.partition("=")
         try:
-            found[key] = yaml.safe_load(value)
+            parsed = yaml.safe_load(value)
+            found[key] = NULL if parsed is None else parsed
         except yaml.YAMLError:
             equals = ""
         if not (key and equals):

@@ -23,6 +23,7 @@ from colorlib.training import TrainConfig
 PROFILES_FOLDER = Path(__file__).parent / "profiles"
 PARTS = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
 CLASSIFYING = ("cross_entropy", "rebalanced")
+NULL = object()  # in place of a value: none at all
 MACHINE = ("accelerator", "devices")  # no result depends on them
 
 ModelName = Literal["plain", "model1", "model2", "model3", "model4"]
@@ -173,7 +174,8 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
 
     Args:
         name_or_path: The name of a file in `profiles/`, or the path of one.
-        overrides: Keys such as `data.size`, with dots; None leaves the profile's own.
+        overrides: Keys such as `data.size`, with dots; None leaves the profile's own,
+            `NULL` sets it to none.
 
     Raises:
         UserError: If there is no such profile, a key does not exist or a value does
@@ -197,7 +199,11 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
         ) from error
     if not isinstance(values, dict):
         raise UserError(f"profile {path}: expected lines `key: value`, found none")
-    given = {key: value for key, value in overrides.items() if value is not None}
+    given = {
+        key: None if value is NULL else value
+        for key, value in overrides.items()
+        if value is not None
+    }
     return validated(Profile, overlaid(values, given), f"profile {path}")
 
 

@@ -44,6 +44,8 @@ from companion.scoring import score_tests, scores_in_record
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
+FINISHED = "finished"  # a file beside the checkpoints of a training with a record
+
 
 def run_model(
     config: RunConfig,
@@ -84,7 +86,9 @@ def run_model(
         _settle_unfinished(training, unfinished)
         model, features, trained = run.train(training, unfinished, progress)
         if is_rank_zero():
-            return run.record(model, features, trained)
+            record = run.record(model, features, trained)
+            (training / FINISHED).touch()
+            return record
     return _record_of_rank_zero(run.folder, run.identity)
 
 
@@ -306,15 +310,15 @@ def _lock(folder: Path, held: ExitStack) -> None:
 
 def _settle_unfinished(folder: Path, unfinished: Unfinished) -> None:
     """Do what the caller wants with an interrupted training."""
-    if not (folder / "last.ckpt").exists():
-        return
-    if unfinished == "refuse":
+    interrupted = (folder / "last.ckpt").exists() and not (folder / FINISHED).exists()
+    if interrupted and unfinished == "refuse":
         raise UserError(
             f"found an unfinished training in {folder}; "
             "give --resume to continue it or --restart to begin again"
         )
     if unfinished == "restart" and is_rank_zero():
         discard(folder)
+        (folder / FINISHED).unlink(missing_ok=True)
 
 
 def _record_of_rank_zero(folder: Path, identity: str) -> Record:

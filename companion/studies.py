@@ -146,19 +146,18 @@ def plan(ablation: str, profile_name: str, path: Path = EXPERIMENTS) -> list[Run
     experiments = load_experiments(path)
     asked = _named(experiments.ablations, ablation, "ablation")
     grid = _named(experiments.grids, Path(profile_name).stem, "grid of profile")
-    base = load_profile(profile_name)
+    base, lists = load_profile(profile_name), experiments.networks
     runs = []
     for data, differs in grid.data.items():
         if asked.only and data not in asked.only:
             continue
-        differs = dict(differs)
-        seeds = differs.pop("seeds", grid.seeds)
-        for seed in asked.seeds or seeds:
+        own = {key: value for key, value in differs.items() if key != "seeds"}
+        for seed in asked.seeds or differs.get("seeds", grid.seeds):
             for condition, changes in asked.conditions.items():
-                lists = experiments.networks if grid.networks else {}
                 place = f"{path}: {ablation}.{condition}"
-                changes = {**differs, **asked.changes, **changes}
-                config = _settled(base, changes, lists, seed, place)
+                changes = {**own, **asked.changes, **changes}
+                used = lists if grid.networks else {}
+                config = _settled(base, changes, used, seed, place)
                 runs.append(Run(ablation, condition, data, config))
     return runs
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,52 +10,52 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from colorlib.data import ShardedImages
-from colorlib.errors import UserError
+from colorlib.errors import Interrupted, UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
-from colorlib.sampling import OrderedBatches, Samples, ShuffledBatches
-from colorlib.training import FitOptions, KeepSamples, fit
+from colorlib.sampling import Samples
+from colorlib.training import TrainConfig, fit
+from companion.builders import Folders
+from companion.config import load_profile
+from companion.pipeline import run_model
 
-COUNT, BATCH, EPOCHS = 21, 5, 3  # the last batch is one photograph: a share for one
-STOPPED = 7  # steps: within the second epoch
-SHARD = 5  # photographs a file, where there are five files, the last of one photograph
+COUNT, BATCH, EPOCHS = 22, 4, 3  # six steps an epoch, the last one of two images
+STOPPED = 8  # steps: within the second epoch
 
 
 class Seen(Callback):
-    """Which photographs were shown in each epoch, and counted."""
+    """Which images were shown in each epoch; and a signal at some step."""
 
-    def __init__(self):
-        self.epochs = [[] for _ in range(EPOCHS)]
+    def __init__(self, signal_at):
+        self.epochs, self.signal_at = [[] for _ in range(EPOCHS)], signal_at
 
     def on_train_batch_start(self, trainer, task, batch, index):
-        if batch.weight:
-            self.epochs[trainer.current_epoch] += batch.images[:, 0, 0, 0].tolist()
+        self.epochs[trainer.current_epoch] += batch.images[:, 0, 0, 0].tolist()
+        if trainer.global_step == self.signal_at and trainer.global_rank == 1:
+            signal.raise_signal(signal.SIGTERM)
 
 
-def samples(shard=COUNT):
+def samples(count):
     """Images whose colour follows their lightness; two corners hold the number."""
-    light = np.random.default_rng(0).uniform(0.2, 1, (COUNT, 16, 16, 1))
+    light = np.random.default_rng(0).uniform(0.2, 1, (count, 16, 16, 1))
     images = (255 * light * np.array([1.0, 0.7, 0.3])).astype(np.uint8)
-    images[:, 0, [0, -1], 0] = np.arange(COUNT)[:, None]
-    files = ShardedImages([images[i : i + shard] for i in range(0, COUNT, shard)])
-    return Samples(files, None, np.arange(COUNT), shard)
+    images[:, 0, [0, -1], 0] = np.arange(count)[:, None]
+    return Samples(images, None, np.arange(count))
 
 
-def train(
-    folder, *, shard=COUNT, loss=chroma_mse, max_steps=None, normalisation="none"
-):
+def train(folder, *, count=COUNT, loss=chroma_mse, signal_at=None, **options):
     """Train the same small network whoever takes part; what came of it."""
     torch.manual_seed(0)
+    normalisation = options.pop("normalisation", "none")
     model = build_model("plain", width=0.1, normalisation=normalisation)
-    told, seen = samples(shard), Seen()
-    keep = KeepSamples(told.take(np.arange(2)), folder)
-    options = FitOptions(
-        max_epochs=EPOCHS, max_steps=max_steps, accelerator="cpu", progress=False
+    seen, shown = Seen(signal_at), samples(count)
+    config = TrainConfig(
+        batch_size=BATCH, max_epochs=EPOCHS, hflip=True, accelerator="cpu", **options
     )
-    batches = ShuffledBatches(told, BATCH, seed=0, mirror=True)
-    watched = OrderedBatches(told, 8)
-    result = fit(model, loss, batches, watched, folder, options, [seen, keep])
+    try:
+        result = fit(model, loss, shown, shown, folder, config, callbacks=[seen])
+    except (UserError, Interrupted) as error:
+        return str(error)
     weights = torch.cat([value.flatten() for value in model.state_dict().values()])
     return {
         "curve": result.curve,
@@ -65,33 +66,33 @@ def train(
     }
 
 
-def complaint(folder, **options):
-    """What is said of a training that cannot be."""
-    try:
-        train(folder, **options)
-    except UserError as error:
-        return str(error)
-    return "nothing"
-
-
 def broken_on_one(outputs, true_target_norm):
     """A loss that is no number, but in one process only."""
     factor = float("nan") if os.environ["RANK"] == "1" else 1.0
     return factor * chroma_mse(outputs, true_target_norm)
 
 
+def record(folder):
+    """Train and score a small run, from its images to its record."""
+    config = load_profile("smoke", **{"train.batch_size": 8}).run("plain")
+    folders = Folders(None, None, folder / "cache", folder / "runs")
+    return json.loads(run_model(config, folders).model_dump_json())
+
+
 def main():
     """Train in every way the tests ask about; each process writes what it saw."""
     root = Path(sys.argv[1])
-    told = {
+    made = {
         "whole": train(root / "whole"),
         "one, then two": train(root / "one, then two"),
         "two, then one": train(root / "two, then one", max_steps=STOPPED),
-        "files": train(root / "files", shard=SHARD),
-        "normalised": complaint(root / "normalised", normalisation="batch"),
-        "diverged": complaint(root / "diverged", loss=broken_on_one),
+        "stopped": train(root / "stopped", signal_at=2),
+        "odd": train(root / "odd", count=COUNT - 1),
+        "normalised": train(root / "normalised", normalisation="batch"),
+        "diverged": train(root / "diverged", loss=broken_on_one),
+        "record": record(root / "run"),
     }
-    (root / f"{os.environ['RANK']}.json").write_text(json.dumps(told))
+    (root / f"{os.environ['RANK']}.json").write_text(json.dumps(made))
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ class FusionNetwork(nn.Module):
             nn.Conv2d(wide[3], 2, 3, padding=1), nn.Tanh(), nn.Upsample(scale_factor=2),
         )  # fmt: skip
 
-    def forward(self, L_unit: Tensor, class_scores: Tensor) -> Tensor:
+    def forward(self, L_norm: Tensor, class_scores: Tensor) -> Tensor:
         """(N, 1, S, S) and the mean class scores (N, 1000) -> (N, 2, S, S)."""
-        features = self.encoder(L_unit)  # (N, 256, S/8, S/8)
+        features = self.encoder(L_norm)  # (N, 256, S/8, S/8)
         repeated = class_scores[..., None, None].expand(-1, -1, *features.shape[-2:])
         mixed = F.relu(self.fusion(torch.cat([features, repeated], dim=1)))
         chroma: Tensor = self.decoder(mixed)
@@ -50,15 +50,17 @@ def _convolution(c_in: int, c_out: int, stride: int = 1) -> list[nn.Module]:
     return [nn.Conv2d(c_in, c_out, 3, stride, padding=1), nn.ReLU()]
 
 
-def ask(networks: Sequence[tuple[nn.Module, int]], L_unit: Tensor) -> Tensor:
+def class_scores_of(
+    networks: Sequence[tuple[nn.Module, int]], L_norm: Tensor
+) -> Tensor:
     """The mean class scores (N, 1000) of frozen networks, each with its input size."""
-    gray = (L_unit.expand(-1, 3, -1, -1) + 1) / 2  # (N, 3, S, S)
+    gray = (L_norm.expand(-1, 3, -1, -1) + 1) / 2  # (N, 3, S, S)
     with torch.no_grad():
-        told = [
+        each = [
             net(F.interpolate(gray, (size, size), mode="bilinear"))[:, -1000:]
             for net, size in networks
         ]
-    return torch.stack([logits.softmax(1) for logits in told]).mean(0)
+    return torch.stack([logits.softmax(1) for logits in each]).mean(0)
 
 
 class Step:
@@ -66,7 +68,7 @@ class Step:
 
     Args:
         model: To be trained.
-        networks: Frozen, each with its input size; asked at every step.
+        networks: Frozen, each with its input size; run at every step.
     """
 
     def __init__(
@@ -77,13 +79,13 @@ class Step:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def __call__(
-        self, L_unit: Tensor, ab_unit: Tensor, class_scores: Tensor | None = None
+        self, L_norm: Tensor, ab_norm: Tensor, class_scores: Tensor | None = None
     ) -> float:
         """Update; the loss."""
         if class_scores is None:
-            class_scores = ask(self.networks, L_unit)
+            class_scores = class_scores_of(self.networks, L_norm)
         self.optimizer.zero_grad()
-        loss = F.mse_loss(self.model(L_unit, class_scores), ab_unit)
+        loss = F.mse_loss(self.model(L_norm, class_scores), ab_norm)
         loss.backward()
         self.optimizer.step()
         return loss.item()

@@ -1,4 +1,4 @@
-"""Photographs one at a time: decode, resize, convert, score, colour."""
+"""Images one at a time: decode, resize, convert, score, colour."""
 
 import sys
 import time
@@ -32,7 +32,7 @@ class JpegDataset(Dataset[tuple[Tensor, Tensor]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """`L_unit` (1, S, S) and `ab_unit` (2, S, S), float32."""
+        """`L_norm` (1, S, S) and `ab_norm` (2, S, S), float32."""
         lab = color.rgb2lab(decode(self.paths[index], self.size))  # (S, S, 3)
         planes = torch.from_numpy(lab.transpose(2, 0, 1).astype(np.float32))
         return planes[:1] / 50 - 1, planes[1:] / 128
@@ -49,7 +49,7 @@ def score(pred_rgb: Floats, true_rgb: Floats) -> dict[str, float]:
     """Scores of one photograph, (H, W, 3) in [0, 1], by scikit-image."""
     pred_lab, true_lab = color.rgb2lab(pred_rgb), color.rgb2lab(true_rgb)
     return {
-        "rmse_ab_unit": float(np.sqrt(np.mean((pred_lab - true_lab)[..., 1:] ** 2)))
+        "rmse_ab_norm": float(np.sqrt(np.mean((pred_lab - true_lab)[..., 1:] ** 2)))
         / 128,
         "psnr_rgb": metrics.peak_signal_noise_ratio(true_rgb, pred_rgb, data_range=1),
         "ssim_rgb": metrics.structural_similarity(
@@ -67,8 +67,8 @@ def evaluate(model: nn.Module, images: NDArray[np.uint8]) -> list[dict[str, floa
     for image in images:
         true_rgb = image / 255
         lab = color.rgb2lab(true_rgb)
-        L_unit = torch.from_numpy(lab[..., 0]).float()[None, None] / 50 - 1
-        ab = model(L_unit)[0].permute(1, 2, 0).numpy() * 128  # (S, S, 2)
+        L_norm = torch.from_numpy(lab[..., 0]).float()[None, None] / 50 - 1
+        ab = model(L_norm)[0].permute(1, 2, 0).numpy() * 128  # (S, S, 2)
         pred_rgb = color.lab2rgb(np.dstack([lab[..., :1], ab]))
         scores.append(score(pred_rgb, true_rgb))
     return scores
@@ -81,8 +81,8 @@ def colour_file(model: nn.Module, size: int, source: Path, target: Path) -> None
     H, W = lab.shape[:2]
     small = (round(size * H / min(H, W)), round(size * W / min(H, W)))
     L = transform.resize(lab[..., 0], small, anti_aliasing=True)
-    L_unit = torch.from_numpy(L).float()[None, None] / 50 - 1
-    ab = model(L_unit)[0].permute(1, 2, 0).numpy() * 128  # (h, w, 2)
+    L_norm = torch.from_numpy(L).float()[None, None] / 50 - 1
+    ab = model(L_norm)[0].permute(1, 2, 0).numpy() * 128  # (h, w, 2)
     lab[..., 1:] = transform.resize(ab, (H, W))
     coloured = (color.lab2rgb(lab) * 255).round().astype(np.uint8)
     Image.fromarray(coloured).save(target, quality=95, subsampling=0)
@@ -90,13 +90,12 @@ def colour_file(model: nn.Module, size: int, source: Path, target: Path) -> None
 
 def main() -> None:
     """Colour one file by the model of the package, and print the seconds."""
-    from colorlib.colorize import BUNDLED
-    from colorlib.model import load_model
+    from colorlib.colorize import Colorizer
 
     source, target = map(Path, sys.argv[1:3])
-    model, notes = load_model(BUNDLED)
+    colorizer = Colorizer.load()
     start = time.perf_counter()
-    colour_file(model, notes["size"], source, target)
+    colour_file(colorizer.model, colorizer.size, source, target)
     print(time.perf_counter() - start)
 
 

@@ -79,7 +79,8 @@ def _build_without_head(spec: BackboneSpec, path: Path | None) -> nn.Module:
     import timm
     from safetensors.torch import load_file
 
-    with torch.random.fork_rng(devices=[]):
+    device = "meta" if path else "cpu"  # no weight is drawn that a file replaces
+    with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.default_generator.manual_seed(RANDOM_SEED)
         net: nn.Module = timm.create_model(
             spec.timm_name, features_only=True, out_indices=(spec.tap,)
@@ -96,7 +97,8 @@ def _build_without_head(spec: BackboneSpec, path: Path | None) -> nn.Module:
                 f"{path}: found no {missing[0]}, expected the weights of "
                 f"{spec.timm_name}; give the file of that network"
             )
-        net.load_state_dict({name: found[name] for name in wanted})
+        whole = {name: found[name].to(wanted[name].dtype) for name in wanted}
+        net.load_state_dict(whole, assign=True)  # a file may be of half precision
     for module in net.modules():
         convolution = getattr(module, "branch_pool", None)  # of Inception
         if isinstance(convolution, nn.Module):

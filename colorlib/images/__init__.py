@@ -51,7 +51,7 @@ PHOTOGRAPH_SUFFIXES = frozenset(
 )
 SIDE_FOLDERS = frozenset({"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"})
 MAX_PIXELS = 2 * 10**8  # A4 scanned at 1200 dpi has 139 million
-SMALL_JPEG = 2**16  # bytes, see `_small_jpeg`
+SMALL_JPEG = 2**17  # bytes, see `_small_jpeg`
 SHRINKS = (1, 2, 4, 8)
 NO_DPI = (25.4, 72.0)  # what libvips says of a file that says nothing
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -32,8 +32,10 @@ from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
 from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples, loader
 from colorlib.targets import PAPER, Target
 from colorlib.training.callbacks import (
+    SAVE_EVERY,
     AtomicCheckpoints,
     EarlyStop,
+    EpochCheckpoint,
     History,
     StopOnSignal,
     is_rank_zero,
@@ -56,7 +58,6 @@ LossName = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
 Positive = Annotated[int, Field(ge=1)]
 
 EVALUATED = 80  # samples at a time where nothing is learned
-SAVE_EVERY = 200  # steps between two checkpoints within an epoch
 
 
 @dataclass(frozen=True)
@@ -218,14 +219,15 @@ def fit(
         What was done, counted from the start of the first session.
 
     Raises:
-        UserError: If the loss is no number any more; the checkpoint before stays.
+        UserError: If the loss is no number any more; the checkpoint before stays. If
+            the checkpoint cannot be read, or is that of a longer training.
         Interrupted: If SIGINT or SIGTERM came; the training is saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.to(memory_format=torch.channels_last)  # a third faster on a processor
-    task, history = ColorizationTask(model, loss, config, target), History()
-    last, stop = folder / "last.ckpt", StopOnSignal(folder / "last.ckpt")
-    watched = bool(len(validation))
+    task, watched = ColorizationTask(model, loss, config, target), bool(len(validation))
+    history, last = History(_most_steps(config, len(train))), folder / "last.ckpt"
+    stop = StopOnSignal(last)
     saving = [*_checkpoints(folder, watched), stop]
     trainer = _trainer(
         folder, config, [history, *callbacks, *_early_stop(config, watched), *saving],
@@ -233,6 +235,8 @@ def fit(
     )  # fmt: skip
     rank, world = trainer.global_rank, trainer.world_size
     device = trainer.strategy.root_device
+    if not resume and is_rank_zero():
+        discard(folder)
     _check_normalisation(model, world, device)
     order = EpochSampler(
         len(train), config.batch_size, config.seed, config.hflip, rank, world
@@ -247,12 +251,12 @@ def fit(
             ckpt_path=str(last) if resume and last.exists() else None,
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )
-    losses = history.curve["validation"]
-    best = 1 + losses.index(min(losses)) if losses else trainer.current_epoch
+    epochs, losses = len(history.curve["train"]), history.curve["validation"]
+    best = 1 + losses.index(min(losses)) if losses else epochs
     if losses:
         _take_weights(task, folder / "best.ckpt")
     return FitResult(
-        epochs=trainer.current_epoch,
+        epochs=epochs,
         steps=trainer.global_step,
         sessions=history.sessions,
         seconds=history.seconds,
@@ -297,18 +301,24 @@ def discard(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def _most_steps(config: TrainConfig, count: int) -> int:
+    """How many steps the bounds allow, of `count` samples an epoch."""
+    steps = config.max_epochs * -(-count // config.batch_size)
+    return min(steps, config.max_steps or steps)
+
+
 def _checkpoints(folder: Path, watched: bool) -> list[Callback]:
     """Two checkpoints: the best weights so far, and all that a resume needs."""
     names: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
-    best = ModelCheckpoint(
+    best = EpochCheckpoint(
         filename="best",
         monitor="val_loss",
         save_weights_only=True,
         save_on_train_epoch_end=False,  # the validation comes after the epoch
         **names,
     )
-    within = ModelCheckpoint(filename="last", every_n_train_steps=SAVE_EVERY, **names)
-    after = ModelCheckpoint(
+    within = EpochCheckpoint(filename="last", every_n_train_steps=SAVE_EVERY, **names)
+    after = EpochCheckpoint(
         filename="last", every_n_epochs=1, save_on_train_epoch_end=not watched, **names
     )
     return [best, within, after] if watched else [within, after]
@@ -330,7 +340,7 @@ def _early_stop(config: TrainConfig, watched: bool) -> list[Callback]:
 
 def _take_weights(task: ColorizationTask, path: Path) -> None:
     """Give the task the weights of a checkpoint."""
-    saved = torch.load(path, map_location=task.device, weights_only=True)
+    saved = AtomicCheckpoints().load_checkpoint(path, task.device, weights_only=True)
     task.load_state_dict(saved["state_dict"])
 
 
@@ -379,6 +389,7 @@ def _ignore_known_warnings() -> None:
     for message in (
         ".*Experiment logs directory .* exists and is not empty.*",  # and append to it
         ".*Checkpoint directory .* exists and is not empty.*",  # it is resumed
+        ".*callbacks used to create the checkpoint need.*",  # other bounds are allowed
         ".*does not have many workers.*",  # a batch is a slice of a memory map
         ".*GPU available but not used.*",  # the device is an option
         ".*have no .val_dataloader.. Skipping val loop.*",  # nothing to watch

@@ -17,13 +17,20 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    ModelCheckpoint,
+)
 from torch import Tensor
 
 from colorlib.errors import Interrupted, UserError
 from colorlib.files import atomic_write
 from colorlib.sampling import Batch
 
+SAVE_EVERY = 200  # steps between two checkpoints within an epoch
+CONTENT = {"state_dict", "global_step", "loops", "pytorch-lightning_version"}
 ASK_EVERY = 10  # steps between two questions of processes that train together
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,13 +38,17 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 class History(Callback):
     """The curve and the wall time of a training, kept in its checkpoint.
 
+    Args:
+        most_steps: A checkpoint of more is another training, and refused.
+
     Attributes:
         seconds: Wall time of all sessions up to the last checkpoint of each.
         sessions: How often the training was started.
         curve: `train` and `validation`, the mean loss of each finished epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_steps: int) -> None:
+        self.most_steps = most_steps
         self.seconds = 0.0
         self.sessions = 0
         self.curve: dict[str, list[float]] = {"train": [], "validation": []}
@@ -58,29 +69,41 @@ class History(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Add up the loss on the device; nothing waits for it."""
+        """Add up the loss on the device; nothing waits for it but a checkpoint."""
         self._loss_sum = self._loss_sum + outputs["loss"].detach()
         self._batches += 1
-        if trainer.is_last_batch:
-            self.curve["train"].append(self._mean_loss(trainer))
-            self._loss_sum, self._batches = 0.0, 0
+        if trainer.is_last_batch or trainer.global_step % SAVE_EVERY == 0:
+            mean = torch.as_tensor(self._loss_sum) / self._batches
+            loss = self._finite(float(trainer.strategy.reduce(mean, reduce_op="mean")))
+            if trainer.is_last_batch:
+                self.curve["train"].append(loss)
+                self._loss_sum, self._batches = 0.0, 0
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Keep the epoch's validation loss."""
         if trainer.is_last_batch:  # a bound within the epoch does not finish it
-            loss = float(trainer.callback_metrics["val_loss"])
+            loss = self._finite(float(trainer.callback_metrics["val_loss"]))
             self.curve["validation"].append(loss)
 
-    def _mean_loss(self, trainer: pl.Trainer) -> float:
-        """The epoch's loss over all processes; one that has diverged ends here."""
-        mean = torch.as_tensor(self._loss_sum) / self._batches
-        loss = float(trainer.strategy.reduce(mean, reduce_op="mean"))
+    def _finite(self, loss: float) -> float:
+        """The loss; a training that has diverged ends here, and is not saved."""
         if not math.isfinite(loss):
             raise UserError(
-                f"found a loss of {loss} in epoch {len(self.curve['train'])}, expected "
-                "a number: the training has diverged; lower learning_rate"
+                f"found a loss of {loss} after {len(self.curve['train'])} epochs, "
+                "expected a number: the training has diverged; lower learning_rate"
             )
         return loss
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, task: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse a longer training: Lightning would take it for this one, done."""
+        if checkpoint["global_step"] > self.most_steps:
+            raise UserError(
+                f"found a training of {checkpoint['global_step']} steps, expected at "
+                f"most the {self.most_steps} of max_epochs and max_steps; raise these, "
+                "or give --restart to begin again"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint, with the time up to now."""
@@ -102,11 +125,12 @@ class History(Callback):
         self._loss_sum, self._batches = state["loss_sum"], state["batches"]
 
 
-class StopOnSignal(Callback):
+class StopOnSignal(Checkpoint):
     """SIGINT and SIGTERM end the training after its step, saved; a second one at once.
 
     Lightning's own handling saves in the midst of a step, from which no training goes
-    on to the same bits.
+    on to the same bits. It is called after all checkpoints, so that what is saved knows
+    of them: Lightning calls those last that are `Checkpoint`.
 
     Args:
         path: Of the checkpoint.
@@ -115,19 +139,29 @@ class StopOnSignal(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.signum = 0
+        self._before: dict[int, Any] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Have the signals while the training runs, where Python allows it."""
         try:
-            before = {one: signal.signal(one, self._note) for one in STOPPING}
+            self._before = {one: signal.signal(one, self._note) for one in STOPPING}
         except ValueError:  # not the main thread
-            before = {}
+            pass
         try:
             yield
         finally:
-            for one, handler in before.items():
+            for one, handler in self._before.items():
                 signal.signal(one, handler)
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Take them back from Lightning.
+
+        Its handler asks the other processes before it returns, and they do not answer:
+        they wait for the gradients of this one.
+        """
+        for one in self._before:
+            signal.signal(one, self._note)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self.signum:
@@ -180,7 +214,10 @@ class AtomicCheckpoints(TorchCheckpointIO):
             UserError: If it cannot be read: it was damaged, or is none of ours.
         """
         try:
-            return super().load_checkpoint(path, *args, **options)
+            saved: dict[str, Any] = super().load_checkpoint(path, *args, **options)
+            if missing := CONTENT - saved.keys():
+                raise ValueError(f"it has no {', '.join(sorted(missing))}")
+            return saved
         except Exception as error:  # a damaged file makes torch raise almost anything
             reason = " ".join(str(error).split())[:80] or type(error).__name__
             raise UserError(
@@ -189,8 +226,26 @@ class AtomicCheckpoints(TorchCheckpointIO):
             ) from error
 
 
+class EpochCheckpoint(ModelCheckpoint):
+    """Lightning's, for whole epochs only, and at home in a folder that was moved."""
+
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Save, unless a bound within the epoch has ended the training."""
+        if trainer.is_last_batch:
+            super().on_validation_end(trainer, task)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint, wherever that was written."""
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+
+
 class EarlyStop(EarlyStopping):
-    """Lightning's, that also holds for a training that is resumed after its end."""
+    """Lightning's, for whole epochs only, and for trainings resumed after their end."""
+
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Look whether the loss has fallen."""
+        if trainer.is_last_batch:
+            super().on_validation_end(trainer, task)
 
     def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Stop before another epoch, if the patience is already used up."""

@@ -242,9 +242,8 @@ def test_a_faded_and_framed_photograph_is_coloured_as_it_was(name):
 
 
 def test_a_model_with_backbones_asks_them(tmp_path):
-    from companion.data_setup import Folders
-
     from colorlib.backbones import load_backbone
+    from companion.builders import Folders
     from companion.config import load_profile
     from companion.pipeline import evaluate_weights
 
@@ -252,8 +251,7 @@ def test_a_model_with_backbones_asks_them(tmp_path):
     about = {"name": name, "weights": "random"}
     torch.manual_seed(0)
     model = build_model("model1", backbones=[name], width=0.1)
-    notes = {"size": 32, "scores": "softmax", "backbone_image_size": 64}
-    notes |= {"target": "lab", "gray": "L"}
+    notes = {"size": 32, "model": "model1"}
     right = load_backbone(name, "random").weights_hash
     for weights_hash in (right, "0" * 64):
         path = tmp_path / f"{weights_hash[:4]}.safetensors"
@@ -269,5 +267,4 @@ def test_a_model_with_backbones_asks_them(tmp_path):
             load_profile("smoke"),
             tmp_path / "0000.safetensors",
             Folders(None, None, tmp_path / "cache", tmp_path / "runs"),
-            say=lambda line: None,
         )

@@ -1,364 +1,357 @@
 import csv
+import math
 import signal
-import time
-from functools import partial
+from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 
-from colorlib.checkpoints import WholeCheckpoints
+from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
 from colorlib.errors import Interrupted, UserError
-from colorlib.files import file_lock
+from colorlib.features import Features
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
-from colorlib.pace import PLAIN, TOLERANCES
-from colorlib.sampling import OrderedBatches, Samples, ShuffledBatches
-from colorlib.training import FitOptions, KeepSamples, discard, fit
-from companion.provenance import training_key
+from colorlib.sampling import Samples
+from colorlib.training import TrainConfig, discard, fit, loss_named
 
-CPU = {"accelerator": "cpu", "progress": False}
+CPU = TrainConfig(batch_size=5, accelerator="cpu", max_epochs=3)  # 15 steps
 
 
 def sunsets(count, size=16):
     """Images whose colour follows their lightness: something to learn."""
-    rng = np.random.default_rng(0)
-    light = rng.uniform(0.2, 1, (count, size, size, 1))
+    light = np.random.default_rng(0).uniform(0.2, 1, (count, size, size, 1))
     return (255 * light * np.array([1.0, 0.7, 0.3])).astype(np.uint8)
 
 
-@pytest.fixture
-def samples():
-    return Samples(sunsets(24), None, np.arange(24))
+TRAIN = Samples(sunsets(32), None, np.arange(24))
+WATCHED, NONE = (replace(TRAIN, indices=np.arange(24, end)) for end in (32, 24))
 
 
-def new_model(seed=0):
+def new_model(seed=0, **options):
     torch.manual_seed(seed)
-    return build_model("plain", width=0.1)
+    return build_model("plain", width=0.1, **options)
 
 
 def weights_of(model):
     return torch.cat([value.flatten() for value in model.state_dict().values()])
 
 
-def train(model, samples, folder, **options):
-    batches = ShuffledBatches(samples, 5, seed=0)
-    watched = OrderedBatches(samples, 8)
-    return fit(
-        model, chroma_mse, batches, watched, folder, FitOptions(**CPU, **options)
-    )
+def train(folder, *further, model=None, loss=chroma_mse, watched=WATCHED, **changes):
+    """Train, and tell what came of it: the result, and the weights."""
+    model, config = model or new_model(), replace(CPU, **changes)
+    result = fit(model, loss, TRAIN, watched, folder, config, callbacks=further)
+    return result, weights_of(model)
 
 
-def test_learns(samples, tmp_path):
-    result = train(new_model(), samples, tmp_path, max_epochs=6, learning_rate=3e-3)
+def same(one, other):
+    """Whether two trainings ended alike: weights to the bit, curves, counts."""
+    results = [replace(result, seconds=0, sessions=0) for result, _ in (one, other)]
+    return torch.equal(one[1], other[1]) and results[0] == results[1]
+
+
+def checkpoints(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.ckpt")}
+
+
+def mean_loss(model, samples):
+    batch = samples.take(np.arange(len(samples)))
+    L_norm, ab_norm = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
+    return chroma_mse(model(L_norm), ab_norm).item()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The training that others are compared with."""
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+class At(Callback):
+    """Does something before or after a step, or before the validation after it."""
+
+    def __init__(self, when, steps, do):
+        self.when, self.steps, self.do = when, steps, do
+
+    def _at(self, when, trainer, task):
+        if when == self.when and trainer.global_step in self.steps:
+            self.do(task)
+
+    def on_train_batch_start(self, trainer, task, *_):
+        self._at("before", trainer, task)
+
+    def on_train_batch_end(self, trainer, task, *_):
+        self._at("after", trainer, task)
+
+    def on_validation_start(self, trainer, task):
+        self._at("validating", trainer, task)
+
+
+@torch.no_grad()
+def spoil(task):
+    for weights in task.model.parameters():
+        weights += 0.2
+
+
+class Noted(Callback):
+    """Learning rate of each step, and the images it saw."""
+
+    def __init__(self):
+        self.rates, self.images = [], []
+
+    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
+        self.images.append(batch.images)
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+# Learning ---------------------------------------------------------------------------
+
+
+def test_learns(tmp_path):
+    result, _ = train(tmp_path, max_epochs=6, learning_rate=3e-3)
     for losses in result.curve.values():
         assert len(losses) == 6
         assert losses[-1] < losses[0] / 2
     assert (result.epochs, result.steps, result.sessions) == (6, 30, 1)
+    with (tmp_path / "csv" / "version_0" / "metrics.csv").open() as file:
+        rows = [row["val_loss"] for row in csv.DictReader(file) if row["val_loss"]]
+    assert [float(row) for row in rows] == pytest.approx(result.curve["validation"])
 
 
-def test_a_training_that_diverges_says_so_and_keeps_its_last_checkpoint(
-    samples, tmp_path
-):
-    train(new_model(), samples, tmp_path, max_epochs=1)
-    before = (tmp_path / "last.ckpt").read_bytes()
-
-    def broken(outputs, true_target_norm):
-        return chroma_mse(outputs, true_target_norm) * float("nan")
-
-    batches = ShuffledBatches(samples, 5, seed=0)
-    with pytest.raises(UserError, match=r"loss of nan in epoch 1, .*learning_rate"):
-        fit(
-            new_model(),
-            broken,
-            batches,
-            None,
-            tmp_path,
-            FitOptions(**CPU, max_epochs=2),
-        )
-    assert (tmp_path / "last.ckpt").read_bytes() == before
+def test_the_curve_is_the_mean_over_the_images(tmp_path):
+    model = new_model()  # with a rate of nothing every batch sees the first model
+    options = {"max_epochs": 1, "learning_rate": 1e-30, "batch_size": 6}
+    result, _ = train(tmp_path, model=model, **options)
+    for part, samples in (("train", TRAIN), ("validation", WATCHED)):
+        expected = mean_loss(model, samples)
+        assert result.curve[part] == pytest.approx([expected], rel=1e-5)
 
 
-@pytest.mark.parametrize(("share", "expected"), [(1.0, 10), (1e-9, 2)])
-def test_checkpoints_take_a_share_of_the_time_at_most(
-    samples, tmp_path, monkeypatch, share, expected
-):
-    written = []
-    save = WholeCheckpoints.save_checkpoint
-
-    def counted(self, checkpoint, path, storage_options=None):
-        written.append(checkpoint["global_step"])
-        save(self, checkpoint, path)
-
-    monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", counted)
-    options = {"checkpoint_every": 1, "checkpoint_share": share}
-    train(new_model(), samples, tmp_path, max_epochs=2, **options)
-    assert (written[0], written[-1]) == (1, 10)  # the last one, whatever its price
-    assert len(written) == expected
-    resumed = train(new_model(), samples, tmp_path, max_epochs=3, **options)
-    assert (resumed.sessions, resumed.steps) == (2, 15)
+def test_the_weights_are_those_of_the_lowest_validation_loss(tmp_path):
+    model, worse = new_model(), At("after", {15, 20}, spoil)
+    result, weights = train(tmp_path / "worse", worse, model=model, max_epochs=4)
+    losses = result.curve["validation"]
+    assert min(losses) == losses[1] < losses[2]
+    assert result.best_epoch == 2
+    assert mean_loss(model, WATCHED) == pytest.approx(losses[1])
+    assert torch.equal(weights, train(tmp_path / "two", max_epochs=2)[1])
 
 
-def test_a_signal_while_the_last_checkpoint_is_written_is_heard(
-    samples, tmp_path, monkeypatch
-):
-    save = WholeCheckpoints.save_checkpoint
-
-    def interrupted(self, checkpoint, path, storage_options=None):
-        save(self, checkpoint, path)
-        if checkpoint["global_step"] == 10:
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", interrupted)
-    with pytest.raises(Interrupted, match="saved at step 10, give --resume"):
-        train(new_model(), samples, tmp_path, max_epochs=2)
+def test_without_validation_the_last_weights_are_returned(tmp_path, whole):
+    result, weights = train(tmp_path, watched=NONE)
+    assert (result.best_epoch, result.curve["validation"]) == (3, [])
+    assert result.curve["train"] == whole[0].curve["train"]
+    assert torch.equal(weights, whole[1])  # watching changes nothing
+    assert same(train(tmp_path, watched=NONE), (result, weights))
 
 
-def test_the_curve_is_the_mean_over_the_epoch(samples, tmp_path):
-    # with a learning rate of nothing every batch sees the first model
+def test_patience_ends_a_training_for_good(tmp_path):
+    options = {"max_epochs": 9, "patience": 2}
+    ended = train(tmp_path, At("after", {20, 25}, spoil), **options)
+    assert (ended[0].best_epoch, ended[0].epochs) == (3, 5)
+    before = checkpoints(tmp_path)
+    assert same(train(tmp_path, model=new_model(99), **options), ended)
+    assert checkpoints(tmp_path) == before
+
+
+def test_features_reach_the_model(tmp_path):
+    # the images are alike; only their features tell the two colours apart
+    gray = np.full((16, 16, 16, 3), 128, np.uint8)
+    gray[::2, ..., 0], gray[1::2, ..., 2] = 160, 160
+    logits = np.zeros((16, 1000), np.float32)
+    logits[::2, 3], logits[1::2, 7] = 20, 20
+    samples = Samples(gray, Features((logits,), "softmax"), np.arange(16))
+    torch.manual_seed(0)
+    model = build_model("model1", backbones=["any"], width=0.25)
+    config = replace(CPU, max_epochs=30, batch_size=8, learning_rate=3e-3)
+    none = replace(samples, indices=np.arange(0))
+    losses = fit(model, chroma_mse, samples, none, tmp_path, config).curve["train"]
+    assert losses[-1] < losses[0] / 10
+
+
+# Options ----------------------------------------------------------------------------
+
+
+def test_a_cosine_falls_to_nothing_over_all_steps(tmp_path):
+    noted, constant = Noted(), Noted()
+    train(tmp_path / "cosine", noted, schedule="cosine")
+    wave = [5e-4 * (1 + math.cos(math.pi * step / 15)) for step in range(1, 15)]
+    assert noted.rates[:-1] == pytest.approx(wave)
+    train(tmp_path / "constant", constant)
+    assert set(constant.rates) == {1e-3}
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_decay_is_that_of_adamw(tmp_path, decay):
+    class WithoutGradient(Callback):
+        def on_before_optimizer_step(self, trainer, task, optimizer):
+            for weights in task.parameters():
+                weights.grad.zero_()
+
     model = new_model()
-    result = train(model, samples, tmp_path, max_epochs=1, learning_rate=1e-30)
-    whole = next(iter(OrderedBatches(samples, 24)))
-    from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
-
-    L_norm, ab_norm = normalize_lab(rgb_to_lab(images_to_float(whole.images)))
-    expected = chroma_mse(model(L_norm), ab_norm).item()
-    assert result.curve["train"] == pytest.approx([expected], rel=1e-5)
-    assert result.curve["validation"] == pytest.approx([expected], rel=1e-5)
+    before = [p.detach().clone() for p in model.parameters()]
+    options = {"weight_decay": decay, "max_epochs": 1}
+    train(tmp_path, WithoutGradient(), model=model, **options)
+    expected = [(1 - 1e-3 * decay) ** 5 * p for p in before]
+    torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
 
 
-@pytest.mark.parametrize("stop_after", [5, 7, 10, 12])
-def test_a_stopped_training_goes_on_to_the_same_weights(samples, tmp_path, stop_after):
-    whole = new_model()
-    uninterrupted = train(whole, samples, tmp_path / "whole", max_epochs=3)
-
-    first = new_model()
-    train(first, samples, tmp_path / "parts", max_epochs=3, max_steps=stop_after)
-    resumed = new_model(seed=99)  # its own weights must not matter
-    result = train(resumed, samples, tmp_path / "parts", max_epochs=3)
-
-    assert torch.equal(weights_of(whole), weights_of(resumed))
-    assert result.steps == uninterrupted.steps == 15
-    assert result.sessions == 2
-    assert result.curve["train"] == uninterrupted.curve["train"]
-    assert result.curve["validation"] == uninterrupted.curve["validation"]
+def test_hflip_shows_half_of_the_images_mirrored(tmp_path):
+    plain, mirrored = Noted(), Noted()
+    train(tmp_path / "plain", plain)
+    train(tmp_path / "hflip", mirrored, hflip=True)
+    expected, found = (torch.cat(noted.images) for noted in (plain, mirrored))
+    flipped = (found == expected.flip(2)).all(dim=(1, 2, 3))
+    assert 24 < flipped.sum() < 48
+    assert torch.equal(found[~flipped], expected[~flipped])
 
 
-def test_more_epochs_continue_a_finished_training(samples, tmp_path):
-    train(new_model(), samples, tmp_path / "parts", max_epochs=2)
-    longer = new_model(seed=99)
-    result = train(longer, samples, tmp_path / "parts", max_epochs=4)
-    whole = new_model()
-    train(whole, samples, tmp_path / "whole", max_epochs=4)
-    assert result.epochs == 4
-    assert torch.equal(weights_of(whole), weights_of(longer))
+def test_deterministic_mode_changes_nothing_on_a_processor(tmp_path, whole):
+    assert same(train(tmp_path, deterministic=True), whole)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "rebalanced"])
+def test_the_loss_may_compare_classes(tmp_path, name):
+    model, loss = new_model(classes=True), loss_named(name, TRAIN)
+    losses = train(tmp_path, model=model, loss=loss, max_epochs=2)[0].curve["train"]
+    assert losses[1] < losses[0]
+
+
+# Going on ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop_after", [3, 5, 7, 10, 12])
+def test_a_stopped_training_goes_on_to_the_same_bits(
+    tmp_path, whole, monkeypatch, stop_after
+):
+    monkeypatch.setattr("colorlib.training.SAVE_EVERY", 2)
+    first, _ = train(tmp_path / "here", max_steps=stop_after)
+    assert (first.steps, first.epochs) == (stop_after, stop_after // 5)
+    (tmp_path / "here").rename(tmp_path / "moved")
+    resumed = train(tmp_path / "moved", model=new_model(99))
+    assert same(resumed, whole)
+    assert resumed[0].sessions == 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("when", "step", "saved"),
+    [("before", 6, 7), ("before", 9, 10), ("validating", 5, 5)],
+)
+def test_a_signal_ends_a_training_saved(tmp_path, when, step, saved, signum):
+    worse = At("after", {10, 15}, spoil)  # than after the first epoch
+    expected = train(tmp_path / "whole", worse)
+    harm = At(when, {step}, lambda _: signal.raise_signal(signum))
+    told = f"stopped by {signum.name}; the training is saved at step {saved}, give"
+    before = signal.getsignal(signum)
+    with pytest.raises(Interrupted, match=told) as caught:
+        train(tmp_path / "parts", worse, harm)
+    assert (caught.value.signum, signal.getsignal(signum)) == (signum, before)
+    resumed = train(tmp_path / "parts", worse, model=new_model(99))
+    assert same(resumed, expected)
+    assert resumed[0].best_epoch == 1
+
+
+def test_a_second_signal_does_not_wait(tmp_path):
+    def twice(_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="go on from the last checkpoint"):
+        train(tmp_path, At("before", {7}, twice))
+
+
+def test_a_finished_training_is_only_read_and_goes_on_if_longer(tmp_path, whole):
+    train(tmp_path, max_epochs=2)
+    assert same(train(tmp_path, model=new_model(99)), whole)
+    before = checkpoints(tmp_path)
+    assert same(train(tmp_path, model=new_model(99)), whole)
+    assert checkpoints(tmp_path) == before
 
 
 @pytest.mark.parametrize(
     ("bounds", "allowed"),
-    [({"max_epochs": 1}, 5), ({"max_epochs": 3, "max_steps": 7}, 7)],
+    [({"max_epochs": 1}, 5), ({"max_steps": 7}, 7), ({"batch_size": 12}, 6)],
 )
-def test_a_training_does_not_pass_for_a_shorter_one(samples, tmp_path, bounds, allowed):
-    train(new_model(), samples, tmp_path, max_epochs=2)
-    before = (tmp_path / "last.ckpt").read_bytes()
-    expected = rf"a training of 10 steps, expected at most the {allowed} .*--restart"
-    with pytest.raises(UserError, match=expected):
-        train(new_model(), samples, tmp_path, **bounds)
-    assert (tmp_path / "last.ckpt").read_bytes() == before
-    assert train(new_model(), samples, tmp_path, max_epochs=2).steps == 10
+def test_a_training_does_not_pass_for_a_shorter_one(tmp_path, bounds, allowed):
+    train(tmp_path, max_epochs=2)
+    before = checkpoints(tmp_path)
+    told = rf"a training of 10 steps, expected at most the {allowed} .*--restart"
+    with pytest.raises(UserError, match=told):
+        train(tmp_path, **bounds)
+    assert checkpoints(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"upsampling": "bilinear", "skips": True, "normalisation": "batch"}],
-)
-def test_deterministic_mode_changes_nothing_on_a_processor(samples, tmp_path, options):
-    weights = []
-    for deterministic in (False, True):
-        torch.manual_seed(0)
-        model = build_model("plain", width=0.1, **options)
-        folder = tmp_path / str(deterministic)
-        train(model, samples, folder, max_epochs=2, deterministic=deterministic)
-        assert torch.are_deterministic_algorithms_enabled() == deterministic
-        weights.append(weights_of(model))
-    torch.use_deterministic_algorithms(False)
-    assert torch.equal(*weights)
+def test_a_restart_forgets_what_was_before(tmp_path, whole):
+    train(tmp_path, max_epochs=4)
+    broken = At("before", {0}, lambda _: 1 / 0)
+    data = new_model(), chroma_mse, TRAIN, WATCHED, tmp_path, CPU
+    with pytest.raises(ZeroDivisionError):
+        fit(*data, resume=False, callbacks=[broken])
+    assert not checkpoints(tmp_path)
+    assert same(train(tmp_path), whole)
+    discard(tmp_path)
+    assert not checkpoints(tmp_path)
 
 
-def test_class_scores_reach_the_model(tmp_path):
-    # the photographs are alike; only the class scores tell the two colours apart
-    gray = np.full((16, 16, 16, 3), 128, np.uint8)
-    gray[::2, ..., 0], gray[1::2, ..., 2] = 160, 160
-    features = np.zeros((16, 1, 1000), np.float32)
-    features[::2, 0, 3], features[1::2, 0, 7] = 1, 1
-    told = Samples(gray, features, np.arange(16))
-    torch.manual_seed(0)
-    model = build_model("model1", backbones=["any"], width=0.25)
-    batches = ShuffledBatches(told, 8, seed=0)
-    options = FitOptions(max_epochs=60, **CPU)
-    result = fit(model, chroma_mse, batches, None, tmp_path, options)
-    assert result.curve["train"][-1] < result.curve["train"][0] / 10
-    assert result.curve["validation"] == []
+def test_time_ends_a_training_but_no_epoch(tmp_path, monkeypatch):
+    clock = count()  # of a second a look
+    monkeypatch.setattr(Timer, "time_elapsed", lambda *_: next(clock))
+    result, weights = train(tmp_path / "bound", max_minutes=0.2, max_epochs=999)
+    assert 5 < result.steps < 20
+    assert result.steps % 5
+    assert result.epochs == result.steps // 5 == len(result.curve["validation"])
+    shorter = train(tmp_path / "shorter", max_epochs=result.epochs)
+    assert torch.equal(weights, shorter[1])
 
 
-def test_time_ends_a_training(samples, tmp_path):
-    start = time.monotonic()
-    result = train(
-        new_model(), samples, tmp_path, max_epochs=100_000, max_minutes=1.5 / 60
+# Faults -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [2, 200])
+def test_a_training_that_diverges_keeps_its_checkpoint(tmp_path, monkeypatch, every):
+    train(tmp_path, max_epochs=1)
+    before = checkpoints(tmp_path)
+    for module in ("colorlib.training", "colorlib.training.callbacks"):
+        monkeypatch.setattr(f"{module}.SAVE_EVERY", every)
+    with pytest.raises(UserError, match=r"loss of nan after 1 epochs, .*learning_rate"):
+        train(tmp_path, loss=lambda *pair: chroma_mse(*pair) * float("nan"))
+    assert checkpoints(tmp_path) == before
+
+
+def test_a_validation_that_is_no_number_ends_a_training(tmp_path):
+    broken = At(
+        "validating", {5}, lambda task: next(task.parameters()).data.fill_(torch.nan)
     )
-    assert time.monotonic() - start < 20
-    assert 0 < result.epochs < 100_000
+    with pytest.raises(UserError, match="loss of nan after 1 epochs"):
+        train(tmp_path, broken)
+    assert not checkpoints(tmp_path)
 
 
-def watch(model, samples, folder, **options):
-    """Train with samples kept."""
-    batches, watched = ShuffledBatches(samples, 12, seed=0), OrderedBatches(samples, 8)
-    keep = KeepSamples(samples.take(np.arange(2)), folder)
-    options = FitOptions(**CPU, **options)
-    fit(model, chroma_mse, batches, watched, folder, options, [keep])
-    return [np.load(path) for path in sorted(folder.glob("samples/epoch_*.npy"))]
+class Attack:
+    """What a pickle can do when it is opened."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('was run')",)
 
 
-def test_samples_are_kept_after_each_epoch(samples, tmp_path):
-    kept = watch(new_model(), samples, tmp_path, max_epochs=2)
-    assert [k.shape for k in kept] == [(2, 2, 16, 16)] * 3
-    assert not np.array_equal(kept[0], kept[2])
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "other": lambda path: torch.save({"weights": 1}, path),
+    "code": lambda path: torch.save(
+        torch.load(path, weights_only=True) | {"more": Attack()}, path
+    ),
+}
 
 
-def test_samples_do_not_depend_on_interruptions(samples, tmp_path):
-    whole = watch(new_model(), samples, tmp_path / "whole", max_epochs=3)
-    for steps in (3, 4):  # within an epoch, and where one ends
-        folder = tmp_path / str(steps)
-        watch(new_model(), samples, folder, max_epochs=3, max_steps=steps)
-        resumed = watch(new_model(seed=99), samples, folder, max_epochs=3)
-        np.testing.assert_array_equal(resumed, whole)
-
-
-def test_keeping_samples_changes_nothing(samples, tmp_path):
-    weights = []
-    for keep in (False, True):
-        torch.manual_seed(0)
-        model = build_model("plain", width=0.1, normalisation="batch")
-        if keep:
-            watch(model, samples, tmp_path / "kept", max_epochs=2)
-        else:
-            batches, watched = (
-                ShuffledBatches(samples, 12, 0),
-                OrderedBatches(samples, 8),
-            )
-            options = FitOptions(**CPU, max_epochs=2)
-            fit(model, chroma_mse, batches, watched, tmp_path / "not", options)
-        weights.append(weights_of(model))
-    assert torch.equal(*weights)
-
-
-def test_every_session_leaves_its_log(samples, tmp_path):
-    for epochs in (1, 2):
-        train(new_model(), samples, tmp_path, max_epochs=epochs)
-    logs = sorted(tmp_path.glob("csv/*/metrics.csv"))
-    assert len(logs) == 2
-    with logs[0].open() as file:
-        assert "val_loss" in next(csv.reader(file))
-    assert list(tmp_path.glob("tensorboard/events.*"))
-
-
-# --------------------------------------------------------- where the way is left open
-
-
-@pytest.fixture
-def hasty(monkeypatch):
-    """As if even the shortest training were worth trials."""
-    monkeypatch.setattr("colorlib.pace.LONG", 1)
-
-
-def choose(monkeypatch, index):
-    """As if one of the ways had been the fastest."""
-    monkeypatch.setattr("colorlib.pace.quickest", lambda trials, steps: trials[index])
-
-
-class NotePrecision(Callback):
-    """Notes what the trainer was told."""
-
-    def on_train_start(self, trainer, task):
-        self.precision = trainer.precision
-
-
-@pytest.mark.parametrize(("index", "precision"), [(0, "32-true"), (1, "bf16-mixed")])
-def test_the_way_taken_is_the_way_gone(
-    samples, tmp_path, monkeypatch, hasty, index, precision
-):
-    choose(monkeypatch, index)
-    noted = NotePrecision()
-    options = FitOptions(**CPU, max_epochs=1, precision="auto")
-    batches = ShuffledBatches(samples, 5, seed=0)
-    result = fit(new_model(), chroma_mse, batches, None, tmp_path, options, [noted])
-    assert noted.precision == result.pace.precision == precision
-    ways = [trial.pace.precision for trial in result.trials]
-    assert ways == ["32-true", "bf16-mixed"]
-
-
-def test_trials_change_nothing_of_the_training(samples, tmp_path, monkeypatch, hasty):
-    choose(monkeypatch, 0)
-    model, tried = new_model(), new_model()
-    train(model, samples, tmp_path / "plain", max_epochs=2)
-    train(tried, samples, tmp_path / "tried", max_epochs=2, precision="auto")
-    assert (tmp_path / "tried" / "pace.json").exists()
-    assert torch.equal(weights_of(model), weights_of(tried))
-
-
-def test_a_resumed_training_goes_on_the_way_it_began(
-    samples, tmp_path, monkeypatch, hasty
-):
-    choose(monkeypatch, 1)
-    train(new_model(), samples, tmp_path, max_epochs=1, precision="auto")
-    choose(monkeypatch, 0)
-    later = train(new_model(), samples, tmp_path, max_epochs=2, precision="auto")
-    assert later.pace.precision == "bf16-mixed"
-    assert later.sessions == 2
-
-
-def test_a_discarded_training_leaves_what_other_processes_may_be_reading(
-    samples, tmp_path, monkeypatch, hasty
-):
-    choose(monkeypatch, 1)
-    watch(new_model(), samples, tmp_path, max_epochs=1, precision="auto")
-    decided = (tmp_path / "pace.json").read_bytes()
-    with file_lock(tmp_path / "pace.lock"):  # as another one that decides
-        discard(tmp_path)
-        with file_lock(tmp_path / "pace.lock", wait=False) as held:
-            assert not held
-    assert {path.name for path in tmp_path.iterdir()} == {"pace.json", "pace.lock"}
-    assert (tmp_path / "pace.json").read_bytes() == decided
-
-
-def test_what_is_to_be_the_same_each_time_does_not_ask_a_clock(
-    samples, tmp_path, hasty
-):
-    options = {"precision": "auto", "compiled": "auto", "deterministic": True}
-    result = train(new_model(), samples, tmp_path, max_epochs=1, **options)
-    assert (result.pace, result.trials) == (PLAIN, ())
-
-
-def test_a_compiled_training_learns_the_same(samples, tmp_path, monkeypatch):
-    # captured, but left to PyTorch's own operations: a compiler takes half a minute
-    captured = partial(torch.compile, backend="aot_eager")
-    monkeypatch.setattr(
-        torch, "compile", lambda step, mode, dynamic: captured(step, dynamic=dynamic)
-    )
-    curves = [
-        train(new_model(), samples, tmp_path / way, max_epochs=3, compiled=way).curve
-        for way in ("none", "default")
-    ]
-    for part in ("train", "validation"):  # 24 photographs by 5: the last batch is of 4
-        plain, compiled = (curve[part] for curve in curves)
-        assert compiled == pytest.approx(plain, rel=TOLERANCES["32-true"])
-
-
-def test_a_falling_rate_is_another_training_for_every_length():
-    def key(**settings):
-        return training_key({"profile": {"max_epochs": 2, "seed": 0} | settings})
-
-    assert key() == key(max_epochs=4)
-    assert key(schedule="cosine") == key(schedule="cosine", logit_adjustment=0.5)
-    assert key(schedule="cosine") != key(schedule="cosine", max_epochs=4)
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_damaged_checkpoint_is_refused_by_its_name(tmp_path, name, damage):
+    train(tmp_path, max_epochs=1)
+    DAMAGES[damage](tmp_path / name)
+    with pytest.raises(UserError, match=rf"{name}: found .*give --restart") as caught:
+        train(tmp_path, max_epochs=1)
+    assert "\n" not in str(caught.value)

@@ -2,11 +2,8 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from skimage import data
 
 from colorlib.model import build_model, save_model
 from companion import cli
@@ -109,25 +106,6 @@ def test_a_model_is_trained_then_read_then_evaluated(colorlib, folders):
     assert f"{mean:.4g}" in out
 
 
-def test_photographs_are_coloured_and_the_bad_one_is_named(colorlib, weights, tmp_path):
-    Image.fromarray(data.coffee()[:50, :70]).save(tmp_path / "good.jpg")
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    target = tmp_path / "out"
-    command = ["colorize", tmp_path, "--weights", weights, "--out", target]
-    status, _, err = colorlib(*command)
-    assert status == 1
-    assert "bad.jpg" in err
-    assert "1 of 2" in err
-    with Image.open(target / "good.coloured.jpg") as image:
-        assert np.asarray(image).shape == (50, 70, 3)
-
-    status, _, err = colorlib(*command)
-    assert "--force" in err
-    (tmp_path / "bad.jpg").unlink()
-    status, _, _ = colorlib(*command, "--force")
-    assert status == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -135,7 +113,6 @@ def test_photographs_are_coloured_and_the_bad_one_is_named(colorlib, weights, tm
         (["train", "--profile", "laptop", "--data-root", "/nowhere"], "lfw"),
         (["train", "--profile", "laptop"], "--data-root"),
         (["evaluate", "/nowhere/model.safetensors"], "train one first"),
-        (["colorize", "/nowhere/a.jpg", "--weights", "x"], "check the path"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(colorlib, arguments, named):

@@ -1,59 +1,25 @@
 import json
+import subprocess
+import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from colorlib.errors import UserError
-from colorlib.files import atomic_write, file_sha256, hash_of
-from colorlib.metrics import Summary
-from companion.records import (
-    DataRecord,
-    Hardware,
-    ModelRecord,
-    Record,
-    TrainingRecord,
-    read_record,
-    write_record,
-)
+from companion import provenance
+from companion.records import RESULTS, kept_record, read_record, write_record
+
+SCORES = {"test": {"loss_eq1": [0.1, 0.2, 0.3], "psnr_rgb": [9, float("inf"), 8]}}
 
 
 @pytest.fixture
-def record():
-    score = Summary(mean=0.1, median=0.1, pooled=0.1, ci_low=0.09, ci_high=0.11, n=3)
-    endless = Summary(
-        mean=float("inf"), median=float("inf"), pooled=float("inf"),
-        ci_low=float("inf"), ci_high=float("inf"), n=3, n_infinite=3,
-    )  # fmt: skip
-    return Record(
-        name="scenes-32-plain-00000000",
-        inputs_hash="0" * 64,
-        created="2026-01-01T00:00:00+00:00",
-        commit="unknown",
-        profile={"size": 32},
-        data=DataRecord(
-            source="scenes", size=32, kept=9, grayscale_dropped=0, unreadable=0,
-            manifest_hash="a", split="random", split_hash="b", train=5, validation=1,
-            test=3,
-        ),
-        model=ModelRecord(
-            name="plain", backbones=(), width=1, parameters=10, weights_sha256="c"
-        ),
-        training=TrainingRecord(
-            epochs=1, steps=1, sessions=1, seconds=1, curve={"train": [1.0]}, folder=""
-        ),
-        scores={"model": {"rmse_ab_norm": score, "psnr_rgb": endless}},
-        per_image={"loss_eq1": [0.1, 0.2, 0.3]},
-        seconds={"training": 0.5},
-        hardware=Hardware(
-            python="3.11", packages={}, system="Linux", cpu="any", threads=1, gpu=None
-        ),
-    )  # fmt: skip
+def record(record_with):
+    return record_with(SCORES, seed=3, groups={"test": [0, 0, 1]})
 
 
 def test_a_record_is_read_as_it_was_written(record, tmp_path):
     write_record(record, tmp_path / "record.json")
     assert read_record(tmp_path / "record.json") == record
+    assert record.seed == 3
 
 
 def test_a_record_is_standard_json(record, tmp_path):
@@ -68,13 +34,13 @@ def test_a_record_is_standard_json(record, tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda r: r.update(schema_version=99), "schema_version"),
-        (lambda r: r["data"].pop("split_hash"), "data.split_hash"),
-        (lambda r: r["training"].update(steps="many"), "training.steps"),
+        (lambda r: r.update(schema_version=1), "schema_version"),
+        (lambda r: r["data"].pop("split_hash"), r"data\.split_hash"),
+        (lambda r: r["training"].update(steps="many"), r"training\.steps"),
         (lambda r: r.update(extra=1), "extra"),
         (
-            lambda r: r["scores"]["model"]["psnr_rgb"].pop("mean"),
-            "scores.model.psnr_rgb",
+            lambda r: r["scores"]["test"]["model"]["psnr_rgb"].pop("mean"),
+            r"scores\.test\.model\.psnr_rgb",
         ),
     ],
 )
@@ -86,44 +52,36 @@ def test_a_wrong_record_is_refused_by_field(record, tmp_path, change, named):
         read_record(tmp_path / "record.json")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "null"])
 def test_what_is_no_record_is_refused(tmp_path, content):
     (tmp_path / "record.json").write_text(content)
     with pytest.raises(UserError, match=r"record\.json"):
         read_record(tmp_path / "record.json")
 
 
-def test_a_missing_record_is_named(tmp_path):
+def test_a_missing_record_is_named():
     with pytest.raises(UserError, match=r"none\.json"):
-        read_record(tmp_path / "none.json")
+        read_record(RESULTS / "none.json")
+    with pytest.raises(UserError, match="run `companion run mnist-28"):
+        kept_record("mnist-28-plain-00000000")
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
-)
+def test_the_commit_is_that_of_this_project_or_unknown(monkeypatch, tmp_path):
+    commit = provenance.current_commit()
+    assert len(commit.removesuffix("+changes")) == 40
+    # as where the package lies in an environment within another repository
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    inner = tmp_path / "venv"
+    inner.mkdir()
+    monkeypatch.setattr(provenance, "ROOT", inner)
+    assert provenance.current_commit() == "unknown"
+    monkeypatch.setattr(provenance, "ROOT", tmp_path / "nowhere")
+    assert provenance.current_commit() == "unknown"
 
 
-@given(st.dictionaries(st.text(), json_values))
-def test_the_hash_does_not_depend_on_the_order_of_keys(values):
-    assert hash_of(values) == hash_of(dict(reversed(values.items())))
-
-
-def test_the_hash_depends_on_every_value():
-    assert len({hash_of({"a": value}) for value in (0, 1, "0", None, [0])}) == 5
-
-
-def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    path = tmp_path / "file"
-    atomic_write(path, b"first")
-    with pytest.raises(TypeError):
-        atomic_write(path, "no bytes")
-    assert path.read_bytes() == b"first"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_sha256_is_that_of_the_standard(tmp_path):
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")  # FIPS 180-4, the first example
-    assert file_sha256(path).startswith("ba7816bf8f01cfea414140de5dae2223")
+def test_a_record_names_its_machine():
+    found = provenance.this_hardware("cpu")
+    assert found.gpu is None
+    assert found.threads > 0
+    assert found.python == sys.version.split()[0]
+    assert {"torch", "numpy"} < set(found.packages)

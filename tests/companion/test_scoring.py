@@ -3,86 +3,120 @@ from dataclasses import replace
 import pytest
 import torch
 
-from colorlib.data.sources import MixedSource
-from colorlib.evaluation import MODEL, TrainingMean, evaluate, evaluate_baselines
+from colorlib.backbones import load_backbone
+from colorlib.evaluation import MODEL, TrainingMean, baselines, score_predictor
 from colorlib.model import build_model
-from colorlib.sampling import OrderedBatches
+from colorlib.sampling import loader
 from companion import scoring
-from companion.builders import target_of
+from companion.builders import Folders, setup_data
 from companion.config import load_profile
-from companion.data_setup import Folders, prepare_data, subset
+
+CONFIG = load_profile("smoke", **{"data.size": 16, "data.count": 48}).run("plain")
 
 
 @pytest.fixture
-def smoke(tmp_path):
-    profile = load_profile("smoke", size=16)
-    folders = Folders(None, None, tmp_path, tmp_path / "runs")
-    return profile, prepare_data(profile, folders, say=lambda line: None)
+def data(tmp_path):
+    return setup_data(CONFIG, Folders(cache=tmp_path))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return build_model("plain", width=0.1).eval()
 
 
 def batches(data, indices):
-    return OrderedBatches(subset(data, None, indices), 7)
+    return loader(data.subset(None, indices), 7)
 
 
-def test_scores_are_those_of_evaluate(smoke, tmp_path):
-    profile, data = smoke
-    torch.manual_seed(0)
-    model = build_model("plain", width=0.1)
-    scores = scoring.score_model(profile, model, data, None, tmp_path)
-    mean = TrainingMean.of(batches(data, data.train))
-    expected = evaluate(
-        model, batches(data, data.test), mean, target=target_of(profile)
-    )
-    assert list(scores) == list(expected)
-    for method, metrics in expected.items():
-        assert list(scores[method]) == list(metrics)
-        for metric, values in metrics.items():
-            torch.testing.assert_close(scores[method][metric], values)
-
-
-def test_baselines_are_computed_once_for_the_same_photographs(
-    smoke, tmp_path, monkeypatch
-):
-    profile, data = smoke
-    first = scoring.baseline_scores(profile, data, tmp_path)
-    monkeypatch.setattr(scoring, "_computed", None)  # would fail if it were called
-    again = scoring.baseline_scores(profile, data, tmp_path)
-    assert MODEL not in again
-    for method, metrics in first.items():
-        for metric, values in metrics.items():
-            assert torch.equal(again[method][metric], values)
-    fewer = replace(data, train=data.train[:-1])
-    with pytest.raises(TypeError):  # other training photographs, another mean
-        scoring.baseline_scores(profile, fewer, tmp_path)
-
-
-def test_parts_of_a_mixed_data_set_have_means_of_their_own(smoke, tmp_path):
-    profile, data = smoke
-    count = len(data.packed.images)
-    groups = [f"{'odd' if i % 2 else 'even'}:scene" for i in range(count)]
+def in_two_groups(data, *names):
+    """The same images, in two classes by turns."""
+    groups = [names[i % 2] for i in range(len(data.packed))]
     manifest = replace(data.packed.manifest, groups=groups)
-    mixed = replace(
-        data,
-        source=MixedSource([data.source]),
-        packed=replace(data.packed, manifest=manifest),
+    return replace(data, packed=replace(data.packed, manifest=manifest))
+
+
+def test_scores_are_those_of_the_library(data, model, tmp_path):
+    scores = scoring.score_tests(CONFIG, data, model, None, tmp_path)
+    mean = TrainingMean.of(batches(data, data.split.train))
+    test = data.split.tests["test"]
+    expected = {
+        name: score_predictor(predict, batches(data, test))
+        for name, predict in baselines(mean).items()
+    }
+    naive = expected["per-pixel mean image"]["loss_eq1"]
+    own = score_predictor(model, batches(data, test))
+    expected[MODEL] = {**own, "mean_image_loss": naive}
+    assert set(scores["test"]) == set(expected)
+    for method, metrics in expected.items():
+        assert set(scores["test"][method]) == set(metrics)
+        for metric, values in metrics.items():
+            torch.testing.assert_close(scores["test"][method][metric], values)
+
+
+def test_baselines_are_computed_once_for_the_same_images(
+    data, model, tmp_path, monkeypatch
+):
+    first = scoring.score_tests(CONFIG, data, model, None, tmp_path)
+    monkeypatch.setattr(scoring, "_computed", None)  # would fail if it were called
+    again = scoring.score_tests(CONFIG, data, model, None, tmp_path)
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+    fewer = replace(data.split, train=data.split.train[:-1], hash="other")
+    with pytest.raises(TypeError):  # other training images, another mean
+        scoring.score_tests(CONFIG, replace(data, split=fewer), model, None, tmp_path)
+    judge = load_backbone("test_resnet.r160_in1k", "random")
+    with pytest.raises(TypeError):
+        scoring.score_tests(CONFIG, data, model, None, tmp_path, judge)
+
+
+def test_a_judge_names_the_classes_of_coloured_gray_and_true_images(
+    data, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(scoring, "JUDGED", 5)
+    count = len(data.packed)
+    names = [f"n{number}" for number in ("01440764", "15075141")]
+    manifest = replace(
+        data.packed.manifest, groups=[names[i % 2] for i in range(count)]
     )
-    model = build_model("plain", width=0.1)
-    whole = scoring.score_model(profile, model, mixed, None, tmp_path)
-    parts = scoring.score_parts(profile, mixed, whole[MODEL], tmp_path)
-    assert set(parts) == {"odd", "even"}
-    for name, remainder in (("odd", 1), ("even", 0)):
-        of_part = data.test % 2 == remainder
-        values = parts[name][MODEL]["psnr_rgb"]
-        assert torch.equal(values, whole[MODEL]["psnr_rgb"][torch.from_numpy(of_part)])
-        train, test = (x[x % 2 == remainder] for x in (data.train, data.test))
-        own = TrainingMean.of(batches(data, train))
-        expected = evaluate_baselines(batches(data, test), own)
-        for method, metrics in expected.items():
-            torch.testing.assert_close(
-                parts[name][method]["loss_eq1"], metrics["loss_eq1"]
-            )
+    data = replace(data, packed=replace(data.packed, manifest=manifest))
+    judge = load_backbone("test_resnet.r160_in1k", "random")
+    judge.net.forward = lambda seen: torch.eye(1000)[torch.full((len(seen),), 999)]
+    scores = scoring.score_tests(CONFIG, data, model, None, tmp_path, judge)["test"]
+    true = [float(i % 2) for i in data.split.tests["test"][:5].tolist()]
+    asked = ("model", "no colour", "mean colour", "per-pixel mean image")
+    assert set(scores) == {*asked, "ground truth"}
+    assert all(scores[method]["named"].tolist() == true for method in scores)
+    kept = scoring.scores_in_record(CONFIG, data, model, None, tmp_path, judge)
+    assert kept["per_image"]["test"]["named"] == true
+    assert kept["scores"]["test"]["model"]["named"].n == 5
+    assert len(kept["per_image"]["test"]["loss_eq1"]) > 5
 
 
-def test_other_data_sets_have_no_parts(smoke, tmp_path):
-    profile, data = smoke
-    assert scoring.score_parts(profile, data, {}, tmp_path) == {}
+def test_a_record_keeps_groups_as_numbers_and_where_the_errors_are(
+    data, model, tmp_path
+):
+    kept = scoring.scores_in_record(CONFIG, data, model, None, tmp_path, None)
+    test = data.split.tests["test"]
+    groups = [data.packed.manifest.groups[i] for i in test]
+    numbers = kept["groups"]["test"]
+    assert len(set(zip(groups, numbers, strict=True))) == len(set(groups))
+    breakdown = kept["breakdown"]
+    assert sum(breakdown.pixels) == len(test) * 16 * 16
+    assert breakdown.classes == {}  # names of people are no part of a record
+    assert "is not below the per-pixel mean image's" in kept["note"]  # it is untrained
+
+
+def test_losses_of_classes_are_their_means(data):
+    data = in_two_groups(data, "a", "b")
+    data = replace(data, source=replace(data.source, name="imagenet"))
+    test = data.split.tests["test"]
+    losses = torch.rand(len(test), generator=torch.Generator().manual_seed(0))
+    found = scoring._class_errors(data, "test", losses)
+    odd = torch.from_numpy(test % 2 == 1)
+    assert found["b"].images == odd.sum()
+    assert found["b"].loss_eq1 == pytest.approx(losses[odd].mean().item(), rel=1e-4)
+
+
+def test_five_digits_are_kept_and_what_is_no_number_is_none():
+    values = torch.tensor([0.123456789, float("nan"), float("inf")])
+    assert scoring.rounded(values) == [0.12346, None, float("inf")]

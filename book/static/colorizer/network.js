@@ -19,8 +19,7 @@ function colorNetwork() {
   // IEEE 754 half precision: 1 bit of sign, 5 of exponent, 10 of fraction.
   function halfToFloat(half) {
     const sign = half & 0x8000 ? -1 : 1;
-    const exponent = (half >> 10) & 31;
-    const fraction = half & 1023;
+    const exponent = (half >> 10) & 31, fraction = half & 1023;
     if (exponent === 0) return sign * fraction * 2 ** -24;
     return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
   }
@@ -47,8 +46,7 @@ function colorNetwork() {
   // Two rows by four outputs at a time: of each six numbers read, eight products are made.
   // A last row without a partner is computed twice; so are outputs if they are not 4 n.
   function matrixProduct(rows, { weight, bias }, count, out, start = 0) {
-    const outputs = bias.length;
-    const depth = weight.length / outputs;
+    const outputs = bias.length, depth = weight.length / outputs;
     for (let p = 0; p < count; p += 2) {
       const q = Math.min(p + 1, count - 1);
       for (let next = 0; next < outputs; next += 4) {

@@ -1,6 +1,5 @@
 // The page's side, for the elements of widget.html: takes a photograph, shows it before and
 // after, saves it; a worker does the rest. Nothing leaves the page.
-
 (() => {
   "use strict";
 
@@ -57,14 +56,9 @@
   }
 
   async function decodeAsElement(file) {
-    const image = new Image();
-    image.src = URL.createObjectURL(file);
-    try {
-      await image.decode();
-      return await createImageBitmap(image);
-    } finally {
-      URL.revokeObjectURL(image.src);
-    }
+    const image = Object.assign(new Image(), { src: URL.createObjectURL(file) });
+    await image.decode().finally(() => URL.revokeObjectURL(image.src));
+    return createImageBitmap(image);
   }
 
   function draw(canvas, picture) {

@@ -7,7 +7,7 @@ function colorWorker(network, pixels, scope) {
   const SHOWN = 2048; // longest side on the screen, pixels; it is saved at its own size
   const LONGEST = 8; // times the shorter side: longer photographs are seen squeezed
   const KEPT = 512; // shorter side, at least, of the gray copy that views are made from
-  const STRIP = 2 ** 18; // pixels at a time: memory beyond the photograph is bounded
+  const STRIP = 2 ** 22; // pixels at a time: some browsers copy the whole canvas for each
   const JPEG_QUALITY = 0.95;
 
   let net, photograph, size, gray, view, lines;
@@ -25,14 +25,14 @@ function colorWorker(network, pixels, scope) {
     return { canvas, context };
   }
 
-  // Go through a canvas in strips: change(rgba, start, rows); then it is written back.
-  function inStrips({ canvas: { width, height }, context }, change) {
+  // Go through a canvas in strips: change(rgba, start, rows); then they are written back.
+  function inStrips({ canvas: { width, height }, context }, change, writes = true) {
     const step = Math.max(1, Math.floor(STRIP / width));
     for (let start = 0; start < height; start += step) {
       const rows = Math.min(step, height - start);
       const strip = context.getImageData(0, start, width, rows);
       change(strip.data, start, rows);
-      context.putImageData(strip, 0, start);
+      if (writes) context.putImageData(strip, 0, start);
     }
   }
 
@@ -58,7 +58,7 @@ function colorWorker(network, pixels, scope) {
     inStrips(drawn, (rgba, start, rows) => {
       pixels.makeGray(rgba);
       plane.add(rgba, start, rows);
-    });
+    }, false);
     return plane;
   }
 

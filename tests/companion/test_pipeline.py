@@ -1,0 +1,276 @@
+"""Runs end to end, and what they may and may not take for done."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from colorlib import color
+from colorlib.errors import UserError
+from colorlib.files import file_sha256
+from colorlib.model import MODELS, load_model
+from companion import builders, pipeline, provenance
+from companion.builders import Folders, initial_model, load_backbones, setup_data
+from companion.config import NULL, load_profile
+from companion.pipeline import evaluate_weights, predict_images, run_model
+from companion.records import read_record, write_record
+
+SMOKE = load_profile("smoke", **{"data.size": 16, "data.count": 48})
+PLAIN, FUSED = SMOKE.run("plain"), SMOKE.run("model1")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def folders(cache, tmp_path):
+    return Folders(cache=cache, runs=tmp_path / "runs")
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """How often something was trained."""
+    trained = []
+
+    def counted(config, *given, **options):
+        trained.append(config.run_name)
+        return train_model(config, *given, **options)
+
+    train_model = pipeline.train_model
+    monkeypatch.setattr(pipeline, "train_model", counted)
+    return trained
+
+
+@pytest.mark.parametrize("features", ["softmax", "logits", "pooled", "maps"])
+def test_a_run_goes_from_images_to_a_record(folders, features):
+    config = load_profile("smoke", **{"model.features": features}).run("model2")
+    record = run_model(config, folders)
+    folder = folders.runs / config.run_name
+    assert read_record(folder / "record.json") == record
+    assert record.model.weights_sha256 == file_sha256(folder / "model.safetensors")
+    scores = record.scores["test"]
+    assert set(scores["model"]) == set(scores["no colour"])
+    assert 0 < scores["model"]["loss_eq1"].mean < 0.2  # guessing scores about 0.3
+    assert record.data.tests == {"test": len(record.per_image["test"]["loss_eq1"])}
+    assert [one.weights for one in record.model.backbones] == ["random"] * 2
+    assert set(record.seconds) == {"data", "features", "training", "scoring"}
+    assert record.groups == {}
+
+
+def test_groups_and_mean_image_lie_with_the_run_without_fusion(folders):
+    record = run_model(PLAIN, folders)
+    assert len(record.groups["test"]) == record.data.tests["test"]
+    naive = record.scores["test"]["per-pixel mean image"]["loss_eq1"].mean
+    assert np.mean(record.per_image["test"]["mean_image_loss"]) == pytest.approx(
+        naive, rel=1e-4
+    )
+
+
+def test_tuning_sees_no_test_image(folders, monkeypatch):
+    monkeypatch.setattr(pipeline, "scores_in_record", None)  # would fail if called
+    config = PLAIN.model_copy(update={"validation_only": True})
+    record = run_model(config, folders)
+    assert record.scores == record.per_image == record.groups == {}
+    assert len(record.training.curve["validation"]) == 1
+
+
+def test_a_return_to_earlier_settings_is_no_unfinished_training(folders, trainings):
+    for seed in (0, 1, 0):
+        run_model(SMOKE.run("plain", seed), folders, unfinished="refuse")
+    assert len(trainings) == len(set(trainings)) == 2
+
+
+def test_of_two_processes_the_second_reads_what_the_first_made(
+    folders, trainings, monkeypatch
+):
+    lock, first = pipeline._lock, []
+
+    def waits(folder, held):
+        monkeypatch.setattr(pipeline, "_lock", lock)
+        first.append(run_model(PLAIN, folders))  # by the one that has the lock
+        lock(folder, held)
+
+    monkeypatch.setattr(pipeline, "_lock", waits)
+    assert run_model(PLAIN, folders) == first[0]
+    assert len(trainings) == 1
+
+
+def damaged(folder):
+    (folder / "record.json").write_text("{}")
+
+
+def other_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"others")
+
+
+def other_identity(folder):
+    values = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps({**values, "identity": "f" * 64}))
+
+
+@pytest.mark.parametrize("change", [damaged, other_weights, other_identity])
+def test_what_is_no_result_of_the_run_is_made_again(folders, trainings, change):
+    first = run_model(PLAIN, folders)
+    change(folders.runs / PLAIN.run_name)
+    again = run_model(PLAIN, folders)
+    assert len(trainings) == 2
+    assert again.per_image == first.per_image
+    assert again.training.sessions == 2  # of its own finished training
+
+
+def test_a_run_is_all_that_its_numbers_depend_on(folders, cache, monkeypatch):
+    data = setup_data(FUSED, folders)
+    networks = load_backbones(FUSED, folders)
+
+    def identity(config=FUSED, data=data, networks=networks):
+        return provenance.identity(config, data, networks)
+
+    manifest = data.packed.manifest
+    shas = ["0" * 64, *manifest.sha256s[1:]]
+    images = replace(data.packed, manifest=replace(manifest, sha256s=shas))
+    trained = load_backbones(FUSED, folders)
+    next(trained[0].net.parameters()).add_(1)
+    trained[0].weights_hash = builders.load_backbone.__globals__["hash_of_weights"](
+        trained[0].net
+    )
+    others = [
+        identity(config=SMOKE.run("model1", seed=1)),
+        identity(data=replace(data, packed=images)),  # of another data root
+        identity(data=replace(data, split=replace(data.split, hash="other"))),
+        identity(networks=trained),
+    ]
+    monkeypatch.setattr(provenance, "NUMERICS", provenance.NUMERICS[1:])
+    others.append(identity())
+    monkeypatch.undo()
+    assert identity() == identity()
+    assert len({identity(), *others}) == 6
+
+
+def test_a_changed_default_is_another_run():
+    settings = FUSED.decisive()
+    assert settings["train"]["learning_rate"] == 1e-3  # defaults are part of it
+    assert settings["model"]["upsampling"] == "nearest"
+    assert not {"accelerator", "devices"} & set(settings["train"])
+
+
+def test_other_images_under_the_same_name_are_trained_anew(
+    folders, trainings, tmp_path, cache
+):
+    from PIL import Image
+
+    roots = []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        root = tmp_path / f"root {seed}"
+        (root / "a").mkdir(parents=True)
+        roots.append(root)
+        for number in range(16):
+            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "a" / f"{number}.png")
+    folder = {"data.dataset": "folder", "data.count": NULL, "data.size": 16}
+    config = load_profile("smoke", **folder).run("plain")
+    records = [
+        run_model(config, replace(folders, data=root), unfinished="refuse")
+        for root in (*roots, roots[0])
+    ]
+    assert len(trainings) == 3  # the weights of the first were overwritten
+    assert [one.training.sessions for one in records] == [1, 1, 2]
+    assert records[0].identity == records[2].identity != records[1].identity
+    assert records[0].per_image == records[2].per_image
+
+
+def test_too_few_images_to_train_on_are_an_error_of_the_user(folders):
+    config = load_profile("smoke", **{"data.count": 8, "data.validation": 0.95})
+    with pytest.raises(UserError, match="lower validation"):
+        run_model(config.run("plain"), folders)
+
+
+def test_unfinished_trainings_are_refused_resumed_or_restarted(folders, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "scores_in_record", None)
+        with pytest.raises(TypeError):
+            run_model(PLAIN, folders)  # trained, and then cut off
+    with pytest.raises(UserError, match="give --resume to continue it"):
+        run_model(PLAIN, folders, unfinished="refuse")
+    assert run_model(PLAIN, folders).training.sessions == 2
+    (folders.runs / PLAIN.run_name / "record.json").unlink()
+    restarted = run_model(PLAIN, folders, unfinished="restart")
+    assert restarted.training.sessions == 1
+
+
+def test_predictions_and_scores_are_those_of_the_trained_model(folders):
+    record = run_model(FUSED, folders)
+    weights = folders.runs / FUSED.run_name / "model.safetensors"
+    data = setup_data(FUSED, folders)
+    test = data.split.tests["test"]
+    found = predict_images(FUSED, folders, test)
+    true = color.images_to_float(torch.from_numpy(data.packed.images[test]))
+    _, ab_norm = color.normalize_lab(color.rgb_to_lab(true))
+    losses = (found.target_norm - ab_norm).square().mean((1, 2, 3))
+    assert losses.tolist() == pytest.approx(
+        record.per_image["test"]["loss_eq1"], rel=1e-3
+    )
+    assert found.rgb.shape == true.shape
+    again = evaluate_weights(SMOKE, weights, folders)
+    means = {m: s.mean for m, s in record.scores["test"]["model"].items()}
+    assert again["test"]["model"] == pytest.approx(means, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_seed_decides_the_initial_weights(folders, name):
+    models = []
+    for seed in (0, 1, 0):
+        config = SMOKE.run(name, seed)
+        train = np.arange(4)
+        networks = load_backbones(config, folders)
+        state = torch.random.get_rng_state()
+        models.append(initial_model(config, networks, None, train).state_dict())
+        assert torch.equal(torch.random.get_rng_state(), state)
+    first = next(iter(models[0]))
+    assert torch.equal(models[0][first], models[2][first])
+    assert not torch.equal(models[0][first], models[1][first])
+
+
+def test_features_are_standardised_over_the_training_images(folders):
+    config = load_profile("smoke", **{"model.features": "maps"}).run("model2")
+    run_model(config, folders)
+    weights = folders.runs / config.run_name / "model.safetensors"
+    model, notes = load_model(weights)
+    data, networks = setup_data(config, folders), load_backbones(config, folders)
+    features = builders.setup_features(config, data, networks, folders)
+    channels = features.channels[0]
+    values = features.take(data.split.train)[:, :channels]  # of the first network
+    assert model.feature_input.mean[0].item() == pytest.approx(values.mean().item())
+    assert model.feature_input.std[0].item() == pytest.approx(
+        values.std(correction=0).item(), rel=1e-4
+    )
+    assert notes["record"] == config.run_name
+
+
+def test_a_place_that_cannot_be_written_is_named(folders, tmp_path):
+    (tmp_path / "file").touch()
+    elsewhere = replace(folders, runs=tmp_path / "file")
+    with pytest.raises(UserError, match=r"give another runs_root \(--runs-root\)"):
+        run_model(PLAIN, elsewhere)
+
+
+def test_files_of_weights_need_their_folder(folders):
+    config = load_profile("smoke", weights="file").run("model1")
+    with pytest.raises(UserError, match="give --weights-root"):
+        run_model(config, folders)
+    vgg = load_profile("smoke", encoder_weights="pretrained").run("model4")
+    with pytest.raises(UserError, match="has width 1"):
+        run_model(vgg, folders)
+
+
+def test_a_process_of_several_reads_the_record_of_the_first(folders, monkeypatch):
+    record = run_model(PLAIN, folders)
+    folder = folders.runs / PLAIN.run_name
+    assert pipeline._record_of_rank_zero(folder, record.identity) == record
+    with pytest.raises(UserError, match="expected that of the first process"):
+        pipeline._record_of_rank_zero(folder, "other")
+    write_record(record, folder / "record.json")
