@@ -126,5 +126,3 @@ def test_an_old_python_is_named_before_anything_is_made(tmp_path):
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "found Python 3.9.6, expected 3.11 or newer" in told.stderr
     assert not (tmp_path / ".venv").exists()
-
-
