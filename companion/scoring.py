@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -141,17 +142,18 @@ def _baseline_scores(
     ]
     path = cache / "baselines" / f"{hash_of(decides)[:16]}.safetensors"
     with file_lock(path.with_suffix(".lock")):
-        if not path.exists():
-            found = _computed(config, data, judge)
+        try:
+            flat = safetensors.torch.load_file(path)
+        except (OSError, safetensors.SafetensorError):  # none is there, or damaged
             flat = {
                 f"{test}/{method}/{metric}": values
-                for test, methods in found.items()
+                for test, methods in _computed(config, data, judge).items()
                 for method, metrics in methods.items()
                 for metric, values in metrics.items()
             }
             atomic_write(path, safetensors.torch.save(flat))
     scores: dict[str, Scores] = {}
-    for key, values in safetensors.torch.load_file(path).items():
+    for key, values in flat.items():
         test, method, metric = key.split("/")
         scores.setdefault(test, {}).setdefault(method, {})[metric] = values
     return scores
