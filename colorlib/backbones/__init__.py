@@ -339,9 +339,6 @@ def _build_without_head(spec: BackboneSpec, path: Path | None) -> nn.Module:
         net: nn.Module = timm.create_model(
             spec.timm_name, features_only=True, out_indices=(spec.tap,)
         )
-    for module in net.modules():  # the weights were trained with padding left out
-        if isinstance(module, nn.AvgPool2d):
-            module.count_include_pad = False
     if path is not None:
         wanted = net.state_dict()
         found = {
@@ -355,7 +352,24 @@ def _build_without_head(spec: BackboneSpec, path: Path | None) -> nn.Module:
                 f"{spec.timm_name}; give the file of that network"
             )
         net.load_state_dict({name: found[name] for name in wanted})
+    for module in net.modules():
+        convolution = getattr(module, "branch_pool", None)  # of Inception
+        if isinstance(convolution, nn.Module):
+            module.branch_pool = nn.Sequential(_WithoutPadding(), convolution)
     return net
+
+
+class _WithoutPadding(nn.Module):
+    """Turns means over a 3x3 window with zeros outside into means of what is inside.
+
+    TensorFlow pools so, and with it the weights were trained; timm's Inception-v3 calls
+    `avg_pool2d` itself, and counts the zeros.
+    """
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
+        inside = F.avg_pool2d(torch.ones_like(pooled[:1, :1]), 3, 1, 1)  # (1, 1, h, w)
+        return pooled / inside
 
 
 def _known_hub_file(spec: BackboneSpec) -> Path:
