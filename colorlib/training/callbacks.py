@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -145,10 +145,8 @@ class StopOnSignal(Checkpoint):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Have the signals while the training runs, where Python allows it."""
-        try:
+        with suppress(ValueError):  # not the main thread
             self._before = {one: signal.signal(one, self._note) for one in STOPPING}
-        except ValueError:  # not the main thread
-            pass
         try:
             yield
         finally:

@@ -48,17 +48,16 @@ def beside_the_baselines(
         UserError: If the records were not tested on the same images.
     """
     tested = {(r.data.manifest_hash, r.data.split_hash) for r in records.values()}
-    scores = {label: record.scores.get(test_set) for label, record in records.items()}
-    if len(tested) != 1 or not all(scores.values()):
+    if len(tested) != 1 or not all(test_set in r.scores for r in records.values()):
         raise UserError(
             f"found records of {len(tested)} data sets, some without {test_set!r} "
             f"({', '.join(records)}), expected one test set: scores of different "
             "images do not compare"
         )
-    known = {label: methods for label, methods in scores.items() if methods}
-    first = next(iter(known.values()))
+    first = next(iter(records.values())).scores[test_set]
     naive = {one: first[one] for one in (GRAY, MEAN_COLOUR, MEAN_IMAGE) if one in first}
-    return naive | {label: methods[MODEL] for label, methods in known.items()}
+    own = {label: record.scores[test_set][MODEL] for label, record in records.items()}
+    return naive | own
 
 
 def score_table(
@@ -114,17 +113,6 @@ def comparison_table(results: Iterable[Result]) -> str:
                 f"{one.seeds}", f"{one.images:,}",
             ]
         )  # fmt: skip
-    return markdown_table(headings, rows)
-
-
-def removed_table(removed: Mapping[tuple[str, str, str], Estimate]) -> str:
-    """How much of the mean image's loss each condition removes, in percent."""
-    rows = [
-        [condition, f"{data}, {test_set}", f"{100 * e.mean:.1f}",
-         interval(e.scaled(100), 1)]
-        for (data, test_set, condition), e in removed.items()
-    ]  # fmt: skip
-    headings = ["condition", "images", "loss removed (%)", "95 % interval"]
     return markdown_table(headings, rows)
 
 

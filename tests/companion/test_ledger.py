@@ -59,7 +59,7 @@ def test_a_row_that_does_not_fit_is_named(tmp_path):
     path = tmp_path / "ledger.yaml"
     rows = [row.model_dump() for row in ROWS[:2]]
     path.write_text(yaml.safe_dump([rows[0], {**rows[1], "part": "weather"}]))
-    with pytest.raises(UserError, match=r"row 1\.part"):
+    with pytest.raises(UserError, match=r"row\.1\.part"):
         load_ledger(path)
     with pytest.raises(UserError, match="cannot be read"):
         load_ledger(tmp_path / "nowhere.yaml")

@@ -216,8 +216,9 @@ def test_predictions_and_scores_are_those_of_the_trained_model(folders):
     )
     assert found.rgb.shape == true.shape
     again = evaluate_weights(SMOKE, weights, folders)
-    means = {m: s.mean for m, s in record.scores["test"]["model"].items()}
-    assert again["test"]["model"] == pytest.approx(means, rel=1e-3)
+    for metric, summary in record.scores["test"]["model"].items():
+        found = again["test"]["model"][metric].mean
+        assert found == pytest.approx(summary.mean, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -87,7 +87,7 @@ def test_with_some_records_it_compares_what_pairs_up(planned, tmp_path, capsys, 
     said = capsys.readouterr().out
     assert f"{count} of 78 planned runs are recorded" in said
     assert ("not finished" in said) == (count < 6)  # two seeds of two conditions
-    assert {answer for *_, answer in names["rows"]} == {"undecided"}
+    assert {answer for *_, answer in names["answered"]} == {"undecided"}
 
 
 def test_with_all_records_each_hypothesis_has_its_answer(planned, tmp_path):
@@ -95,6 +95,6 @@ def test_with_all_records_each_hypothesis_has_its_answer(planned, tmp_path):
     effects = {one.contrast.name: one.effect.mean for one in names["primary"]}
     assert effects["maps against none"] == pytest.approx(-8, abs=0.3)
     assert set(names["panels"]) == {"seen classes", "unseen classes", "faces"}
-    answers = {name: answer for name, _, answer in names["rows"]}
+    answers = {name: answer for name, _, answer in names["answered"]}
     assert answers["H1"] == "supported"  # a lower loss in each reading
     assert answers["H2a"] == "contradicted"  # the softmax gains 3 %, as made up

@@ -126,13 +126,3 @@ def test_an_old_python_is_named_before_anything_is_made(tmp_path):
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "found Python 3.9.6, expected 3.11 or newer" in told.stderr
     assert not (tmp_path / ".venv").exists()
-
-
-def test_every_room_is_in_the_reference_and_nothing_that_is_gone():
-    listed = set(re.findall(r"automodule:: (\S+)", (ROOT / "book/api.md").read_text()))
-    for name in listed:
-        path = ROOT / name.replace(".", "/")
-        assert path.is_dir() or path.with_suffix(".py").is_file(), name
-    rooms = {f"colorlib.{path.stem}" for path in (ROOT / "colorlib").iterdir()
-             if path.suffix == ".py" or (path / "__init__.py").is_file()}  # fmt: skip
-    assert rooms - {"colorlib.__init__", "colorlib.cli"} <= listed
