@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -138,11 +139,13 @@ class Scorer:
         name = f"{hash_of(decides)[:16]}.safetensors"
         path = self.cache_root / "baselines" / name
         with file_lock(path.with_suffix(".lock")):
-            if not path.exists():
+            try:
+                found = safetensors.torch.load_file(path)
+            except (OSError, safetensors.SafetensorError):  # none is there, or damaged
                 found = {"/".join(key): values for key, values in self._naive()}
                 atomic_write(path, safetensors.torch.save(found))
         scores: dict[str, Scores] = {test: {} for test in self.data.split.tests}
-        for key, values in safetensors.torch.load_file(path).items():
+        for key, values in found.items():
             test, method, metric = key.split("/")
             scores[test].setdefault(method, {})[metric] = values
         return scores
