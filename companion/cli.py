@@ -242,7 +242,7 @@ def verify(
     rows = [
         [c.what, c.recorded, c.found, "holds" if c.holds else "DIFFERS"] for c in checks
     ]
-    say(markdown_table([record.stem, "recorded", "found here", ""], rows))
+    show(record.stem, markdown_table(["what", "recorded", "found here", ""], rows))
     failed = [check.what for check in checks if not check.holds]
     if failed:
         complain(f"{record}: {len(failed)} of {len(checks)} differ: {failed[0]}")
@@ -266,7 +266,7 @@ def evaluate(
     chosen = load_profile(profile, **_changed(changes))
     folders = _folders(data_root, weights_root, cache_root, RUNS_ROOT)
     for test, methods in evaluate_weights(chosen, weights, folders).items():
-        say(f"{weights.parent.name}, {test}:\n{score_table(methods, SHOWN)}")
+        show(f"{weights.parent.name}, {test}", score_table(methods, SHOWN))
 
 
 def show_plan(runs: "list[Run]") -> None:
@@ -297,9 +297,15 @@ def show_scores(record: "Record", title: str = "") -> None:
     from companion.report.tables import score_table
 
     for test, methods in record.scores.items():
-        say(f"{title or record.name}, {test}:\n{score_table(methods, SHOWN)}")
+        show(f"{title or record.name}, {test}", score_table(methods, SHOWN))
     if record.note:
         complain(f"warning: {record.name}: {record.note}")
+
+
+def show(title: str, table: str) -> None:
+    """Print a table below its title."""
+    for line in (title, *table.splitlines()):
+        say(line)
 
 
 def _changed(changes: list[str] | None) -> dict[str, Any]:

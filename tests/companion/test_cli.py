@@ -162,7 +162,7 @@ def test_a_run_is_made_run_again_and_verified(companion, folders, tmp_path):
     path = tmp_path / f"{run.name}.json"
     status, out, _ = companion("rerun", path, *folders)
     assert status == 0
-    assert "run again, test" in out
+    assert "run again, test | method |" in out
     assert companion("verify", path, *folders)[0] == 0
     values = json.loads(path.read_text())
     values["per_image"]["test"]["psnr_rgb"].pop()
