@@ -223,7 +223,7 @@ def with_contrast(gray: Gray) -> Gray:
     Example:
         >>> faded = np.arange(110, 210, dtype=np.uint8)[None]
         >>> with_contrast(faded)[0, [0, -1]]
-        array([ 13, 237], dtype=uint8)
+        array([ 15, 235], dtype=uint8)
     """
     seen = _small_copy(gray, CONTRAST_SIDE)
     darkest, brightest = np.percentile(seen, (1, 99))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -39,8 +39,14 @@ from companion.builders import (
     target_of,
 )
 from companion.config import Profile, RunConfig
-from companion.records import Record, TrainingRecord, read_record, write_record
-from companion.scoring import score_tests, scores_in_record
+from companion.records import (
+    Record,
+    Scores,
+    TrainingRecord,
+    read_record,
+    write_record,
+)
+from companion.scoring import Scorer
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
@@ -146,9 +152,9 @@ class _Run:
         config, scores = self.config, {}
         if not config.validation_only:
             log.info("scoring %s", config.run_name)
-            scores = scores_in_record(
-                config, self.data, model, features, self.folders.cache, self.judge
-            )
+            cache = self.folders.cache
+            scorer = Scorer(config, self.data, features, cache, self.judge)
+            scores = scorer.in_record(model)
             self.clock.lap("scoring")
         weights = self.folder / "model.safetensors"
         save_model(model, weights, _notes(config, self.networks))
@@ -228,9 +234,7 @@ def predict_images(
     return Prediction(L_norm, target_norm, rgb)
 
 
-def evaluate_weights(
-    profile: Profile, weights: Path, folders: Folders
-) -> dict[str, dict[str, dict[str, float]]]:
+def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Scores:
     """Score a trained model on a profile's test sets.
 
     Args:
@@ -239,7 +243,7 @@ def evaluate_weights(
         folders: Where things are.
 
     Returns:
-        test set -> method -> metric -> mean over the test images.
+        test set -> method -> metric -> summary, as in a record.
 
     Raises:
         UserError: If the file is no such model, or a network is not the one it was
@@ -256,14 +260,8 @@ def evaluate_weights(
     data = setup_data(config, folders)
     backbones = load_stated(spec, weights, folders.weights)
     features = setup_features(config, data, backbones, folders)
-    scores = score_tests(config, data, model, features, folders.cache)
-    return {
-        test: {
-            method: {metric: float(values.mean()) for metric, values in own.items()}
-            for method, own in methods.items()
-        }
-        for test, methods in scores.items()
-    }
+    scored = Scorer(config, data, features, folders.cache).in_record(model)
+    return cast(Scores, scored["scores"])
 
 
 def _notes(config: RunConfig, backbones: Sequence[Backbone]) -> dict[str, Any]:

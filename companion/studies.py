@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from colorlib.errors import UserError
@@ -19,6 +18,7 @@ from companion.config import (
     RunConfig,
     load_profile,
     overlaid,
+    read_yaml,
     validated,
 )
 
@@ -111,11 +111,7 @@ def load_experiments(path: Path = EXPERIMENTS) -> Experiments:
         >>> load_experiments().ablations["fusion"].reference
         'none'
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    experiments = validated(Experiments, values, str(path))
+    experiments = validated(Experiments, read_yaml(path), str(path))
     for name, ablation in experiments.ablations.items():
         if ablation.reference not in ablation.conditions:
             raise UserError(

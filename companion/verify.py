@@ -7,6 +7,7 @@ And always its settings are trained in small, twice: the same, to the bit?
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ import numpy as np
 from colorlib.evaluation import MODEL
 from colorlib.files import file_sha256
 from colorlib.model import load_model
+from colorlib.stats import Floats
 from companion import builders
 from companion.builders import Data, Folders, log
 from companion.config import RunConfig, load_profile
@@ -22,7 +24,7 @@ from companion.pipeline import run_model
 from companion.provenance import describe_data
 from companion.records import Record, read_record
 from companion.runner import recorded_config
-from companion.scoring import score_tests
+from companion.scoring import Scorer
 
 ROUNDING = 1e-5  # relative, of what a record keeps: five digits
 AGAIN = 5e-3  # of the mean score, where scores are made again on another processor
@@ -99,15 +101,22 @@ def _scores(
     backbones = builders.load_backbones(config, folders)
     features = builders.setup_features(config, data, backbones, folders)
     judge, model = builders.load_judge(config, folders), load_model(weights)[0]
-    scores = score_tests(config, data, model, features, folders.cache, judge)
+    scores = Scorer(config, data, features, folders.cache, judge).scores(model)
     for test, metrics in record.per_image.items():
         for metric, values in metrics.items():
-            old, new = np.array(values), scores[test][MODEL][metric].numpy()
-            finite = np.isfinite(old)
-            worst = np.mean if metric == "named" else np.max  # one may be near a tie
-            change = worst(np.abs(new - old)[finite]) / np.abs(old[finite]).mean()
+            new = scores[test][MODEL][metric].numpy()
+            change = _change(np.array(values), new, metric)
             what, holds = f"{test}: {metric} again", bool(change <= AGAIN)
             yield Check(what, f"change below {AGAIN:g}", f"{change:.2g}", holds)
+
+
+def _change(old: Floats, new: Floats, metric: str) -> float:
+    """The largest change of an image's score, in means; infinite if images lack."""
+    if len(old) != len(new):
+        return inf
+    finite = np.isfinite(old)
+    worst = np.mean if metric == "named" else np.max  # one image may be near a tie
+    return float(worst(np.abs(new - old)[finite]) / np.abs(old[finite]).mean())
 
 
 def _small_form(config: RunConfig) -> Check:

@@ -388,7 +388,7 @@ def line_of(name: str, report: dict[str, Any]) -> str:
         f"({gains[metric]['ci_low']:.4g}, {gains[metric]['ci_high']:.4g})"
         for metric in METRICS[:3]
     )
-    n, colourful = gains["ciede2000"]["n"], report["colourful"]
+    n, colourful = report["model"]["ciede2000"]["n"], report["colourful"]
     return f"{name} (n = {n}), against gray: {told}; colourful {colourful:.2f}"
 
 

@@ -337,6 +337,11 @@ def _files(
     """A source of image files."""
 
     def read(index: int, at_least: int) -> tuple[Rgb, str]:
+        if any(stamps[index][1:]) and not os.path.lexists(paths[index]):
+            raise UserError(
+                f"{paths[index]}: found nothing, expected an image that was there when "
+                "the data set was opened; restore it and try again"
+            )
         content = _content(paths[index])
         return load_rgb(content, at_least), hashlib.sha256(content).hexdigest()
 
@@ -356,9 +361,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _content(path: Path) -> bytes:
     """A file's bytes; opening a pipe would wait for ever, so it is not tried."""
-    if not path.is_file():
-        raise PhotographError(path.name, "is not a file")
     try:
+        if not path.is_file():
+            raise PhotographError(path.name, "is not a file")
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -6,10 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from zipfile import ZipFile
 
 import lightning.pytorch as pl
 import torch
@@ -144,10 +145,8 @@ class StopOnSignal(Checkpoint):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Have the signals while the training runs, where Python allows it."""
-        try:
+        with suppress(ValueError):  # not the main thread
             self._before = {one: signal.signal(one, self._note) for one in STOPPING}
-        except ValueError:  # not the main thread
-            pass
         try:
             yield
         finally:
@@ -214,6 +213,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
             UserError: If it cannot be read: it was damaged, or is none of ours.
         """
         try:
+            with ZipFile(path) as file:
+                if damaged := file.testzip():
+                    raise ValueError(f"{damaged} in it has changed")  # torch reads on
             saved: dict[str, Any] = super().load_checkpoint(path, *args, **options)
             if missing := CONTENT - saved.keys():
                 raise ValueError(f"it has no {', '.join(sorted(missing))}")

@@ -117,17 +117,6 @@ def comparison_table(results: Iterable[Result]) -> str:
     return markdown_table(headings, rows)
 
 
-def removed_table(removed: Mapping[tuple[str, str, str], Estimate]) -> str:
-    """How much of the mean image's loss each condition removes, in percent."""
-    rows = [
-        [condition, f"{data}, {test_set}", f"{100 * e.mean:.1f}",
-         interval(e.scaled(100), 1)]
-        for (data, test_set, condition), e in removed.items()
-    ]  # fmt: skip
-    headings = ["condition", "images", "loss removed (%)", "95 % interval"]
-    return markdown_table(headings, rows)
-
-
 def change_label(contrast: Contrast) -> str:
     """What an axis of changes shows, with its unit and the direction that is better.
 

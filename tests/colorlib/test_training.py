@@ -337,9 +337,16 @@ class Attack:
         return exec, ("raise SystemExit('was run')",)
 
 
+def changed(content):
+    """With another byte in the midst of the weights."""
+    middle = len(content) // 3
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
 DAMAGES = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
     "empty": lambda path: path.write_bytes(b""),
+    "byte": lambda path: path.write_bytes(changed(path.read_bytes())),
     "other": lambda path: torch.save({"weights": 1}, path),
     "code": lambda path: torch.save(
         torch.load(path, weights_only=True) | {"more": Attack()}, path

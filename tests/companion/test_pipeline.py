@@ -71,7 +71,7 @@ def test_groups_and_mean_image_lie_with_the_run_without_fusion(folders):
 
 
 def test_tuning_sees_no_test_image(folders, monkeypatch):
-    monkeypatch.setattr(pipeline, "scores_in_record", None)  # would fail if called
+    monkeypatch.setattr(pipeline, "Scorer", None)  # would fail if called
     config = PLAIN.model_copy(update={"validation_only": True})
     record = run_model(config, folders)
     assert record.scores == record.per_image == record.groups == {}
@@ -191,7 +191,7 @@ def test_too_few_images_to_train_on_are_an_error_of_the_user(folders):
 
 def test_unfinished_trainings_are_refused_resumed_or_restarted(folders, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "scores_in_record", None)
+        patch.setattr(pipeline, "Scorer", None)
         with pytest.raises(TypeError):
             run_model(PLAIN, folders)  # trained, and then cut off
     with pytest.raises(UserError, match="give --resume to continue it"):
@@ -216,8 +216,9 @@ def test_predictions_and_scores_are_those_of_the_trained_model(folders):
     )
     assert found.rgb.shape == true.shape
     again = evaluate_weights(SMOKE, weights, folders)
-    means = {m: s.mean for m, s in record.scores["test"]["model"].items()}
-    assert again["test"]["model"] == pytest.approx(means, rel=1e-3)
+    for metric, summary in record.scores["test"]["model"].items():
+        found = again["test"]["model"][metric].mean
+        assert found == pytest.approx(summary.mean, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -20,7 +20,6 @@ CAMPAIGN = {
     "what was damaged; once the fault is mended, it leaves the same as a training "
     "without a fault",
 }
-RESTART = ("--restart",)
 
 
 def some(values, every_time):
@@ -31,33 +30,23 @@ def some(values, every_time):
     ]
 
 
-# ---------------------------------------------------------------------------- the disk
+# The disk ---------------------------------------------------------------------------
 
-FILLED = [
-    "packing photographs",
-    "computing class scores",
-    "writing a checkpoint",
-    "writing samples",
-    "writing the weights",
-    "writing the record",
-]
+WRITING = ["packing images", "extracting features", *victim.WRITTEN]
+HARMS = {
+    "full": (victim.fill_disk, "File too large"),
+    "failing": (victim.lose_disk, "Input/output error"),
+}
 
 
-@pytest.mark.parametrize("phase", some(FILLED, ["writing a checkpoint"]))
-def test_a_full_disk(training, alone, tally, phase):
-    with tally(f"disk full while {phase}"):
-        status, said = training.harmed(phase, 1, victim.fill_disk)
+@pytest.mark.parametrize("disk", HARMS)
+@pytest.mark.parametrize("phase", some(WRITING, ["writing a checkpoint"]))
+def test_a_full_or_failing_disk(training, alone, tally, phase, disk):
+    harm, reason = HARMS[disk]
+    with tally(f"disk {disk} while {phase}"):
+        status, said = training.harmed(phase, 1, harm)
         assert status == 1, said
-        assert "File too large" in error_line(said)
-        assert training.finish() == alone.left
-
-
-@pytest.mark.parametrize("phase", some(FILLED, ["writing the record"]))
-def test_a_disk_that_fails(training, alone, tally, phase):
-    with tally(f"disk fails while {phase}"):
-        status, said = training.harmed(phase, 1, victim.lose_disk)
-        assert status == 1, said
-        assert "Input/output error" in error_line(said)
+        assert reason in error_line(said)
         assert training.finish() == alone.left
 
 
@@ -73,27 +62,15 @@ def test_a_place_that_cannot_be_written(training, alone, tally, folder):
         assert training.finish() == alone.left
 
 
-@pytest.mark.faults
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
-@pytest.mark.parametrize("folder", ["cache", "runs"])
-def test_a_read_only_folder(training, alone, tally, folder):
-    with tally("a read-only folder"):
-        (training.root / folder).mkdir(mode=0o500)
-        status, said = training.run()
-        assert status == 1, said
-        assert "Permission denied" in error_line(said)
-        (training.root / folder).chmod(0o700)
-        assert training.finish() == alone.left
+# The memory -------------------------------------------------------------------------
 
-
-# -------------------------------------------------------------------------- the memory
-
-HUNGRY = ["computing class scores", "stepping", "validating", "evaluating"]
+HUNGRY = ["extracting features", "stepping", "validating", "scoring"]
 MEMORY = [victim.take_torchs_memory, victim.take_gpus_memory, victim.take_memory]
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("harm", MEMORY)
-@pytest.mark.parametrize("phase", some(HUNGRY, []))
+@pytest.mark.parametrize("phase", HUNGRY)
 def test_no_memory_for_a_batch(training, alone, tally, phase, harm):
     with tally(f"out of memory while {phase}"):
         status, said = training.harmed(phase, alone.lines[phase] // 2, harm)
@@ -102,60 +79,40 @@ def test_no_memory_for_a_batch(training, alone, tally, phase, harm):
         assert training.finish() == alone.left
 
 
-# ------------------------------------------------------------------------- photographs
-
-
-@pytest.fixture
-def photographed(tmp_path):
-    """A training on photographs of a folder, and that folder."""
-    photographs = tmp_path / "photographs"
-    files = {f"{n % 3}/{n:02d}.jpg": jpeg(n) for n in range(24)}
-    as_folder(photographs, files)
-    profile = PROFILE.replace("scenes", "folder").replace("count: 48\n", "")
-    training = Training(tmp_path, profile)
-    training.arguments += ["--data-root", str(photographs)]
-    return training, photographs
+# Images -----------------------------------------------------------------------------
 
 
 @pytest.mark.faults
-def test_photographs_gone_between_two_runs(photographed, tally):
-    training, photographs = photographed
-    with tally("photographs gone between two runs"):
-        one_epoch = training.run(options=["--max-epochs", "1"])
-        assert one_epoch[0] == 0, one_epoch[1]
-        photographs.rename(training.root / "elsewhere")
-        status, said = training.run()
+@pytest.mark.parametrize("phase", ["packing images", "extracting features", None])
+def test_images_gone_while_they_are_read_or_between_two_runs(tmp_path, tally, phase):
+    images, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
+    as_folder(images, {f"{n % 3}/{n:02d}.jpg": jpeg(n) for n in range(24)})
+    profile = PROFILE.replace("scenes, count: 48", "folder")
+    training = Training(tmp_path, profile)
+    training.arguments += ["--data-root", str(images)]
+    with tally(f"images gone {f'while {phase}' if phase else 'between two runs'}"):
+        harm = functools.partial(victim.move, images, elsewhere)
+        if phase:
+            status, said = training.harmed(phase, 20, harm)
+        else:
+            assert training.run(options=["--set", "train.max_epochs=1"])[0] == 0
+            harm()
+            status, said = training.run()
         assert status == 1, said
-        assert str(photographs) in error_line(said)
-        (training.root / "elsewhere").rename(photographs)
-        left = training.finish()["record"]
-        assert (left["training"]["epochs"], left["data"]["kept"]) == (3, 24)
-
-
-@pytest.mark.parametrize(
-    "phase", some(["packing photographs", "computing class scores"], [])
-)
-def test_photographs_gone_while_they_are_read(photographed, tally, phase):
-    training, photographs = photographed
-    elsewhere = training.root / "elsewhere"
-    with tally(f"photographs gone while {phase}"):
-        harm = functools.partial(victim.move, photographs, elsewhere)
-        status, said = training.harmed(phase, 20, harm)
-        assert status == 1, said
-        assert "restore" in error_line(said)
-        elsewhere.rename(photographs)
+        assert str(images) in error_line(said) or "restore" in error_line(said)
+        elsewhere.rename(images)
         assert training.finish()["record"]["data"]["kept"] == 24
 
 
-# ----------------------------------------------------------------------- damaged files
+# Damaged files ----------------------------------------------------------------------
 
 CACHES = [
     "cache/packed/*/images.u8",
     "cache/packed/*/manifest.json",
     "cache/features/*/*.npy",
-    "cache/features/*/*.json",
     "cache/baselines/*.safetensors",
     "runs/*/model.safetensors",
+    "runs/*/record.json",
 ]
 
 
@@ -169,16 +126,16 @@ def shorten(root, pattern, left):
 
 @pytest.fixture
 def finished(tmp_path, alone):
-    """A copy of the training that was left alone, without its record."""
-    training = Training(tmp_path)
+    """A copy of the training that was left alone."""
     for folder in ("cache", "runs"):
         shutil.copytree(alone.root / folder, tmp_path / folder)
-    return training
+    return Training(tmp_path)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("left", [0, 0.5, None])
-@pytest.mark.parametrize("pattern", some(CACHES, []))
-def test_a_damaged_cache_is_made_again(finished, alone, tally, pattern, left):
+@pytest.mark.parametrize("pattern", CACHES)
+def test_a_damaged_file_is_made_again(finished, alone, tally, pattern, left):
     with tally(f"cut short: {pattern.rsplit('/')[-1]}"):
         shorten(finished.root, pattern, left)
         if not pattern.startswith("runs"):
@@ -186,43 +143,30 @@ def test_a_damaged_cache_is_made_again(finished, alone, tally, pattern, left):
         assert finished.finish() == alone.left
 
 
-@pytest.mark.parametrize("pattern", some(CACHES, []))
-def test_a_cache_of_other_bytes_is_made_again(finished, alone, tally, pattern):
-    with tally(f"a byte changed: {pattern.rsplit('/')[-1]}"):
-        (path,) = finished.root.glob(pattern)
+@pytest.mark.faults
+def test_a_model_of_other_bytes_is_made_again(finished, alone, tally):
+    with tally("a byte changed: model.safetensors"):
+        (path,) = finished.root.glob("runs/*/model.safetensors")
         content = bytearray(path.read_bytes())
-        content[-20] ^= 1  # of the smallest change, far behind any header
+        content[-20] ^= 1
         path.write_bytes(content)
-        if not pattern.startswith("runs"):
-            next(finished.root.glob("runs/*/record.json")).unlink()
         assert finished.finish() == alone.left
 
 
+@pytest.mark.parametrize("name", ["last", "best"])
 @pytest.mark.parametrize("left", some([0, 0.5, None], [0.5]))
-def test_a_damaged_checkpoint_is_named(finished, alone, tally, left):
-    with tally("cut short: last.ckpt"):
-        path = shorten(finished.root, "runs/*/*/last.ckpt", left)
+def test_a_damaged_checkpoint_is_named(finished, alone, tally, name, left):
+    with tally(f"cut short: {name}.ckpt"):
+        path = shorten(finished.root, f"runs/*/*/{name}.ckpt", left)
         next(finished.root.glob("runs/*/record.json")).unlink()
         status, said = finished.run()
         assert status == 1, said
-        told = error_line(said)
-        assert str(path) in told
-        assert "--restart" in told
-        assert finished.finish(*RESTART) == alone.left
-
-
-@pytest.mark.parametrize("left", some([0, 0.5], []))
-def test_a_damaged_record_is_named(finished, alone, tally, left):
-    with tally("cut short: record.json"):
-        path = shorten(finished.root, "runs/*/record.json", left)
-        status, said = finished.run()
-        assert status == 1, said
         assert str(path) in error_line(said)
-        path.unlink()
-        assert finished.finish() == alone.left
+        assert "--restart" in error_line(said)
+        assert finished.finish("--restart") == alone.left
 
 
-# ---------------------------------------------------------------------- two at a time
+# Two at a time ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", some(range(3), [0]))

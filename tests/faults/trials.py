@@ -9,30 +9,22 @@ import victim
 from colorlib.files import file_sha256
 
 PROFILE = """
-dataset: scenes
-count: 48
-size: 16
-width: 0.125
+data: {dataset: scenes, count: 48, size: 16, validation: 0.2}
+model: {width: 0.125, backbones: [test_resnet.r160_in1k], input_sizes: [64]}
+train: {batch_size: 5, hflip: true, max_epochs: 3, accelerator: cpu}
 models: [model1]
-backbones: [test_resnet.r160_in1k]
 weights: random
-validation_fraction: 0.2
-batch_size: 5
-hflip: true
-max_epochs: 3
-accelerator: cpu
 """
 TIMES = ("created", "seconds", "sessions", "commit")
 KEPT = (
     "runs/*/model.safetensors",
-    "runs/*/*/samples/*.npy",
     "cache/packed/*/*",
     "cache/features/*/*.npy",
-    "cache/baselines/*",
+    "cache/baselines/*.safetensors",
 )
 
 # Torch and its friends are imported once, and each process is a fork of that one.
-PRELOADED = ["companion.cli", "companion.pipeline", "timm", "torch.utils.tensorboard"]
+PRELOADED = ["companion.cli", "companion.pipeline", "timm"]
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(PRELOADED)
 

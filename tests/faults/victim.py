@@ -6,7 +6,6 @@ for does the harm: sends a signal, fills the disk, takes the memory.
 """
 
 import errno
-import functools
 import json
 import os
 import resource
@@ -19,35 +18,28 @@ from pathlib import Path
 
 import torch
 
-from colorlib.training import FitOptions
+from colorlib import training
 from companion import cli
-from companion import pipeline as experiment
 
-# phase -> (end of the file's name, functions); "" for all functions of the file
+# phase -> (end of the file's name, functions)
 PHASES = {
-    "packing photographs": (
-        "datasets/packed.py",
-        {"_write", "_synchronise", "_pack_into"},
-    ),
-    "computing class scores": (
-        "features.py",
-        {"_complete", "begin", "append", "batches"},
-    ),
-    "stepping": ("training.py", {"training_step", "configure_optimizers"}),
+    "packing images": ("data/packed.py", {"_write", "_kept"}),
+    "extracting features": ("features.py", {"_extract", "_write", "_gray_batches"}),
+    "stepping": ("training/__init__.py", {"training_step", "configure_optimizers"}),
     "updating the weights": ("optim/adam.py", {"step", "_single_tensor_adam"}),
-    "validating": ("training.py", {"validation_step", "on_validation_end"}),
-    "keeping samples": ("training.py", {"_keep", "_write"}),
-    "evaluating": ("evaluation.py", {"evaluate", "evaluate_baselines", "_score"}),
+    "validating": ("training/__init__.py", {"validation_step"}),
+    "after a validation": ("training/callbacks.py", {"on_validation_end", "_finite"}),
+    "scoring": ("evaluation.py", {"score_predictor", "_score", "break_down"}),
 }
 # phase -> name of the file that `atomic_write` is writing
 WRITTEN = {
     "writing a checkpoint": "last.ckpt",
-    "writing samples": "epoch_",
-    "writing the weights": "model.safetensors",
+    "writing the best weights": "best.ckpt",
+    "writing the model": "model.safetensors",
     "writing the record": "record.json",
 }
 ALL = (*PHASES, *WRITTEN)
-BETWEEN_CHECKPOINTS = 3  # steps; the command line's 200 are more than a small run has
+BETWEEN_CHECKPOINTS = 3  # steps; the program's 200 are more than a small run has
 
 
 def train(
@@ -61,13 +53,12 @@ def train(
         tell: Called with the phase before each line that belongs to one.
     """
     torch.set_num_threads(1)
-    experiment.FitOptions = functools.partial(
-        FitOptions, checkpoint_every=BETWEEN_CHECKPOINTS, checkpoint_share=1.0
-    )
+    for module in (training, training.callbacks):
+        module.SAVE_EVERY = BETWEEN_CHECKPOINTS
     for stream in (1, 2):
         os.dup2(told.fileno(), stream)
     told.close()
-    sys.argv = ["colorlib", "train", *arguments]
+    sys.argv = ["companion", "train", *arguments]
     if tell:
         _watch(tell)
     cli.main()
@@ -90,17 +81,18 @@ def train_until(
     harm: Callable[[], None],
 ) -> None:
     """Train, and do some harm before the n-th line that a phase executes."""
-    left = Counter({phase: line})
+    left = line
 
     def at(now: str) -> None:
-        left[now] -= 1
-        if now == phase and left[now] == 0:
+        nonlocal left
+        left -= now == phase
+        if now == phase and left == 0:
             harm()
 
     train(arguments, told, at)
 
 
-# -------------------------------------------------------------------------------- harms
+# harms
 
 
 def die() -> None:
@@ -119,6 +111,11 @@ def fill_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
 
 
+def lose_disk() -> None:
+    """As a disk that fails: the system's error, at this place."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
 def take_torchs_memory() -> None:
     """Ask torch for more than any machine has: its own error, at this place."""
     torch.empty(1 << 60, dtype=torch.uint8)
@@ -134,17 +131,12 @@ def take_memory() -> None:
     bytearray(1 << 60)
 
 
-def lose_disk() -> None:
-    """As a disk that fails: the system's error, at this place."""
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-
 def move(source: Path, target: Path) -> None:
     """Take a folder away, as a disk that is no longer mounted."""
     source.rename(target)
 
 
-# ----------------------------------------------------------------------------- watching
+# watching
 
 
 def _watch(tell: Callable[[str], None]) -> None:
