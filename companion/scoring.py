@@ -7,23 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from colorlib import evaluation
 from colorlib.backbones import Backbone
 from colorlib.color import images_to_float, lab_to_rgb
-from colorlib.evaluation import (
-    MEAN_IMAGE,
-    MODEL,
-    Predictor,
-    TrainingMean,
-    baselines,
-    break_down,
-    degenerate_model_warnings,
-    score_predictor,
-)
+from colorlib.evaluation import MEAN_IMAGE, MODEL, Predictor
 from colorlib.features import Features
 from colorlib.files import atomic_write, file_lock, hash_of
 from colorlib.metrics import summarize
@@ -124,7 +117,7 @@ class Scorer:
     ) -> dict[str, Tensor]:
         """Metric -> (N,) of one way to predict colour."""
         batches = loader(samples, EVALUATED)
-        return score_predictor(predict, batches, self.device, target)
+        return evaluation.score_predictor(predict, batches, self.device, target)
 
     def _group_numbers(self) -> dict[str, list[int]]:
         """Test set -> the group of each image, as a number: names may be people's."""
@@ -146,11 +139,13 @@ class Scorer:
         name = f"{hash_of(decides)[:16]}.safetensors"
         path = self.cache_root / "baselines" / name
         with file_lock(path.with_suffix(".lock")):
-            if not path.exists():
+            try:
+                found = safetensors.torch.load_file(path)
+            except (OSError, safetensors.SafetensorError):  # none is there, or damaged
                 found = {"/".join(key): values for key, values in self._naive()}
                 atomic_write(path, safetensors.torch.save(found))
         scores: dict[str, Scores] = {test: {} for test in self.data.split.tests}
-        for key, values in safetensors.torch.load_file(path).items():
+        for key, values in found.items():
             test, method, metric = key.split("/")
             scores[test].setdefault(method, {})[metric] = values
         return scores
@@ -159,7 +154,9 @@ class Scorer:
         """(test set, method, metric) and (N,); of the true colours what is named."""
         target = Target(gray=self.config.model.gray)
         train = self.data.subset(None, self.data.split.train)
-        predictors = baselines(TrainingMean.of(loader(train, EVALUATED)))
+        predictors = evaluation.baselines(
+            evaluation.TrainingMean.of(loader(train, EVALUATED))
+        )
         for test in self.data.split.tests:
             samples = self._samples(test, None)
             for method, predict in predictors.items():
@@ -208,13 +205,17 @@ class Scorer:
         count = min(EVALUATED, len(samples))
         batch = samples.take(np.arange(count)).to(self.device)
         L_norm, _ = target_of(self.config).split(images_to_float(batch.images))
-        return degenerate_model_warnings(scores, model(L_norm, batch.features))
+        return evaluation.degenerate_model_warnings(
+            scores, model(L_norm, batch.features)
+        )
 
     def _breakdown(self, model: ColorizationModel, loss_eq1: Tensor) -> BreakdownRecord:
         """Where a model's errors on the first test set are."""
         samples = self._samples(self.first, self.features)
         batches = loader(samples, EVALUATED)
-        found = break_down(model, batches, self.device, target_of(self.config))
+        found = evaluation.break_down(
+            model, batches, self.device, target_of(self.config)
+        )
         return BreakdownRecord(
             place_mse=[rounded(row) for row in found.place_mse],
             pixels=found.pixels.tolist(),

@@ -7,7 +7,6 @@ And always its settings are trained in small, twice: the same, to the bit?
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +15,6 @@ import numpy as np
 from colorlib.evaluation import MODEL
 from colorlib.files import file_sha256
 from colorlib.model import load_model
-from colorlib.stats import Floats
 from companion import builders
 from companion.builders import Data, Folders, log
 from companion.config import RunConfig, load_profile
@@ -28,6 +26,7 @@ from companion.scoring import Scorer
 
 ROUNDING = 1e-5  # relative, of what a record keeps: five digits
 AGAIN = 5e-3  # of the mean score, where scores are made again on another processor
+SMALL = ("backbones", "input_sizes", "width")
 KEPT = ("hflip", "schedule", "learning_rate", "weight_decay", "loss", "batch_size")
 
 
@@ -48,9 +47,6 @@ def verify(path: Path, folders: Folders) -> list[Check]:
         path: The record.
         folders: Where things are: images in `data`, trained models in `runs`. What is
             not there is not checked, and the log says so.
-
-    Returns:
-        The checks, in order.
 
     Raises:
         UserError: If the record cannot be read, or is of another version's settings.
@@ -74,8 +70,8 @@ def own_numbers(record: Record, config: RunConfig) -> Iterator[Check]:
         for metric, values in metrics.items():
             summary = record.scores[test][MODEL][metric]
             mean = np.array(values)[np.isfinite(values)].mean()
-            holds = bool(np.isclose(mean, summary.mean, rtol=ROUNDING))
             count = summary.n if metric == "named" else record.data.tests[test]
+            holds = bool(np.isclose(mean, summary.mean, rtol=ROUNDING))
             holds &= len(values) == summary.n == count
             what = f"{test}: {metric}, mean of {count} images"
             yield Check(what, f"{summary.mean:.6g}", f"{mean:.6g}", holds)
@@ -100,23 +96,18 @@ def _scores(
     log.info("scoring %s again", weights)
     backbones = builders.load_backbones(config, folders)
     features = builders.setup_features(config, data, backbones, folders)
-    judge, model = builders.load_judge(config, folders), load_model(weights)[0]
-    scores = Scorer(config, data, features, folders.cache, judge).scores(model)
+    judge = builders.load_judge(config, folders)
+    scorer = Scorer(config, data, features, folders.cache, judge)
+    scores = scorer.scores(load_model(weights)[0])
     for test, metrics in record.per_image.items():
         for metric, values in metrics.items():
-            new = scores[test][MODEL][metric].numpy()
-            change = _change(np.array(values), new, metric)
-            what, holds = f"{test}: {metric} again", bool(change <= AGAIN)
-            yield Check(what, f"change below {AGAIN:g}", f"{change:.2g}", holds)
-
-
-def _change(old: Floats, new: Floats, metric: str) -> float:
-    """The largest change of an image's score, in means; infinite if images lack."""
-    if len(old) != len(new):
-        return inf
-    finite = np.isfinite(old)
-    worst = np.mean if metric == "named" else np.max  # one image may be near a tie
-    return float(worst(np.abs(new - old)[finite]) / np.abs(old[finite]).mean())
+            old, new = np.array(values), scores[test][MODEL][metric].numpy()
+            same = len(old) == len(new)
+            change = np.abs(new - old)[np.isfinite(old)] if same else np.array([np.inf])
+            worst = change.mean() if metric == "named" else change.max()  # of ties
+            worst /= np.abs(old[np.isfinite(old)]).mean()
+            what, found = f"{test}: {metric} again", f"{worst:.2g}"
+            yield Check(what, f"change below {AGAIN:g}", found, bool(worst <= AGAIN))
 
 
 def _small_form(config: RunConfig) -> Check:
@@ -128,9 +119,8 @@ def _small_form(config: RunConfig) -> Check:
             run_model(small, Folders(cache=root / "cache", runs=root / again))
             for again in ("once", "twice")
         )
-    hashes = [one.model.weights_sha256 for one in (once, twice)]
-    short = [one[:16] for one in hashes]
-    return Check("small form, twice", short[0], short[1], hashes[0] == hashes[1])
+    first, second = once.model.weights_sha256, twice.model.weights_sha256
+    return Check("small form, twice", first[:16], second[:16], first == second)
 
 
 def small_form(config: RunConfig) -> RunConfig:
@@ -143,13 +133,8 @@ def small_form(config: RunConfig) -> RunConfig:
         ('scenes', 32, 'max')
     """
     small = load_profile("smoke").run(config.name, config.train.seed)
-    trained = asdict(config.train)
-    model = replace(
-        config.model,
-        backbones=small.model.backbones,
-        input_sizes=small.model.input_sizes,
-        width=small.model.width,
-    )
+    trained, of_smoke = asdict(config.train), asdict(small.model)
+    model = replace(config.model, **{key: of_smoke[key] for key in SMALL})
     train = replace(small.train, **{key: trained[key] for key in KEPT})
     update = {"model": model, "train": train, "validation_only": True}
     return small.model_copy(update=update)

@@ -52,11 +52,12 @@ def hash_of_weights(net: nn.Module) -> str:
 def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
     """The network with the weights of a file, or without one with random ones."""
     import timm  # takes seconds, and a model without backbones does not need it
+    from safetensors import SafetensorError
 
-    if spec.tap is not None:
-        return _build_without_head(spec, path)
     source = {"file": str(path), "num_classes": spec.num_classes}
     try:
+        if spec.tap is not None:
+            return _build_without_head(spec, path)
         with torch.random.fork_rng(devices=[]):  # the caller's generator is untouched
             torch.default_generator.manual_seed(RANDOM_SEED)
             net: nn.Module = timm.create_model(
@@ -66,7 +67,7 @@ def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
                 num_classes=spec.num_classes,
                 **spec.create_options,
             )
-    except (RuntimeError, KeyError, OSError) as error:
+    except (RuntimeError, KeyError, OSError, SafetensorError) as error:
         raise UserError(
             f"{path}: found weights that do not fit {spec.timm_name}: "
             f"{shorten(str(error), 200)}; give the file of that network"

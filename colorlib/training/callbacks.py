@@ -229,10 +229,27 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 class EpochCheckpoint(ModelCheckpoint):
-    """Lightning's, for whole epochs only, and at home in a folder that was moved."""
+    """Lightning's, for whole epochs or within them, at home in a folder that was moved.
+
+    A bound that ends the training within an epoch does not finish that: one that was
+    saved as finished would lack its other steps, once resumed. One that was saved
+    before its validation would lack that.
+    """
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, task: pl.LightningModule, *rest: Any
+    ) -> None:
+        """Save within an epoch."""
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, task, *rest)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Save after an epoch, if nothing is watched."""
+        if trainer.is_last_batch:
+            super().on_train_epoch_end(trainer, task)
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        """Save, unless a bound within the epoch has ended the training."""
+        """Save after an epoch's validation."""
         if trainer.is_last_batch:
             super().on_validation_end(trainer, task)
 

@@ -222,36 +222,44 @@ def test_the_loss_may_compare_classes(tmp_path, name):
 # Going on ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stop_after", [3, 5, 7, 10, 12])
+@pytest.mark.parametrize("watched", [WATCHED, NONE], ids=["watched", "not"])
+@pytest.mark.parametrize(("stop", "every"), [(3, 2), (5, 2), (7, 2), (10, 5), (12, 3)])
 def test_a_stopped_training_goes_on_to_the_same_bits(
-    tmp_path, whole, monkeypatch, stop_after
+    tmp_path, whole, monkeypatch, stop, every, watched
 ):
-    monkeypatch.setattr("colorlib.training.SAVE_EVERY", 2)
-    first, _ = train(tmp_path / "here", max_steps=stop_after)
-    assert (first.steps, first.epochs) == (stop_after, stop_after // 5)
+    monkeypatch.setattr("colorlib.training.SAVE_EVERY", every)
+    first, _ = train(tmp_path / "here", max_steps=stop, watched=watched)
+    assert (first.steps, first.epochs) == (stop, stop // 5)
     (tmp_path / "here").rename(tmp_path / "moved")
-    resumed = train(tmp_path / "moved", model=new_model(99))
-    assert same(resumed, whole)
+    resumed = train(tmp_path / "moved", model=new_model(99), watched=watched)
+    unwatched = train(tmp_path / "not", watched=NONE)
+    assert same(resumed, whole if len(watched) else unwatched)
     assert resumed[0].sessions == 2
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    ("when", "step", "saved"),
-    [("before", 6, 7), ("before", 9, 10), ("validating", 5, 5)],
+    ("when", "step", "saved", "watched"),
+    [
+        ("before", 6, 7, WATCHED),
+        ("before", 9, 10, WATCHED),
+        ("before", 9, 10, NONE),
+        ("validating", 5, 5, WATCHED),
+    ],
 )
-def test_a_signal_ends_a_training_saved(tmp_path, when, step, saved, signum):
+def test_a_signal_ends_a_training_saved(tmp_path, when, step, saved, watched, signum):
     worse = At("after", {10, 15}, spoil)  # than after the first epoch
-    expected = train(tmp_path / "whole", worse)
+    expected = train(tmp_path / "whole", worse, watched=watched)
     harm = At(when, {step}, lambda _: signal.raise_signal(signum))
     told = f"stopped by {signum.name}; the training is saved at step {saved}, give"
     before = signal.getsignal(signum)
     with pytest.raises(Interrupted, match=told) as caught:
-        train(tmp_path / "parts", worse, harm)
+        train(tmp_path / "parts", worse, harm, watched=watched)
     assert (caught.value.signum, signal.getsignal(signum)) == (signum, before)
-    resumed = train(tmp_path / "parts", worse, model=new_model(99))
+    again = {"model": new_model(99), "watched": watched}
+    resumed = train(tmp_path / "parts", worse, **again)
     assert same(resumed, expected)
-    assert resumed[0].best_epoch == 1
+    assert resumed[0].best_epoch == (1 if len(watched) else 3)
 
 
 def test_a_second_signal_does_not_wait(tmp_path):

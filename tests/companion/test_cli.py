@@ -141,7 +141,7 @@ def test_a_place_that_cannot_be_written_is_named_with_its_option(
 
 
 def test_debug_shows_the_traceback(companion):
-    with pytest.raises(ValueError, match="none.yaml: cannot be read"):
+    with pytest.raises(ValueError, match=r"none\.yaml: cannot be read"):
         companion("--debug", "train", "--profile", "none")
 
 

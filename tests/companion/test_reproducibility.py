@@ -14,13 +14,13 @@ GOLDEN = json.loads((ROOT / "tests" / "golden.json").read_text())
 RUN = """
 import json, sys
 from pathlib import Path
-from companion.pipeline import run_model
-from companion.data_setup import Folders
+from companion.builders import Folders
 from companion.config import load_profile
+from companion.pipeline import run_model
 
 root = Path(sys.argv[1])
 folders = Folders(None, None, root / "cache", root / "runs")
-record = run_model(load_profile("smoke"), "model3", folders, progress=False)
+record = run_model(load_profile("smoke").run("model3"), folders)
 print(record.model_dump_json())
 """
 TIMES = ("seconds", "created")  # what two runs of one thing may differ in
@@ -70,6 +70,6 @@ def test_two_processes_make_one_record(one_thread, tmp_path):
 def test_threads_change_results_by_rounding_only(one_thread, tmp_path):
     two = record_of(tmp_path, threads=2)
     assert two["hardware"]["threads"] == 2
-    for metric, score in one_thread["scores"]["model"].items():
-        other = two["scores"]["model"][metric]
+    for metric, score in one_thread["scores"]["test"]["model"].items():
+        other = two["scores"]["test"]["model"][metric]
         assert other["mean"] == pytest.approx(score["mean"], rel=1e-3, abs=1e-6), metric

@@ -1,39 +1,45 @@
-"""The records that the repository keeps: complete, and of real photographs."""
+"""The records that the repository keeps: planned, complete, and true to themselves."""
+
+import math
 
 import pytest
 
-from colorlib.metrics import METRICS
-from companion.records import RESULTS, kept_record, read_record
+from colorlib.evaluation import GRAY, MEAN_COLOUR, MEAN_IMAGE, MODEL
+from companion.records import RESULTS, read_record
+from companion.studies import load_experiments, plan
 
-LATER = {"mse_alpha_beta", "rmse_alpha_beta"}  # measured since there are studies
 KEPT = sorted(RESULTS.glob("*.json"))
-
-
-def test_there_are_records():
-    assert KEPT
+PLANNED = {
+    run.name: run
+    for name in load_experiments().ablations
+    for run in plan(name, "protocol")
+}
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
-def test_a_record_is_complete(path):
+def test_a_record_is_planned_and_complete(path):
     record = read_record(path)
     assert record.name == path.stem
-    assert set(record.scores) >= {"model", "no colour", "pixel-wise training mean"}
-    for scores in record.scores.values():
-        assert set(METRICS) - LATER <= set(scores) <= set(METRICS)
-        assert {summary.n for summary in scores.values()} == {record.data.test}
-    assert {len(values) for values in record.per_image.values()} == {record.data.test}
+    assert record.name in PLANNED
+    assert record.protocol == record.settings["protocol"] == "1"
+    tests = {} if record.settings["validation_only"] else record.data.tests
+    assert set(record.scores) == set(record.per_image) == set(tests)
+    for methods in record.scores.values():
+        assert set(methods) >= {MODEL, GRAY, MEAN_COLOUR, MEAN_IMAGE}
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_a_record_agrees_with_itself(path):
     record = read_record(path)
-    scores = record.scores["model"]
-    for metric, values in record.per_image.items():
-        mean = sum(values) / len(values)
-        assert scores[metric].mean == pytest.approx(mean, rel=1e-4)
-    assert scores["rmse_ab_norm"].pooled ** 2 == pytest.approx(
-        scores["mse_ab_norm"].pooled
-    )
+    curve = record.training.curve["validation"]
+    assert record.training.best_epoch == 1 + curve.index(min(curve))
+    for test, kept in record.per_image.items():
+        for metric, values in kept.items():
+            finite = [value for value in values if math.isfinite(value)]
+            summary = record.scores[test][MODEL][metric]
+            mean = sum(finite) / len(finite)
+            assert summary.n == len(values) <= record.data.tests[test]
+            assert summary.mean == pytest.approx(mean, rel=1e-4)
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
@@ -41,10 +47,3 @@ def test_a_record_names_the_commit_it_was_made_at(path):
     commit = read_record(path).commit
     assert len(commit) == 40
     assert set(commit) <= set("0123456789abcdef")
-
-
-def test_a_missing_record_says_what_to_run():
-    from colorlib.errors import UserError
-
-    with pytest.raises(UserError, match="train it"):
-        kept_record("mnist-64-plain")

@@ -78,7 +78,7 @@ def test_a_training_that_is_not_the_same_twice_is_found_out(
         calls.append(next(model.parameters()).data.mul_(1 + 0.1 * len(calls)))
         return model
 
-    monkeypatch.setattr("companion.pipeline.initial_model", other_each_time)
+    monkeypatch.setattr("companion.builders.initial_model", other_each_time)
     monkeypatch.setattr("companion.verify._scores", lambda *given: [])
     checks = checked(path, folders)
     assert [what for what, holds in checks.items() if not holds] == [

@@ -62,7 +62,6 @@ def test_what_is_imported_is_declared(folders, declared):
     names = {Requirement(line).name for line in declared}
     installed = importlib.metadata.packages_distributions()
     used = imported(folders) & installed.keys() - OURS
-    assert len(used) > 5
     for module in used:
         theirs = {re.sub(r"[-_.]+", "-", n).lower() for n in installed[module]}
         assert theirs & names, module
@@ -127,5 +126,3 @@ def test_an_old_python_is_named_before_anything_is_made(tmp_path):
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "found Python 3.9.6, expected 3.11 or newer" in told.stderr
     assert not (tmp_path / ".venv").exists()
-
-
