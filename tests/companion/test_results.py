@@ -1,48 +1,67 @@
-"""The records that the repository keeps: planned, complete, and true to themselves."""
-
-import math
+"""The records that the repository keeps: complete, true to themselves, and planned."""
 
 import pytest
 
-from colorlib.evaluation import GRAY, MEAN_COLOUR, MEAN_IMAGE, MODEL
+from colorlib.metrics import METRICS
+from companion.provenance import NUMERICS
 from companion.records import RESULTS, read_record
+from companion.runner import recorded_config
+from companion.scoring import KEPT_PER_IMAGE
 from companion.studies import load_experiments, plan
+from companion.verify import own_numbers
 
+PROTOCOLS = ("1",)
 KEPT = sorted(RESULTS.glob("*.json"))
-PLANNED = {
-    run.name: run
-    for name in load_experiments().ablations
-    for run in plan(name, "protocol")
-}
+each_record = pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
-def test_a_record_is_planned_and_complete(path):
+@pytest.fixture(scope="module")
+def planned():
+    """Every run of the protocol, by its name."""
+    names = load_experiments().ablations
+    return {run.name: run for name in names for run in plan(name, "protocol")}
+
+
+def test_a_folder_of_records_holds_nothing_else():
+    assert RESULTS.parent.name == "companion"
+    assert [path for path in RESULTS.glob("*") if path.suffix != ".json"] == []
+    assert len(NUMERICS) == len(set(NUMERICS))
+
+
+@each_record
+def test_a_record_belongs_to_the_plan_and_its_protocol(path, planned):
     record = read_record(path)
-    assert record.name == path.stem
-    assert record.name in PLANNED
-    assert record.protocol == record.settings["protocol"] == "1"
-    tests = {} if record.settings["validation_only"] else record.data.tests
-    assert set(record.scores) == set(record.per_image) == set(tests)
-    for methods in record.scores.values():
-        assert set(methods) >= {MODEL, GRAY, MEAN_COLOUR, MEAN_IMAGE}
+    assert path.stem == record.name == planned[record.name].config.run_name
+    assert record.protocol in PROTOCOLS
+    assert record.settings == planned[record.name].config.model_dump(mode="json")
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+@each_record
 def test_a_record_agrees_with_itself(path):
     record = read_record(path)
+    config = recorded_config(record)
+    assert [check for check in own_numbers(record, config) if not check.holds] == []
+    for test, methods in record.scores.items():
+        pooled = {m: score.pooled for m, score in methods["model"].items()}
+        assert pooled["rmse_ab_norm"] ** 2 == pytest.approx(pooled["mse_ab_norm"])
+        assert set(methods["model"]) <= set(METRICS)
+        assert set(record.per_image[test]) <= set(KEPT_PER_IMAGE)
     curve = record.training.curve["validation"]
-    assert record.training.best_epoch == 1 + curve.index(min(curve))
-    for test, kept in record.per_image.items():
-        for metric, values in kept.items():
-            finite = [value for value in values if math.isfinite(value)]
-            summary = record.scores[test][MODEL][metric]
-            mean = sum(finite) / len(finite)
-            assert summary.n == len(values) <= record.data.tests[test]
-            assert summary.mean == pytest.approx(mean, rel=1e-4)
+    assert curve[record.training.best_epoch - 1] == min(curve)
+    assert len(curve) == record.training.epochs <= config.train.max_epochs
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+@each_record
+def test_tuning_has_seen_no_test_image_and_the_rest_has_seen_all(path):
+    record = read_record(path)
+    tuned = record.settings["validation_only"]
+    tests = set() if tuned else set(record.data.tests)
+    assert set(record.scores) == set(record.per_image) == tests
+    fuses = bool(record.settings["model"]["backbones"])
+    assert set(record.groups) == (set() if fuses else tests)
+
+
+@each_record
 def test_a_record_names_the_commit_it_was_made_at(path):
     commit = read_record(path).commit
     assert len(commit) == 40
