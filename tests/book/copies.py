@@ -42,15 +42,10 @@ class Copy:
         return {rule: int(n) for rule, n in table if rule not in ("all", "total")}
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONPATH": str(self.root)}
-        environment.pop("MAKEFLAGS", None)  # these tests may run under `make test`
+        own = os.environ | {"PYTHONPATH": str(self.root)}
+        own.pop("MAKEFLAGS", None)  # these tests may run under `make test`
         return subprocess.run(
-            command,
-            cwd=self.root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=self.root, env=own, capture_output=True, text=True
         )
 
 

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import nbformat
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +34,6 @@ def run_set_up(folder, code, **environment):
     )  # fmt: skip
 
 
-def instead_of(place):
-    """Settings of git that have it fetch from elsewhere."""
-    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{place.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": address,
-    }
-
-
 def test_it_does_nothing_outside_colab(tmp_path):
     done = run_set_up(tmp_path, "print(sys.path[0])", PATH="")  # no git is there
     assert done.returncode == 0, done.stderr
@@ -52,33 +41,27 @@ def test_it_does_nothing_outside_colab(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def published(tmp_path):
-    """A repository like the published one, in a folder."""
-    repository = tmp_path / "published"
-    repository.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, repository / name)
+def test_in_colab_the_package_comes_from_the_repository(tmp_path):
+    published, colab = tmp_path / "published", tmp_path / "content"
+    colab.mkdir()
+    ignore = shutil.ignore_patterns("__pycache__", "results")
     for name in ("colorlib", "companion"):
-        ignore = shutil.ignore_patterns("__pycache__", "results")
-        shutil.copytree(ROOT / name, repository / name, ignore=ignore)
+        shutil.copytree(ROOT / name, published / name, ignore=ignore)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, published / name)
     who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
     for command in (["init", "--quiet"], ["add", "."], [*who, "commit", "-qm", "All"]):
-        subprocess.run(["git", *command], cwd=repository, check=True)
-    return repository
-
-
-def test_in_colab_the_package_comes_from_the_repository(tmp_path, published):
-    colab = tmp_path / "content"
-    colab.mkdir()
+        subprocess.run(["git", *command], cwd=published, check=True)
     # pip checks everything and changes nothing: this environment is no Colab.
     pip = {"PIP_DRY_RUN": "1", "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1"}
     pip |= {"PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    git = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": address}
+    git["GIT_CONFIG_KEY_0"] = f"url.{published.as_uri()}.insteadOf"
     code = "import colorlib, companion.config as p; print(colorlib.__file__)\n"
     code += "print(p.load_profile('quick').data.dataset)"
     for _ in range(2):  # as when the cell is run again
-        settings = {"COLAB_RELEASE_TAG": "release", **pip, **instead_of(published)}
-        done = run_set_up(colab, code, **settings)
+        done = run_set_up(colab, code, COLAB_RELEASE_TAG="release", **pip, **git)
         assert done.returncode == 0, done.stdout + done.stderr
         *_, file, dataset = done.stdout.splitlines()
         assert Path(file) == colab / "companion" / "colorlib" / "__init__.py"
@@ -86,7 +69,6 @@ def test_in_colab_the_package_comes_from_the_repository(tmp_path, published):
 
 
 def test_in_colab_a_failure_is_not_passed_over(tmp_path):
-    settings = {"COLAB_RELEASE_TAG": "release", **instead_of(tmp_path / "none")}
-    done = run_set_up(tmp_path, "print('on')", **settings)
+    done = run_set_up(tmp_path, "print('on')", COLAB_RELEASE_TAG="release", PATH="")
     assert done.returncode != 0
     assert "on\n" not in done.stdout
