@@ -138,6 +138,8 @@ def test_a_run_is_all_that_its_numbers_depend_on(folders, cache, monkeypatch):
     monkeypatch.setattr(provenance, "NUMERICS", provenance.NUMERICS[1:])
     others.append(identity())
     monkeypatch.undo()
+    assert FUSED.decisive()["model"]["upsampling"] == "nearest"  # defaults count
+    assert not {"accelerator", "devices"} & set(FUSED.decisive()["train"])
     assert identity() == identity()
     assert len({identity(), *others}) == 6
 
