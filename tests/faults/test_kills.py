@@ -63,7 +63,7 @@ def test_killed_again_and_again_at_any_time_it_ends_as_if_left_alone(
     draw = np.random.default_rng((SEED, len(victim.ALL), number))
     killed = 0
     while killed < 3:
-        delay = float(draw.uniform(0, alone.seconds / 4))
+        delay = float(draw.uniform(0, alone.seconds / 8))
         process, _reading = training.start(victim.train)
         process.join(delay)
         process.kill()

@@ -28,7 +28,10 @@ PHASES = {
     "stepping": ("training/__init__.py", {"training_step", "configure_optimizers"}),
     "updating the weights": ("optim/adam.py", {"step", "_single_tensor_adam"}),
     "validating": ("training/__init__.py", {"validation_step"}),
-    "after a validation": ("training/callbacks.py", {"on_validation_end", "_finite"}),
+    "after a validation": (
+        "training/callbacks.py",
+        {"on_validation_end", "check_finite"},
+    ),
     "scoring": ("evaluation.py", {"score_predictor", "_score", "break_down"}),
 }
 # phase -> name of the file that `atomic_write` is writing
@@ -53,8 +56,7 @@ def train(
         tell: Called with the phase before each line that belongs to one.
     """
     torch.set_num_threads(1)
-    for module in (training, training.callbacks):
-        module.SAVE_EVERY = BETWEEN_CHECKPOINTS
+    training.SAVE_EVERY = BETWEEN_CHECKPOINTS
     for stream in (1, 2):
         os.dup2(told.fileno(), stream)
     told.close()
