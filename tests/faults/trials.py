@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 
 import victim
 
@@ -16,17 +17,12 @@ models: [model1]
 weights: random
 """
 TIMES = ("created", "seconds", "sessions", "commit")
-KEPT = (
-    "runs/*/model.safetensors",
-    "cache/packed/*/*",
-    "cache/features/*/*.npy",
-    "cache/baselines/*.safetensors",
-)
+KEPT = ("runs/*/model.safetensors", "cache/packed/*/*", "cache/features/*/*.npy")
+KEPT += ("cache/baselines/*.safetensors",)
 
 # Torch and its friends are imported once, and each process is a fork of that one.
-PRELOADED = ["companion.cli", "companion.pipeline", "timm"]
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(PRELOADED)
+processes.set_forkserver_preload(["companion.cli", "companion.pipeline", "timm"])
 
 
 class Training:
@@ -36,8 +32,17 @@ class Training:
         self.root = root
         (root / "tiny.yaml").write_text(profile)
         self.arguments = ["--profile", str(root / "tiny.yaml")]
-        self.arguments += ["--cache-root", str(root / "cache")]
-        self.arguments += ["--runs-root", str(root / "runs")]
+        for folder in ("cache", "runs"):
+            self.arguments += [f"--{folder}-root", str(root / folder)]
+
+    def go_on_from(self, alone, pattern):
+        """Begin with what another one left, without its record; a file of it."""
+        for folder in ("cache", "runs"):
+            shutil.copytree(alone.root / folder, self.root / folder)
+        (path,) = self.root.glob(pattern)
+        if path.parents[1].name != "runs":  # else its model or record is asked for
+            next(self.root.glob("runs/*/record.json")).unlink()
+        return path
 
     def start(self, target, *further, options=("--resume",)):
         """A process, and where to read what it says."""
@@ -50,11 +55,7 @@ class Training:
 
     def run(self, target=victim.train, *further, options=("--resume",)):
         """Exit status, negative if a signal ended it, and output of a process."""
-        process, reading = self.start(target, *further, options=options)
-        with os.fdopen(os.dup(reading.fileno())) as file:
-            said = file.read()
-        process.join()
-        return process.exitcode, said
+        return ended(*self.start(target, *further, options=options))
 
     def harmed(self, phase, line, harm):
         """Exit status and output of a training that something happens to."""
@@ -76,6 +77,14 @@ class Training:
             if not path.name.startswith(".")  # what a killed process was writing
         }
         return {"record": without_times(json.loads(path.read_text())), "files": files}
+
+
+def ended(process, reading):
+    """Wait for a process: its exit status and what it said."""
+    with os.fdopen(os.dup(reading.fileno())) as file:
+        said = file.read()
+    process.join()
+    return process.exitcode, said
 
 
 def without_times(values):
