@@ -15,6 +15,7 @@ from colorlib.cli import WeightsRoot, complain, out, run_app, say, show_tracebac
 from colorlib.errors import UserError
 
 if TYPE_CHECKING:
+    from companion.builders import Folders
     from companion.pipeline import Unfinished
     from companion.records import Record
     from companion.studies import Run
@@ -110,16 +111,16 @@ def train(
     Started by torchrun or SLURM's srun, several processes train together.
     """
     from colorlib.training import is_rank_zero
-    from companion.builders import Folders
     from companion.config import load_profile
     from companion.pipeline import run_model
 
     only = {} if model is None else {"models": [model]}
     chosen = load_profile(profile, **_changed(changes), **only)
     unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
-    folders = Folders.choose(data_root, weights_root, cache_root, runs_root)
+    folders = _folders(data_root, weights_root, cache_root, runs_root)
     first = is_rank_zero()
-    _log_steps(first)
+    if not first:
+        logging.getLogger("companion").setLevel(logging.WARNING)
     for name in chosen.models:
         bars = first and out.is_terminal
         config = chosen.run(name)
@@ -195,7 +196,6 @@ def run(
     from companion import runner
     from companion.studies import find_run
 
-    _log_steps()
     found = find_run(name, profile)
     folders = _folders(data_root, weights_root, cache_root, runs_root)
     if prepare:
@@ -216,7 +216,6 @@ def rerun(
     """Run again what a record tells of, and show both results."""
     from companion import runner
 
-    _log_steps()
     folders = _folders(data_root, weights_root, cache_root, runs_root)
     old, new = runner.rerun(record, folders)
     show_scores(old, "the record")
@@ -239,12 +238,11 @@ def verify(
     from companion.report.tables import markdown_table
     from companion.verify import verify as checks_of
 
-    _log_steps()
     checks = checks_of(record, _folders(data_root, weights_root, cache_root, runs_root))
     rows = [
         [c.what, c.recorded, c.found, "holds" if c.holds else "DIFFERS"] for c in checks
     ]
-    say(markdown_table([record.stem, "recorded", "found here", ""], rows))
+    show(record.stem, markdown_table(["what", "recorded", "found here", ""], rows))
     failed = [check.what for check in checks if not check.holds]
     if failed:
         complain(f"{record}: {len(failed)} of {len(checks)} differ: {failed[0]}")
@@ -265,11 +263,10 @@ def evaluate(
     from companion.pipeline import evaluate_weights
     from companion.report.tables import score_table
 
-    _log_steps()
     chosen = load_profile(profile, **_changed(changes))
     folders = _folders(data_root, weights_root, cache_root, RUNS_ROOT)
     for test, methods in evaluate_weights(chosen, weights, folders).items():
-        say(f"{weights.parent.name}, {test}:\n{score_table(methods, SHOWN)}")
+        show(f"{weights.parent.name}, {test}", score_table(methods, SHOWN))
 
 
 def show_plan(runs: "list[Run]") -> None:
@@ -300,9 +297,15 @@ def show_scores(record: "Record", title: str = "") -> None:
     from companion.report.tables import score_table
 
     for test, methods in record.scores.items():
-        say(f"{title or record.name}, {test}:\n{score_table(methods, SHOWN)}")
+        show(f"{title or record.name}, {test}", score_table(methods, SHOWN))
     if record.note:
         complain(f"warning: {record.name}: {record.note}")
+
+
+def show(title: str, table: str) -> None:
+    """Print a table below its title."""
+    for line in (title, *table.splitlines()):
+        say(line)
 
 
 def _changed(changes: list[str] | None) -> dict[str, Any]:
@@ -322,19 +325,11 @@ def _changed(changes: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _folders(*roots: Path | None) -> Any:
+def _folders(*roots: Path | None) -> "Folders":
     """The folders of this machine."""
     from companion.builders import Folders
 
     return Folders.choose(*roots)
-
-
-def _log_steps(shown: bool = True) -> None:
-    """Have the steps of a run told, a line each."""
-    logger = logging.getLogger("companion")
-    logger.setLevel(logging.INFO if shown else logging.WARNING)
-    if not logger.handlers:
-        logger.addHandler(_Lines())
 
 
 class _Lines(logging.Handler):
@@ -347,4 +342,7 @@ class _Lines(logging.Handler):
 
 def main() -> None:
     """Run the command line; an error is one line, and a non-zero exit status."""
+    logger = logging.getLogger("companion")
+    logger.setLevel(logging.INFO)
+    logger.handlers[:] = [_Lines()]
     run_app(app)

@@ -84,14 +84,6 @@ def test_a_model_is_trained_then_read_then_evaluated(companion, folders):
     assert f"{scores['no colour']['psnr_rgb']['mean']:.4g} (" in out
 
 
-def test_several_models_of_a_profile_are_trained(companion, folders):
-    status, out, _ = companion("train", *SMALL, *folders)
-    assert status == 0
-    assert out.count("record:") == 3
-    assert "plain" in out
-    assert "model4" in out
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -100,18 +92,14 @@ def test_several_models_of_a_profile_are_trained(companion, folders):
         (["train", "--profile", "laptop"], "--data-root"),
         (["train", "--model", "model9"], "models.0"),
         (["train", "--set", "data.size"], "found --set data.size, expected KEY=VALUE"),
-        (["train", "--set", "=3"], "expected KEY=VALUE"),
         (["train", "--set", "data.size=["], "expected KEY=VALUE"),
         (["train", "--set", "data.siez=32"], "key 'data.siez' does not exist"),
-        (["train", "--set", "siez=32"], "key 'siez' does not exist"),
-        (["train", "--set", "data.size=big"], "data.size"),
         (["train", "--set", "data.size=null"], "data.size"),
         (["train", *SMALL, "--set", "data.validation=0.99"], "lower validation"),
         (["evaluate", "/nowhere/model.safetensors"], "train one first"),
         (["study", "fusoin"], "found ablation 'fusoin'"),
         (["study", "fusion", "--profile", "laptop"], "found grid of profile 'laptop'"),
         (["run", "mnist-28-plain-00000000"], "--dry-run` lists them"),
-        (["rerun", "/nowhere/record.json"], "cannot be read"),
         (["verify", "/nowhere/record.json"], "cannot be read"),
     ],
 )
@@ -174,7 +162,7 @@ def test_a_run_is_made_run_again_and_verified(companion, folders, tmp_path):
     path = tmp_path / f"{run.name}.json"
     status, out, _ = companion("rerun", path, *folders)
     assert status == 0
-    assert "run again, test" in out
+    assert "run again, test | method |" in out
     assert companion("verify", path, *folders)[0] == 0
     values = json.loads(path.read_text())
     values["per_image"]["test"]["psnr_rgb"].pop()

@@ -116,8 +116,3 @@ def test_losses_of_classes_are_their_means(data, tmp_path):
     odd = torch.from_numpy(test % 2 == 1)
     assert found["b"].images == odd.sum()
     assert found["b"].loss_eq1 == pytest.approx(losses[odd].mean().item(), rel=1e-4)
-
-
-def test_five_digits_are_kept_and_what_is_no_number_is_none():
-    values = torch.tensor([0.123456789, float("nan"), float("inf")])
-    assert scoring.rounded(values) == [0.12346, None, float("inf")]

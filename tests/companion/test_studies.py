@@ -88,15 +88,6 @@ def test_the_protocol_has_its_seeds_images_and_version():
     assert {run.config.train.seed for run in tuned} == {100}
 
 
-def test_three_networks_are_the_same_runs_in_both_ablations():
-    fusion, networks = (
-        {r.name for r in plan(name, "protocol") if r.data == "imagenet"}
-        for name in ("fusion", "networks")
-    )
-    assert len(fusion) == 20
-    assert fusion < networks
-
-
 def test_a_run_is_found_by_its_name(tmp_path):
     run = plan("fusion", "smoke")[0]
     assert find_run(run.name, "smoke").config == run.config

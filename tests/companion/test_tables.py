@@ -16,7 +16,6 @@ from companion.report.tables import (
     score_table,
     sources,
 )
-from tools.fault_records import Trial, campaign_table, read_campaigns
 
 SCORE = Summary(mean=0.5, median=0.5, pooled=0.5, ci_low=0.25, ci_high=0.75, n=3)
 
@@ -101,15 +100,3 @@ def test_sources_name_every_record_at_its_commit(record):
     assert "From 3 records" in text
     assert "commit ccccccccc: made\n" in text
     assert "commit ddddddddd: other, other\n" in text
-
-
-def test_only_campaigns_with_notes_have_a_column_for_them():
-    for campaign in read_campaigns():
-        head, _, *rows = cells(campaign_table(campaign))
-        noted = any(trial.note for trial in campaign.trials)
-        assert head == ["what was done", "tried", "held", "note"][: 4 if noted else 3]
-        assert len(rows) == len(campaign.trials) + 1
-        assert rows[-1][1] == f"**{campaign.tried:,}**"
-        bare = [Trial(kind=t.kind, tried=t.tried, held=t.held) for t in campaign.trials]
-        without = campaign.model_copy(update={"trials": tuple(bare)})
-        assert cells(campaign_table(without))[0][-1] == "held"
