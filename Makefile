@@ -5,7 +5,7 @@
 #   make pdf                         that book as one PDF, printed by the browser
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
-#   make test-faults                 fault-injection tests, long; RECORD=1 keeps their counts
+#   make test-faults                 fault injection, long; RECORD=1 keeps the counts
 #   make mutants                     whether the tests notice changes of the code, an hour
 #   make coverage                    which lines and branches the tests reach
 #   make lint                        style, types, spelling, direction of imports
@@ -13,12 +13,12 @@
 #   make lock                        new versions: requirements.lock, environment.yml
 #   make clean                       remove everything that was made, but .venv
 #
-# PROFILE       a file in profiles/, or the path of one: smoke, quick, laptop, gpu, paper
-# DATA_ROOT     the folder of photographs and archives
+# PROFILE       a file in companion/profiles/, or the path of one: quick, laptop, paper ...
+# DATA_ROOT     the folder of images and archives
 # WEIGHTS_ROOT  the folder of pretrained networks; `weights` beside DATA_ROOT if not given
 # SOLUTIONS     hide: a book without answers, and students' notebooks, in _build/student
 # CORES         how many the build and the tests may use
-# RECORD        1: fault-injection tests also write their records, tests/faults/records
+# RECORD        1: fault injection also writes its records, tests/faults/records
 # PYTHON        the Python 3.11 or newer that makes .venv
 
 PYTHON ?= python3

@@ -113,7 +113,7 @@ rule book:
         pages=PAGES,
         config=["_config.yml", "_toc.yml"],
         notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
-        package=[str(p) for p in sorted(Path("colorlib").rglob("*.py"))],  # its API
+        package=[str(p) for d in ("colorlib", "companion") for p in sorted(Path(d).rglob("*.py"))],
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
         campaigns=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
         tool="tools/build_book.py",

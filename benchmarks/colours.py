@@ -13,7 +13,7 @@ from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.setting import Setting
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 
-Convert = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+ArrayConversion = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 COMPILED = "compiled"
 OBSTACLES = {
     OURS: "one operation after the other, each a pass over memory that the system has "
@@ -49,7 +49,9 @@ def colour(setting: Setting) -> Iterator[Measurement]:
                 yield conversion(case, count, seconds, COMPILED)
 
 
-def one_by_one(convert: Convert, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def one_by_one(
+    convert: ArrayConversion, images: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Convert (N, S, S, 3) image after image."""
     return np.stack([convert(image) for image in images])
 

@@ -41,7 +41,7 @@ CALLS = 8  # between two waits for the device
 FULL = 256  # images of 256 px that fill a device
 SEEN = 256  # side of the gray image that the frozen networks are given, pixels
 AT_ONCE = 128  # images at a time through the frozen networks
-FULL_RATE = Bar(
+GPU_RATE = Bar(
     quantity="matrix share",
     at_least=0.4,
     obstacle="convolutions of few channels, and passes over memory between them: below",
@@ -152,7 +152,7 @@ class OnDevice:
                 matrix_flops=self.calls * self.matrices[dtype].flops,
                 profile=profile_of(contestants[name], device=self.device),
                 peak_bytes={k: size for k, size in held.items() if size is not None},
-                bars=(FULL_RATE,) if (name, count) == (best, FULL) else (),
+                bars=(GPU_RATE,) if (name, count) == (best, FULL) else (),
             )
 
     def epoch(self) -> Measurement:

@@ -34,7 +34,7 @@ FULL_RATE = Bar(
     obstacle="what is no convolution, and the convolutions of few channels: below",
 )
 FEW = 2  # images where each goes through the three networks: seconds a call
-PLAIN = TrainConfig()  # float32, not compiled
+FLOAT32 = TrainConfig()  # float32, not compiled
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -44,10 +44,10 @@ class OurStep:
     def __init__(
         self,
         model: ColorizationModel,
-        config: TrainConfig = PLAIN,
+        config: TrainConfig = FLOAT32,
         device: torch.device = CPU,
     ) -> None:
-        task = ColorizationTask(model, chroma_mse, PLAIN).to(device)
+        task = ColorizationTask(model, chroma_mse, FLOAT32).to(device)
         self.device = device
         self.compare: Callable[[Batch], torch.Tensor] = task.compare
         if config.compile_mode != "none":

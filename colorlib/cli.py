@@ -57,10 +57,7 @@ def show_traceback(
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show it."
-        ),
+        bool, typer.Option("--version", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Automatic grayscale image colorization."""
@@ -74,21 +71,16 @@ def colorize(
         list[Path], typer.Argument(help="Files and folders; - for standard input.")
     ],
     weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights", "-w", help="Of `train`, in place of the bundled model."
-        ),
+        Path | None, typer.Option("--weights", "-w", help="A model that was trained.")
     ] = None,
     to: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="A folder; of one photograph, a file or -."),
+        Path | None, typer.Option("--out", "-o", help="A folder; for one, a file or -.")
     ] = None,
     file_format: Annotated[
         Format | None, typer.Option("--format", help="Of the results.")
     ] = None,
     quality: Annotated[
-        int | None,
-        typer.Option(min=1, max=100, help="Of JPEG (95), WebP (90) and AVIF (85)."),
+        int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.")
     ] = None,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave results that are there.")
@@ -118,9 +110,8 @@ def colorize(
         from colorlib.colorize import BUNDLED, Colorizer
         from colorlib.model import torch_device
 
-        return Colorizer.load(
-            weights or BUNDLED, weights_root, torch_device(accelerator)
-        )
+        device = torch_device(accelerator)
+        return Colorizer.load(weights or BUNDLED, weights_root, device)
 
     if STREAM in (*photographs, to):
         _colorize_stream(load(), photographs, to, kind or "png", options)
@@ -154,21 +145,17 @@ def _colorize_all(
     quiet = len(jobs) < 3 or not out.is_terminal
     for source, target in track(jobs, "colouring", console=out, disable=quiet):
         try:
-            told = colorize_file(colorizer, source, target, **options)
+            lost = colorize_file(colorizer, source, target, **options)
         except Exception as error:
-            complain(_named(error, source))
+            told = _without_memory(error, "colour a smaller copy") or str(error)
+            named = str(source) in told
+            complain(told if named else f"{source}: {told or type(error).__name__}")
             if debug:
                 err.print_exception()
         else:
             coloured += 1
-            say("; ".join([f"{source} -> {target}", *told]))
+            say("; ".join([f"{source} -> {target}", *lost]))
     return coloured
-
-
-def _named(error: Exception, source: Path) -> str:
-    """The error of one photograph, with its name."""
-    told = _without_memory(error, "free some, or colour a smaller copy") or str(error)
-    return told if str(source) in told else f"{source}: {told or type(error).__name__}"
 
 
 def _colorize_stream(
@@ -182,20 +169,15 @@ def _colorize_stream(
     from colorlib.colorize import colorize_file
 
     if len(photographs) > 1:
-        found = f"found {len(photographs)} photographs, expected one"
-        raise UserError(f"{found} from standard input or to standard output")
-    (source,) = photographs
-    given = sys.stdin.buffer.read() if source == STREAM else source
-    if to not in (None, STREAM):
-        told = colorize_file(colorizer, given, to, **options)
-    else:
-        with tempfile.TemporaryFile() as file:
-            told = colorize_file(colorizer, given, file, kind=kind, **options)
-            file.seek(0)
-            shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.flush()
-    for line in told:
-        complain(line)
+        raise UserError(f"found {len(photographs)} photographs, expected one with -")
+    source = sys.stdin.buffer.read() if photographs == [STREAM] else photographs[0]
+    with tempfile.TemporaryFile() as file:
+        target = file if to in (None, STREAM) else to
+        for line in colorize_file(colorizer, source, target, kind=kind, **options):
+            complain(line)
+        file.seek(0)
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -241,10 +223,12 @@ def _without_memory(error: Exception, remedy: str = "") -> str:
     if not isinstance(error, MemoryError) and not any(word in told for word in words):
         return ""
     remedy = remedy or (
-        "free some and give --resume to go on, or ask for less: batch_size, size or "
-        "width of the profile; what is finished is kept"
+        "give --resume to go on, or ask for less: batch_size, size or width of the "
+        "profile; what is finished is kept"
     )
-    return f"found no memory left, expected some for what comes next; {remedy}"
+    return (
+        f"found no memory left, expected some for what is next; free some, or {remedy}"
+    )
 
 
 def say(line: Any) -> None:

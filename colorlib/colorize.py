@@ -223,7 +223,7 @@ def with_contrast(gray: Gray) -> Gray:
     Example:
         >>> faded = np.arange(110, 210, dtype=np.uint8)[None]
         >>> with_contrast(faded)[0, [0, -1]]
-        array([ 13, 237], dtype=uint8)
+        array([ 15, 235], dtype=uint8)
     """
     seen = _small_copy(gray, CONTRAST_SIDE)
     darkest, brightest = np.percentile(seen, (1, 99))
@@ -325,10 +325,11 @@ def _mean_around(planes: Tensor) -> Tensor:
 
 def _own_L_norm(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
     """(H, W, 3) uint8 or uint16 RGB -> its lightness, (1, 1, H, W) in [-1, 1]."""
-    stored = torch.from_numpy(np.ascontiguousarray(rgb))[None].to(device)
-    if stored.dtype == torch.uint8:
+    if rgb.dtype == np.uint8:
+        stored = torch.from_numpy(np.ascontiguousarray(rgb))[None].to(device)
         return lightness(stored) / L_SCALE - 1
-    planes = stored.movedim(-1, -3).float() / 65535  # (1, 3, H, W)
+    stored = torch.from_numpy(rgb.astype(np.float32))[None].to(device)
+    planes = stored.movedim(-1, -3) / 65535  # (1, 3, H, W)
     return rgb_to_lab(planes)[:, :1] / L_SCALE - 1
 
 

@@ -24,14 +24,14 @@ from colorlib.sampling import Batch
 from colorlib.targets import PAPER, Target
 
 Predictor = Callable[[Tensor, Tensor | None], Tensor]
-Scores = dict[str, Tensor]  # metric -> (N,)
+ImageScores = dict[str, Tensor]  # metric -> (N,)
 
 MODEL = "model"
 GRAY = "no colour"
 MEAN_COLOUR = "mean colour"
 MEAN_IMAGE = "per-pixel mean image"
 
-PLACES = 8  # an image is cut into 8 x 8 places
+GRID = 8  # an image is cut into 8 x 8 places
 CHROMA_STEP = 10.0  # Lab units
 CHROMA_CLASSES = 10  # the last one has no upper end
 LEAST_SPREAD = 0.5 / 128  # of ab_norm between images: half a Lab unit is not seen
@@ -89,7 +89,7 @@ def score_predictor(
     test_batches: Iterable[Batch],
     device: torch.device | str = "cpu",
     target: Target = PAPER,
-) -> Scores:
+) -> ImageScores:
     """Score one way to predict colour.
 
     Args:
@@ -109,7 +109,7 @@ def score_predictor(
     return {metric: torch.cat([part[metric] for part in parts]) for metric in parts[0]}
 
 
-def _score(predict: Predictor, batch: Batch, target: Target) -> Scores:
+def _score(predict: Predictor, batch: Batch, target: Target) -> ImageScores:
     """Scores of one method on one batch, each (B,)."""
     true_rgb = images_to_float(batch.images)  # (B, 3, S, S)
     _, true_ab_norm = normalize_lab(rgb_to_lab(true_rgb))
@@ -158,13 +158,13 @@ def break_down(
         device: Where to compute.
         target: What the model sees and predicts.
     """
-    place = torch.zeros(PLACES, PLACES, dtype=torch.float64)
+    place = torch.zeros(GRID, GRID, dtype=torch.float64)
     sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)
     images = 0
     for batch in batches:
         true_ab, pred_ab = _chroma(predict, batch.to(device), target)
         squared = ((pred_ab - true_ab) / AB_SCALE).square().mean(dim=1)  # (B, S, S)
-        place += F.adaptive_avg_pool2d(squared, PLACES).cpu().double().sum(dim=0)
+        place += F.adaptive_avg_pool2d(squared, GRID).cpu().double().sum(dim=0)
         sums += _by_true_chroma(true_ab, pred_ab, squared)
         images += len(squared)
     pixels, predicted, mse = sums  # (10,) each
@@ -189,7 +189,7 @@ def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor
 
 
 def degenerate_model_warnings(
-    scores: Mapping[str, Scores], target_norm: Tensor
+    scores: Mapping[str, ImageScores], target_norm: Tensor
 ) -> tuple[str, ...]:
     """What is wrong with a trained model, if it learned nothing.
 

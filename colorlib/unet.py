@@ -1,5 +1,7 @@
 """The bundled network: a pretrained classifier as encoder, and a decoder that colours.
 
+::
+
     L_norm ─► MobileNetV2, without its head ─┬─ 1/4 ─┬─ 1/8 ─┬─ 1/16 ─┬─ 1/32
                                              │       │       │        ▼
     logits of 261 ab bins, 1/4 ◄─ 3x3 conv ◄─┴─ 3x3 ◄┴─ 3x3 ◄┴─────── 3x3

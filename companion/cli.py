@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.table import Table
 
-from colorlib.cli import (
-    WeightsRoot,
-    complain,
-    out,
-    run_app,
-    say,
-    show_traceback,
-)
+from colorlib.cli import WeightsRoot, complain, out, run_app, say, show_traceback
 from colorlib.errors import UserError
 
 if TYPE_CHECKING:
+    from companion.builders import Folders
     from companion.pipeline import Unfinished
     from companion.records import Record
     from companion.studies import Run
@@ -39,6 +32,7 @@ app.add_typer(data_app, name="data")
 CACHE_ROOT = Path("_build/cache")
 RUNS_ROOT = Path("_build/runs")
 RESULTS_ROOT = Path("companion/results")
+SHOWN = ("loss_eq1", "psnr_rgb", "ssim_rgb", "ciede2000", "colourfulness")
 
 ProfileName = Annotated[
     str, typer.Option("--profile", "-p", help="Name in profiles/, or a YAML file.")
@@ -117,16 +111,16 @@ def train(
     Started by torchrun or SLURM's srun, several processes train together.
     """
     from colorlib.training import is_rank_zero
-    from companion.builders import Folders
     from companion.config import load_profile
     from companion.pipeline import run_model
 
     only = {} if model is None else {"models": [model]}
     chosen = load_profile(profile, **_changed(changes), **only)
     unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
-    folders = Folders.choose(data_root, weights_root, cache_root, runs_root)
+    folders = _folders(data_root, weights_root, cache_root, runs_root)
     first = is_rank_zero()
-    _log_steps(first)
+    if not first:
+        logging.getLogger("companion").setLevel(logging.WARNING)
     for name in chosen.models:
         bars = first and out.is_terminal
         config = chosen.run(name)
@@ -202,7 +196,6 @@ def run(
     from companion import runner
     from companion.studies import find_run
 
-    _log_steps()
     found = find_run(name, profile)
     folders = _folders(data_root, weights_root, cache_root, runs_root)
     if prepare:
@@ -223,7 +216,6 @@ def rerun(
     """Run again what a record tells of, and show both results."""
     from companion import runner
 
-    _log_steps()
     folders = _folders(data_root, weights_root, cache_root, runs_root)
     old, new = runner.rerun(record, folders)
     show_scores(old, "the record")
@@ -243,15 +235,14 @@ def verify(
     Images are checked with --data-root, and scores where the trained weights are in
     --runs-root too. A small form of the run is always trained, twice.
     """
+    from companion.report.tables import markdown_table
     from companion.verify import verify as checks_of
 
-    _log_steps()
     checks = checks_of(record, _folders(data_root, weights_root, cache_root, runs_root))
-    table = Table("what", "recorded", "found here", "", title=record.stem)
-    for check in checks:
-        outcome = "holds" if check.holds else "DIFFERS"
-        table.add_row(check.what, check.recorded, check.found, outcome)
-    out.print(table)
+    rows = [
+        [c.what, c.recorded, c.found, "holds" if c.holds else "DIFFERS"] for c in checks
+    ]
+    show(record.stem, markdown_table(["what", "recorded", "found here", ""], rows))
     failed = [check.what for check in checks if not check.holds]
     if failed:
         complain(f"{record}: {len(failed)} of {len(checks)} differ: {failed[0]}")
@@ -267,15 +258,15 @@ def evaluate(
     cache_root: CacheRoot = CACHE_ROOT,
     changes: Changes = None,
 ) -> None:
-    """Score a trained model and the naive baselines on a profile's test part."""
+    """Score a trained model and the naive baselines on a profile's test sets."""
     from companion.config import load_profile
     from companion.pipeline import evaluate_weights
+    from companion.report.tables import score_table
 
-    _log_steps()
     chosen = load_profile(profile, **_changed(changes))
     folders = _folders(data_root, weights_root, cache_root, RUNS_ROOT)
-    for test, scores in evaluate_weights(chosen, weights, folders).items():
-        out.print(scores_table(scores, f"{weights.parent.name}, {test}"))
+    for test, methods in evaluate_weights(chosen, weights, folders).items():
+        show(f"{weights.parent.name}, {test}", score_table(methods, SHOWN))
 
 
 def show_plan(runs: "list[Run]") -> None:
@@ -303,32 +294,18 @@ def show_plan(runs: "list[Run]") -> None:
 
 def show_scores(record: "Record", title: str = "") -> None:
     """Print a record's scores beside the baselines, and what is wrong with it."""
+    from companion.report.tables import score_table
+
     for test, methods in record.scores.items():
-        means = {
-            method: {metric: summary.mean for metric, summary in metrics.items()}
-            for method, metrics in methods.items()
-        }
-        out.print(scores_table(means, f"{title or record.name}, {test}"))
+        show(f"{title or record.name}, {test}", score_table(methods, SHOWN))
     if record.note:
         complain(f"warning: {record.name}: {record.note}")
 
 
-def scores_table(scores: dict[str, dict[str, float]], title: str) -> Table:
-    """Means over the test images, a method a row, a metric a column."""
-    from colorlib.metrics import METRICS
-
-    shown = ["rmse_ab_norm", "psnr_rgb", "ssim_rgb", "ciede2000", "colourfulness"]
-    table = Table(title=title, caption="means over the test images")
-    table.add_column("method")
-    for name in shown:
-        metric = METRICS[name]
-        arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
-        unit = f" [{metric.unit}]" if metric.unit else ""
-        table.add_column(f"{metric.label}{arrow}{unit}".replace("[", r"\["))
-    for method, values in scores.items():
-        if all(name in values for name in shown):
-            table.add_row(method, *(f"{values[name]:.4g}" for name in shown))
-    return table
+def show(title: str, table: str) -> None:
+    """Print a table below its title."""
+    for line in (title, *table.splitlines()):
+        say(line)
 
 
 def _changed(changes: list[str] | None) -> dict[str, Any]:
@@ -348,19 +325,11 @@ def _changed(changes: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _folders(*roots: Path | None) -> Any:
+def _folders(*roots: Path | None) -> "Folders":
     """The folders of this machine."""
     from companion.builders import Folders
 
     return Folders.choose(*roots)
-
-
-def _log_steps(shown: bool = True) -> None:
-    """Have the steps of a run told, a line each."""
-    logger = logging.getLogger("companion")
-    logger.setLevel(logging.INFO if shown else logging.WARNING)
-    if not logger.handlers:
-        logger.addHandler(_Lines())
 
 
 class _Lines(logging.Handler):
@@ -373,4 +342,7 @@ class _Lines(logging.Handler):
 
 def main() -> None:
     """Run the command line; an error is one line, and a non-zero exit status."""
+    logger = logging.getLogger("companion")
+    logger.setLevel(logging.INFO)
+    logger.handlers[:] = [_Lines()]
     run_app(app)

@@ -21,13 +21,14 @@ from colorlib import stats
 from colorlib.errors import UserError
 from colorlib.metrics import METRICS
 from companion.records import RESULTS, Record, read_record
-from companion.studies import Run, load_experiments, plan
+from companion.studies import load_experiments, plan
 
 LOSS = "loss_eq1"
 IN_PERCENT = (LOSS,)  # of the reference's mean; decibels are no fractions
 # Metric -> smallest effect of interest: per cent of the loss, else its own unit.
 SMALLEST = {LOSS: 2.0, "psnr_rgb": 0.1, "ciede2000": 0.2, "named": 0.02}
 JUDGED = ("imagenet", "seen")  # the test set whose classes a classifier names
+NOT_JUDGED = [metric for metric in SMALLEST if metric != "named"]
 # Test sets whose images came by class or by person, so that these are the units.
 BY_GROUP = (("imagenet", "unseen"), ("lfw", "test"))
 FUSION = ("fusion", "networks")  # the ablations of the primary contrasts
@@ -180,8 +181,7 @@ def runs_of(
     """Read the records that there are of some ablations.
 
     Args:
-        ablations: Their names. Conditions that come to the same runs are one condition,
-            under its first name; `softmax` and `softmax, three` are `softmax`.
+        ablations: Their names; a condition of several of them is one condition.
         profile: The profile that they are run under.
         results: The folder of records.
 
@@ -191,14 +191,13 @@ def runs_of(
     Raises:
         UserError: If a record cannot be read, or one name means several conditions.
     """
-    planned = [run for ablation in ablations for run in plan(ablation, profile)]
-    first, found = _first_names(planned), dict[Condition, dict[int, Record | None]]()
+    found: dict[Condition, dict[int, Record | None]] = {}
     meant: dict[tuple[Condition, int], str] = {}
-    for run in planned:
-        condition, seed = (run.data, first[run.name]), run.config.train.seed
+    for run in (run for name in ablations for run in plan(name, profile)):
+        condition, seed = (run.data, run.condition), run.config.train.seed
         if meant.setdefault((condition, seed), run.name) != run.name:
             raise UserError(
-                f"found two conditions {condition[1]!r} on {run.data}, expected one: "
+                f"found two conditions {run.condition!r} on {run.data}, expected one: "
                 f"rename one in {', '.join(ablations)}"
             )
         path = results / f"{run.name}.json"
@@ -207,46 +206,32 @@ def runs_of(
     return found
 
 
-def _first_names(runs: Iterable[Run]) -> dict[str, str]:
-    """The name of a run -> the first condition that it is planned as."""
-    names: dict[str, str] = {}
-    for run in runs:
-        names.setdefault(run.name, run.condition)
-    return names
-
-
 def secondary(
     ablations: Sequence[str] = FUSION, profile: str = "protocol"
 ) -> list[Contrast]:
     """Plan the exploratory comparisons: all with a reference that are not primary.
 
     Args:
-        ablations: As for `runs_of`.
+        ablations: Their names.
         profile: The profile that they are run under.
 
     Returns:
         Of each ablation the other conditions against its reference, on each data set
         and test set, in each metric.
     """
-    by_ablation = {name: plan(name, profile) for name in ablations}
-    first = _first_names(run for runs in by_ablation.values() for run in runs)
-    contrasts: list[Contrast] = []
-    for name, runs in by_ablation.items():
-        reference = load_experiments().ablations[name].reference
-        names = {(run.data, run.condition): first[run.name] for run in runs}
-        configs = {(run.data, run.condition): run.config for run in runs}
-        for (data, condition), other in names.items():
-            against, unseen = names[data, reference], configs[data, condition].data
-            for test_set in ("seen", "unseen") if unseen.unseen_classes else ("test",):
-                for metric in SMALLEST:
-                    one = Contrast(
-                        {other: 1, against: -1}, against, data, test_set, metric
-                    )
-                    judged = metric != "named" or (data, test_set) == JUDGED
-                    if other != against and judged and one not in contrasts:
-                        contrasts.append(one)
     primary = [replace(one, hypothesis="") for one in PRIMARY]
-    return [one for one in contrasts if one not in primary]
+    contrasts: list[Contrast] = []
+    for name in ablations:
+        reference = load_experiments().ablations[name].reference
+        places = {(r.data, r.condition): r.config.data for r in plan(name, profile)}
+        for (data, condition), divided in places.items():
+            weights = {condition: 1.0, reference: -1.0}
+            for test in ("seen", "unseen") if divided.unseen_classes else ("test",):
+                for metric in SMALLEST if (data, test) == JUDGED else NOT_JUDGED:
+                    one = Contrast(weights, reference, data, test, metric)
+                    if condition != reference and one not in contrasts + primary:
+                        contrasts.append(one)
+    return contrasts
 
 
 # ------------------------------------------------------------------- what the runs say

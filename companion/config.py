@@ -188,15 +188,8 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = PROFILES_FOLDER / f"{name_or_path}.yaml"
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        known = ", ".join(sorted(p.stem for p in PROFILES_FOLDER.glob("*.yaml")))
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"profile {name_or_path!r} cannot be read ({reason}), expected one of "
-            f"{known} or the path of a YAML file"
-        ) from error
+    known = ", ".join(sorted(p.stem for p in PROFILES_FOLDER.glob("*.yaml")))
+    values = read_yaml(path, f"expected one of {known} or the path of a YAML file")
     if not isinstance(values, dict):
         raise UserError(f"profile {path}: expected lines `key: value`, found none")
     given = {
@@ -205,6 +198,19 @@ def load_profile(name_or_path: str, **overrides: Any) -> Profile:
         if value is not None
     }
     return validated(Profile, overlaid(values, given), f"profile {path}")
+
+
+def read_yaml(path: Path, expected: str = "expected a YAML file") -> Any:
+    """Read a file of settings; of an empty one, {}.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot be read ({reason}), {expected}") from error
 
 
 def overlaid(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -34,12 +34,10 @@ class Needs:
     """What one run needs at most.
 
     Attributes:
-        images: Packed images.
-        trained: Of these, images that are trained on.
+        images: Packed images; `trained`, those of them that are trained on.
         feature_bytes: Of the frozen networks' features on disk, by the network.
         steps: Updates of the weights, if no early stopping ends them.
-        cpu_hours: Of training on two cores.
-        gpu_hours: Of training on an H200.
+        cpu_hours: Of training on two cores; `gpu_hours`, on an H200.
     """
 
     images: int
@@ -61,21 +59,21 @@ def needs_of(config: RunConfig) -> Needs:
         >>> needs.feature_bytes  # 17,000 x 1000 logits x 4 bytes
         {'inception_resnet_v2.tf_in1k': 68000000}
     """
-    images, trained = _images(config.data)
-    train, width = config.train, config.model.width
-    batches = -(-trained // train.batch_size)
-    steps = min(train.max_steps or 10**12, train.max_epochs * batches)
-    shown, pixels = steps * train.batch_size, (config.data.size / 64) ** 2
+    (images, trained), train = _images(config.data), config.train
+    content, names = content_of(config.model.features), config.model.backbones
+    each = 1 if content != "maps" else MAP_SIDE**2
+    numbers = {n: NUM_CLASSES if content == "logits" else _channels(n) for n in names}
+    size = images * each * np.dtype(STORED[content]).itemsize
+    steps = train.max_epochs * -(-trained // train.batch_size)
+    steps = min(train.max_steps or steps, steps)
+    shown, pixels = steps * train.batch_size / 3600, (config.data.size / 64) ** 2
     return Needs(
-        images=images,
-        trained=trained,
-        feature_bytes={
-            name: images * _bytes_per_image(name, config.model.features)
-            for name in config.model.backbones
-        },
-        steps=steps,
-        cpu_hours=shown * CPU_SECONDS * pixels * width**1.5 / 3600,
-        gpu_hours=shown * GPU_SECONDS * max(1, pixels / 16) / 3600,
+        images,
+        trained,
+        {name: size * count for name, count in numbers.items()},
+        steps,
+        cpu_hours=shown * CPU_SECONDS * pixels * config.model.width**1.5,
+        gpu_hours=shown * GPU_SECONDS * max(1, pixels / 16),
     )
 
 
@@ -93,14 +91,6 @@ def _images(data: DataConfig) -> tuple[int, int]:
 
 
 @cache
-def _bytes_per_image(name: str, features: str) -> int:
-    """Of one network's features of one image, as they are stored."""
-    content = content_of(features)  # type: ignore[arg-type]
-    numbers = NUM_CLASSES if content == "logits" else _channels(name)
-    size = MAP_SIDE**2 if content == "maps" else 1
-    return numbers * size * np.dtype(STORED[content]).itemsize
-
-
 def _channels(name: str) -> int:
     """Of a network's maps, from its description, without its weights."""
     import timm

@@ -7,11 +7,10 @@ its effect is computed from the records that are there.
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from colorlib.errors import UserError
 from companion.comparisons import Contrast, compare_all, runs_of
+from companion.config import read_yaml, validated
 from companion.records import RESULTS
 from companion.report.tables import interval, signed
 from companion.studies import load_experiments
@@ -58,12 +57,18 @@ class Ambiguity(BaseModel):
 
         Example:
             >>> load_ledger()[1].option
-            'ablation `networks`: `maps, two` against `maps, three`'
+            'ablation `networks`: `maps, two` against `maps`'
         """
         if self.ablation:
             ours = self.against or load_experiments().ablations[self.ablation].reference
             return f"ablation `{self.ablation}`: `{self.condition}` against `{ours}`"
         return f"key `{self.key}`" if self.key else "none"
+
+
+class _Ledger(BaseModel):
+    """The whole file."""
+
+    row: tuple[Ambiguity, ...]
 
 
 def load_ledger(path: Path = LEDGER) -> list[Ambiguity]:
@@ -72,15 +77,7 @@ def load_ledger(path: Path = LEDGER) -> list[Ambiguity]:
     Raises:
         UserError: If it cannot be read or a row does not fit; the message names it.
     """
-    try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(list[Ambiguity]).validate_python(rows)
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise UserError(f"{path}: row {place}: {fault['msg']}") from error
+    return list(validated(_Ledger, {"row": read_yaml(path)}, str(path)).row)
 
 
 def measured_effect(

@@ -1,17 +1,16 @@
 """A run: settings in, a trained and scored model out, in five steps.
 
-    setup_data -> setup_features -> train_model -> score -> record
+    images -> features -> training -> scores -> record
 
 Every step finds what an earlier call has finished, so a run that was interrupted goes
 on, and a run that is done is only read. Several processes may do this together,
 started by `torchrun` or SLURM: all of them train, the first one scores and records.
 """
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -25,22 +24,11 @@ from colorlib.features import Features
 from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
 from colorlib.training import FitResult, discard, fit, is_rank_zero, loss_named
-from companion import provenance
-from companion.builders import (
-    Data,
-    Folders,
-    initial_model,
-    load_backbones,
-    load_judge,
-    load_vgg16,
-    log,
-    setup_data,
-    setup_features,
-    target_of,
-)
+from companion import builders, provenance, records
+from companion.builders import Data, Folders, log, setup_data, setup_features, target_of
 from companion.config import Profile, RunConfig
-from companion.records import Record, TrainingRecord, read_record, write_record
-from companion.scoring import score_tests, scores_in_record
+from companion.records import Record, Scores
+from companion.scoring import Scorer
 
 Unfinished = Literal["resume", "restart", "refuse"]
 
@@ -84,7 +72,8 @@ def run_model(
                 return finished  # by the process that had the lock before
         training = run.folder / f"training-{run.identity[:8]}"
         _settle_unfinished(training, unfinished)
-        model, features, trained = run.train(training, unfinished, progress)
+        resume = unfinished != "restart"
+        model, features, trained = run.train(training, resume, progress)
         if is_rank_zero():
             record = run.record(model, features, trained)
             (training / FINISHED).touch()
@@ -109,8 +98,11 @@ class _Run:
     def set_up(cls, config: RunConfig, folders: Folders) -> "_Run":
         """Find the images and the networks, and so the identity."""
         clock, data = provenance.Stopwatch(), setup_data(config, folders)
-        fused = load_backbones(config, folders)
-        others = load_vgg16(config, folders), load_judge(config, folders)
+        fused = builders.load_backbones(config, folders)
+        others = (
+            builders.load_vgg16(config, folders),
+            builders.load_judge(config, folders),
+        )
         loaded = [one for one in (*fused, *others) if one is not None]
         identity = provenance.identity(config, data, loaded)
         clock.lap("data")
@@ -122,22 +114,30 @@ class _Run:
         return self.folders.runs / self.config.run_name
 
     def train(
-        self, training: Path, unfinished: Unfinished, progress: bool
+        self, folder: Path, resume: bool, progress: bool
     ) -> tuple[ColorizationModel, Features | None, FitResult]:
-        """Train a new model, or go on with it."""
-        config, data = self.config, self.data
-        features = setup_features(config, data, self.networks, self.folders)
+        """Train a new model, or go on with it; it is left with its best weights."""
+        config, parts = self.config, self.data.split
+        features = setup_features(config, self.data, self.networks, self.folders)
         self.clock.lap("features")
-        first = initial_model(
-            config, self.networks, features, data.split.train, self.vgg16
+        model = builders.initial_model(
+            config, self.networks, features, parts.train, self.vgg16
         )
-        log.info("training %s on %d images", config.run_name, len(data.split.train))
-        goes_on = unfinished != "restart"
-        trained = train_model(
-            config, first, data, features, training, resume=goes_on, progress=progress
+        log.info("training %s on %d images", config.run_name, len(parts.train))
+        train = self.data.subset(features, parts.train)
+        trained = fit(
+            model,
+            loss_named(config.train.loss or "mse", train),
+            train,
+            self.data.subset(features, parts.validation),
+            folder,
+            config.train,
+            target=target_of(config),
+            resume=resume,
+            progress=progress,
         )
         self.clock.lap("training")
-        return first, features, trained
+        return model, features, trained
 
     def record(
         self, model: ColorizationModel, features: Features | None, trained: FitResult
@@ -146,46 +146,21 @@ class _Run:
         config, scores = self.config, {}
         if not config.validation_only:
             log.info("scoring %s", config.run_name)
-            scores = scores_in_record(
-                config, self.data, model, features, self.folders.cache, self.judge
-            )
+            cache = self.folders.cache
+            scorer = Scorer(config, self.data, features, cache, self.judge)
+            scores = scorer.in_record(model)
             self.clock.lap("scoring")
         weights = self.folder / "model.safetensors"
-        save_model(model, weights, _notes(config, self.networks))
+        save_model(model, weights, provenance.notes(config, self.networks))
         record = Record(
             **provenance.of_run(config, self.data, self.identity),
             model=provenance.describe_model(model, self.networks, weights),
-            training=TrainingRecord(**asdict(trained)),
+            training=records.TrainingRecord(**asdict(trained)),
             seconds=self.clock.seconds,
             **scores,
         )
-        write_record(record, self.folder / "record.json")
+        records.write_record(record, self.folder / "record.json")
         return record
-
-
-def train_model(
-    config: RunConfig,
-    model: ColorizationModel,
-    data: Data,
-    features: Features | None,
-    folder: Path,
-    *,
-    resume: bool = True,
-    progress: bool = False,
-) -> FitResult:
-    """Train a model in place; it is left with its best weights."""
-    train = data.subset(features, data.split.train)
-    return fit(
-        model,
-        loss_named(config.train.loss or "mse", train),
-        train,
-        data.subset(features, data.split.validation),
-        folder,
-        config.train,
-        target=target_of(config),
-        resume=resume,
-        progress=progress,
-    )
 
 
 @dataclass(frozen=True)
@@ -219,7 +194,9 @@ def predict_images(
     """
     model, _ = load_model(folders.runs / config.run_name / "model.safetensors")
     data = setup_data(config, folders)
-    features = setup_features(config, data, load_backbones(config, folders), folders)
+    features = setup_features(
+        config, data, builders.load_backbones(config, folders), folders
+    )
     batch = data.subset(features, indices).take(np.arange(len(indices)))
     target = target_of(config)
     L_norm, _ = target.split(images_to_float(batch.images))
@@ -228,9 +205,7 @@ def predict_images(
     return Prediction(L_norm, target_norm, rgb)
 
 
-def evaluate_weights(
-    profile: Profile, weights: Path, folders: Folders
-) -> dict[str, dict[str, dict[str, float]]]:
+def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Scores:
     """Score a trained model on a profile's test sets.
 
     Args:
@@ -239,7 +214,7 @@ def evaluate_weights(
         folders: Where things are.
 
     Returns:
-        test set -> method -> metric -> mean over the test images.
+        test set -> method -> metric -> summary, as in a record.
 
     Raises:
         UserError: If the file is no such model, or a network is not the one it was
@@ -256,25 +231,8 @@ def evaluate_weights(
     data = setup_data(config, folders)
     backbones = load_stated(spec, weights, folders.weights)
     features = setup_features(config, data, backbones, folders)
-    scores = score_tests(config, data, model, features, folders.cache)
-    return {
-        test: {
-            method: {metric: float(values.mean()) for metric, values in own.items()}
-            for method, own in methods.items()
-        }
-        for test, methods in scores.items()
-    }
-
-
-def _notes(config: RunConfig, backbones: Sequence[Backbone]) -> dict[str, Any]:
-    """What one must know to use the trained weights, for their file."""
-    stated = provenance.describe_backbones(backbones)
-    return {
-        "model": config.name,
-        "record": config.run_name,
-        "size": config.data.size,
-        "backbones": [part.model_dump() for part in stated],
-    }
+    scored = Scorer(config, data, features, folders.cache).in_record(model)
+    return cast(Scores, scored["scores"])
 
 
 # -------------------------------------------------------------- finished and unfinished
@@ -289,7 +247,7 @@ def finished_record(folder: Path, identity: str) -> Record | None:
     if not path.exists():
         return None
     try:
-        record = read_record(path)
+        record = records.read_record(path)
     except UserError:  # of another version, or damaged: the run is made again
         return None
     if record.identity != identity or not weights.exists():

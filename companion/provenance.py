@@ -112,6 +112,16 @@ def describe_backbones(backbones: Sequence[Backbone]) -> tuple[BackboneRecord, .
     )
 
 
+def notes(config: RunConfig, backbones: Sequence[Backbone]) -> dict[str, Any]:
+    """What one must know to use the trained weights, for their file."""
+    return {
+        "model": config.name,
+        "record": config.run_name,
+        "size": config.data.size,
+        "backbones": [part.model_dump() for part in describe_backbones(backbones)],
+    }
+
+
 class Stopwatch:
     """Wall time of a run's stages, in seconds."""
 

@@ -150,20 +150,6 @@ def write_record(record: Record, path: Path) -> None:
     atomic_write(path, text.encode() + b"\n")
 
 
-def kept_record(run_name: str) -> Record:
-    """Read the record of a run that the repository keeps.
-
-    Raises:
-        UserError: If there is none.
-    """
-    path = RESULTS / f"{run_name}.json"
-    if not path.is_file():
-        raise UserError(
-            f"found no record {path}, expected one: run `companion run {run_name}`"
-        )
-    return read_record(path)
-
-
 def read_record(path: Path) -> Record:
     """Read and validate a record.
 

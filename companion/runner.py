@@ -36,7 +36,7 @@ def run_one(
         The record, also written to `<results>/<name of the run>.json`.
     """
     record = run_model(run.config, folders, progress=progress)
-    write_record(record, record_path(run, results))
+    write_record(record, results / f"{run.name}.json")
     return record
 
 
@@ -79,12 +79,9 @@ def recorded_config(record: Record) -> RunConfig:
 def missing_runs(runs: Iterable[Run], results: Path) -> list[Run]:
     """The runs without a record, each once."""
     named = {run.name: run for run in runs}
-    return [run for run in named.values() if not record_path(run, results).exists()]
-
-
-def record_path(run: Run, results: Path) -> Path:
-    """Where the record of a run is kept."""
-    return results / f"{run.name}.json"
+    return [
+        run for name, run in named.items() if not (results / f"{name}.json").exists()
+    ]
 
 
 def run_missing(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from colorlib.errors import UserError
@@ -19,6 +18,7 @@ from companion.config import (
     RunConfig,
     load_profile,
     overlaid,
+    read_yaml,
     validated,
 )
 
@@ -111,11 +111,7 @@ def load_experiments(path: Path = EXPERIMENTS) -> Experiments:
         >>> load_experiments().ablations["fusion"].reference
         'none'
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    experiments = validated(Experiments, values, str(path))
+    experiments = validated(Experiments, read_yaml(path), str(path))
     for name, ablation in experiments.ablations.items():
         if ablation.reference not in ablation.conditions:
             raise UserError(
@@ -146,19 +142,18 @@ def plan(ablation: str, profile_name: str, path: Path = EXPERIMENTS) -> list[Run
     experiments = load_experiments(path)
     asked = _named(experiments.ablations, ablation, "ablation")
     grid = _named(experiments.grids, Path(profile_name).stem, "grid of profile")
-    base = load_profile(profile_name)
+    base, lists = load_profile(profile_name), experiments.networks
     runs = []
     for data, differs in grid.data.items():
         if asked.only and data not in asked.only:
             continue
-        differs = dict(differs)
-        seeds = differs.pop("seeds", grid.seeds)
-        for seed in asked.seeds or seeds:
+        own = {key: value for key, value in differs.items() if key != "seeds"}
+        for seed in asked.seeds or differs.get("seeds", grid.seeds):
             for condition, changes in asked.conditions.items():
-                lists = experiments.networks if grid.networks else {}
                 place = f"{path}: {ablation}.{condition}"
-                changes = {**differs, **asked.changes, **changes}
-                config = _settled(base, changes, lists, seed, place)
+                changes = {**own, **asked.changes, **changes}
+                used = lists if grid.networks else {}
+                config = _settled(base, changes, used, seed, place)
                 runs.append(Run(ablation, condition, data, config))
     return runs
 

@@ -8,6 +8,7 @@
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from colorlib.files import hash_of
@@ -29,8 +30,9 @@ WANTED = [
 RUNS = {run.name: run for run in missing_runs(WANTED, RESULTS)}
 # Runs that see the same images through the same networks share that work.
 PREPARED = {
-    name: hash_of([run.config.data.__dict__, run.config.model.backbones,
-                   run.config.model.features, run.config.model.gray])[:12]
+    name: hash_of([asdict(run.config.data), run.config.model.backbones,
+                   run.config.model.input_sizes, run.config.model.features,
+                   run.config.model.gray])[:12]
     for name, run in RUNS.items()
 }
 OPTIONS = " ".join(
@@ -38,7 +40,7 @@ OPTIONS = " ".join(
     for key in ("profile", "data_root", "weights_root", "cache_root", "runs_root")
     if config.get(key)
 )
-COLORLIB = f"{shlex.quote(sys.executable)} -m companion"
+COMPANION = f"{shlex.quote(sys.executable)} -m companion"
 
 
 rule all:
@@ -53,7 +55,7 @@ rule prepare:
         run=lambda wildcards: next(n for n, k in PREPARED.items() if k == wildcards.key),
     threads: workflow.cores
     shell:
-        "{COLORLIB} run {params.run} --prepare {OPTIONS}"
+        "{COMPANION} run {params.run} --prepare {OPTIONS}"
 
 
 rule run:
@@ -64,5 +66,5 @@ rule run:
     log:
         BUILD / "{run}/log.txt",
     shell:
-        "OMP_NUM_THREADS={threads} {COLORLIB} run {wildcards.run} {OPTIONS}"
+        "OMP_NUM_THREADS={threads} {COMPANION} run {wildcards.run} {OPTIONS}"
         " --results-root {RESULTS:q} > {log:q} 2>&1"

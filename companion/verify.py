@@ -22,10 +22,11 @@ from companion.pipeline import run_model
 from companion.provenance import describe_data
 from companion.records import Record, read_record
 from companion.runner import recorded_config
-from companion.scoring import score_tests
+from companion.scoring import Scorer
 
 ROUNDING = 1e-5  # relative, of what a record keeps: five digits
 AGAIN = 5e-3  # of the mean score, where scores are made again on another processor
+SMALL = ("backbones", "input_sizes", "width")
 KEPT = ("hflip", "schedule", "learning_rate", "weight_decay", "loss", "batch_size")
 
 
@@ -46,9 +47,6 @@ def verify(path: Path, folders: Folders) -> list[Check]:
         path: The record.
         folders: Where things are: images in `data`, trained models in `runs`. What is
             not there is not checked, and the log says so.
-
-    Returns:
-        The checks, in order.
 
     Raises:
         UserError: If the record cannot be read, or is of another version's settings.
@@ -72,8 +70,8 @@ def own_numbers(record: Record, config: RunConfig) -> Iterator[Check]:
         for metric, values in metrics.items():
             summary = record.scores[test][MODEL][metric]
             mean = np.array(values)[np.isfinite(values)].mean()
-            holds = bool(np.isclose(mean, summary.mean, rtol=ROUNDING))
             count = summary.n if metric == "named" else record.data.tests[test]
+            holds = bool(np.isclose(mean, summary.mean, rtol=ROUNDING))
             holds &= len(values) == summary.n == count
             what = f"{test}: {metric}, mean of {count} images"
             yield Check(what, f"{summary.mean:.6g}", f"{mean:.6g}", holds)
@@ -98,16 +96,18 @@ def _scores(
     log.info("scoring %s again", weights)
     backbones = builders.load_backbones(config, folders)
     features = builders.setup_features(config, data, backbones, folders)
-    judge, model = builders.load_judge(config, folders), load_model(weights)[0]
-    scores = score_tests(config, data, model, features, folders.cache, judge)
+    judge = builders.load_judge(config, folders)
+    scorer = Scorer(config, data, features, folders.cache, judge)
+    scores = scorer.scores(load_model(weights)[0])
     for test, metrics in record.per_image.items():
         for metric, values in metrics.items():
             old, new = np.array(values), scores[test][MODEL][metric].numpy()
-            finite = np.isfinite(old)
-            worst = np.mean if metric == "named" else np.max  # one may be near a tie
-            change = worst(np.abs(new - old)[finite]) / np.abs(old[finite]).mean()
-            what, holds = f"{test}: {metric} again", bool(change <= AGAIN)
-            yield Check(what, f"change below {AGAIN:g}", f"{change:.2g}", holds)
+            same = len(old) == len(new)
+            change = np.abs(new - old)[np.isfinite(old)] if same else np.array([np.inf])
+            worst = change.mean() if metric == "named" else change.max()  # of ties
+            worst /= np.abs(old[np.isfinite(old)]).mean()
+            what, found = f"{test}: {metric} again", f"{worst:.2g}"
+            yield Check(what, f"change below {AGAIN:g}", found, bool(worst <= AGAIN))
 
 
 def _small_form(config: RunConfig) -> Check:
@@ -119,9 +119,8 @@ def _small_form(config: RunConfig) -> Check:
             run_model(small, Folders(cache=root / "cache", runs=root / again))
             for again in ("once", "twice")
         )
-    hashes = [one.model.weights_sha256 for one in (once, twice)]
-    short = [one[:16] for one in hashes]
-    return Check("small form, twice", short[0], short[1], hashes[0] == hashes[1])
+    first, second = once.model.weights_sha256, twice.model.weights_sha256
+    return Check("small form, twice", first[:16], second[:16], first == second)
 
 
 def small_form(config: RunConfig) -> RunConfig:
@@ -134,13 +133,8 @@ def small_form(config: RunConfig) -> RunConfig:
         ('scenes', 32, 'max')
     """
     small = load_profile("smoke").run(config.name, config.train.seed)
-    trained = asdict(config.train)
-    model = replace(
-        config.model,
-        backbones=small.model.backbones,
-        input_sizes=small.model.input_sizes,
-        width=small.model.width,
-    )
+    trained, of_smoke = asdict(config.train), asdict(small.model)
+    model = replace(config.model, **{key: of_smoke[key] for key in SMALL})
     train = replace(small.train, **{key: trained[key] for key in KEPT})
     update = {"model": model, "train": train, "validation_only": True}
     return small.model_copy(update=update)

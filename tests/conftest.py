@@ -35,9 +35,9 @@ def pytest_xdist_make_scheduler(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Records of fault-injection tests are written only when asked for."""
+    """Records of fault injection are written only when asked for."""
     parser.addoption(
-        "--campaign", action="store_true", help="write tests/faults/records/*.json of what runs"
+        "--campaign", action="store_true", help="write tests/faults/records/*.json"
     )
 
 

@@ -1,8 +1,9 @@
 """Write environment.yml: for conda users, the versions of the lock file.
 
 The direct dependencies of pyproject.toml, each at the version that the lock has. With
-the word `binder`, only what the notebooks need, and torch as conda-forge builds it
-without CUDA: the packages of the lock would fill Binder's machines.
+the word `binder`, only those of the library, the companion and the notebooks, and torch
+as conda-forge builds it without CUDA: the packages of the lock would fill Binder's
+machines.
 """
 
 import sys
@@ -52,9 +53,9 @@ def write(packages: Iterable[str], names: Iterable[str]) -> None:
 
 if __name__ == "__main__":
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    needed, extras = project["dependencies"], project["optional-dependencies"]
     if sys.argv[1:] == ["binder"]:
-        names = names_of(project["dependencies"])
+        names = names_of([*needed, *extras["companion"], "scikit-image"])
         write(TORCH, [name for name in names if name not in ("torch", "torchvision")])
     else:
-        extras = project["optional-dependencies"].values()
-        write([], names_of(chain(project["dependencies"], *extras)))
+        write([], names_of(chain(needed, *extras.values())))

@@ -37,7 +37,8 @@ from colorlib.color import (
 from colorlib.colorize import chroma_along_lightness, gray_of
 from colorlib.files import atomic_write
 from colorlib.images import fit_square, read_photograph
-from colorlib.metrics import ciede2000, colourfulness, paired_bootstrap, summarize
+from colorlib.metrics import ciede2000, colourfulness, summarize
+from colorlib.stats import image_interval
 from colorlib.unet import ColorUNet, load_unet
 from tools.bundled_batches import Photographs, as_lightness, resize, spread
 from tools.bundled_data import SETS, TEST, TRAIN, VALIDATION
@@ -101,7 +102,8 @@ class Colouring:
         size: int | None = None,
     ) -> None:
         self.net, self.log_prior = net, log_prior
-        gray = np.stack([gray_of(image) for image in images.numpy()])
+        gray = np.stack([gray_of(image) for image in images.numpy()])  # (N, S, S)
+        gray = np.repeat(gray[..., None], 3, axis=-1)
         self.gray = torch.from_numpy(gray)  # (N, S, S, 3)
         shown = resize(self.gray, size) if size else self.gray
         self.L_norm = as_lightness(shown)  # (N, 1, size, size)
@@ -364,7 +366,8 @@ def _with_intervals(scores: dict[str, Scores]) -> dict[str, Any]:
     ours = joined["model"]
     report["differences"] = {
         method: {
-            name: asdict(paired_bootstrap(ours[name], values[name])) for name in METRICS
+            name: asdict(image_interval((ours[name] - values[name]).numpy()))
+            for name in METRICS
         }
         for method, values in joined.items()
         if method != "model"
@@ -385,7 +388,7 @@ def line_of(name: str, report: dict[str, Any]) -> str:
         f"({gains[metric]['ci_low']:.4g}, {gains[metric]['ci_high']:.4g})"
         for metric in METRICS[:3]
     )
-    n, colourful = gains["ciede2000"]["n"], report["colourful"]
+    n, colourful = report["model"]["ciede2000"]["n"], report["colourful"]
     return f"{name} (n = {n}), against gray: {told}; colourful {colourful:.2f}"
 
 

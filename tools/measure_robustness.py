@@ -1,6 +1,6 @@
 """How far a damaged photograph's colours lie from those of the clean one.
 
-    python -m tools.measure_robustness FOLDER_OR_ARCHIVE [--count 200]
+    python -m tools.measure_robustness FOLDER [--count 200]
 
 Each photograph is made gray, coloured, damaged and coloured again; what is compared is
 the chroma of the two results, not the truth. `before` sees the photograph as it is,
@@ -22,8 +22,7 @@ from PIL import Image, ImageFilter
 from colorlib import colorize
 from colorlib.color import rgb_to_lab
 from colorlib.colorize import Colorizer, Gray, gray_of
-from colorlib.data.archives import open_tree
-from colorlib.images import Photograph, load_rgb
+from colorlib.images import Photograph, is_photograph, load_rgb
 
 FRAME = 0.15  # of the shorter side
 GRAIN = 20.0  # standard deviation, levels of 255
@@ -33,14 +32,14 @@ SEED = 0
 
 
 def main(
-    source: Annotated[Path, typer.Argument(help="A folder or a tar archive.")],
+    folder: Annotated[Path, typer.Argument(help="It is searched with all below it.")],
     count: Annotated[int, typer.Option(help="Photographs, drawn at random.")] = 200,
 ) -> None:
     """Print a Markdown table: mean distance in the ab plane, over all pixels."""
-    tree = open_tree(source)
-    draw = np.random.default_rng(SEED)
-    chosen = set(draw.choice(tree.names, min(count, len(tree.names)), replace=False))
-    grays = [gray_of(load_rgb(c)) for _, c in tree.read(chosen) if isinstance(c, bytes)]
+    found = (path for path in folder.rglob("*") if is_photograph(path))
+    names = sorted(str(path) for path in found)
+    chosen = np.random.default_rng(SEED).permutation(names)[:count]
+    grays = [gray_of(load_rgb(Path(name))) for name in sorted(chosen)]
     colorizer = Colorizer.load()
     with as_it_is():
         clean = [chroma(colorizer, gray) for gray in grays]

@@ -5,7 +5,7 @@ mutmut makes the changes and runs the tests, as `[tool.mutmut]` of pyproject.tom
 no test noticed counts as held if tools/survivors.yaml says why none could.
 
     python -m tools.mutants             tries the changes that no test noticed so far
-    python -m tools.mutants --campaign  and writes campaigns/mutants.json
+    python -m tools.mutants --campaign  and writes tests/faults/records/mutants.json
 """
 
 import subprocess
@@ -27,16 +27,11 @@ TRIED = {  # module -> how many of its changes; None for all
     "losses": None,
     "color": None,
     "metrics": None,
-    "datasets.downloads": None,
-    "datasets.duplicates": 30,
-    "datasets.finding": 30,
-    "datasets.packed": 30,
-    "datasets.sources": 30,
-    "datasets.splits": 30,
-    "datasets.trees": 30,
-    "datasets.scenes": 20,
-    "datasets.painting": 20,
-    "datasets.landscape": 20,
+    "targets": None,
+    "data.archives": 30,
+    "data.packed": 30,
+    "data.sources": 30,
+    "data.splits": 30,
 }
 SEED = 0
 SURVIVORS = Path("tools/survivors.yaml")

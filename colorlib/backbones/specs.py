@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from colorlib.errors import UserError
 
 FeatureKind = Literal["softmax", "logits", "pooled", "maps"]
-Positive = Annotated[FiniteFloat, Field(gt=0)]
+PositiveFinite = Annotated[FiniteFloat, Field(gt=0)]
 Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 NUM_CLASSES = 1000  # ImageNet-1k, in the order of the sorted WordNet ids
@@ -54,7 +54,7 @@ class BackboneSpec:
     timm_name: str
     input_size: Annotated[int, Field(ge=32, le=1024)]
     mean: Triple
-    std: tuple[Positive, Positive, Positive]
+    std: tuple[PositiveFinite, PositiveFinite, PositiveFinite]
     interpolation: Literal["bilinear", "bicubic"]
     num_classes: Annotated[int, Field(ge=1000, le=1001)]
     weights_file: str

@@ -68,9 +68,10 @@ def plan_album(
     album = Album()
     sources = list(_each_once(_found(inputs, album), album))
     if not sources:
-        told = album.told or "expected photographs"
+        told = "; ".join([*album.faults, album.told or "expected photographs"])
         raise UserError(f"found no photograph in {_listed(inputs)}; {told}")
-    if out is not None and out.suffix.lower() in KINDS and not out.is_dir():
+    named = out is not None and out.suffix.lower() in PHOTOGRAPH_SUFFIXES
+    if out is not None and named and not out.is_dir():
         if len(sources) > 1:
             raise UserError(
                 f"found {len(sources)} photographs, expected one for the file {out}; "

@@ -19,8 +19,9 @@ from PIL.ExifTags import GPSTAGS, TAGS
 SIZES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=True))
 SIZES |= {16: 8, 17: 8, 18: 8}  # BigTIFF
 NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-MAX_VALUE = 2**24  # bytes of one tag that is read
-MAX_PAGES = 10_000
+MAX_PAGES, MAX_TAGS = 10_000, 65_535
+MAX_BYTES = 2**26  # of the values that are read of one file
+BROKEN = (struct.error, OverflowError, OSError, ValueError)
 EXIF, GPS, XMP, IPTC = 34665, 34853, 700, 33723
 # What describes a photograph: title, camera, program, date, artist, computer, rights,
 # and what Windows adds. The other tags of a first directory are about its pixels.
@@ -79,61 +80,74 @@ def read_directories(file: BinaryIO) -> list[Directory]:
     Returns:
         One a page; fewer if the chain breaks off or leads back.
     """
-    file.seek(0)
-    head = file.read(16)
-    order, big = "<" if head[:1] == b"I" else ">", 43 in head[2:4]
+    reader = _Reader(file)
     found: list[Directory] = []
     seen: set[int] = set()
-    with suppress(struct.error, OverflowError, OSError):  # it ends here
-        (at,) = struct.unpack_from(order + "IQ"[big], head, 8 if big else 4)
+    with suppress(*BROKEN):  # it ends here
+        at = reader.first()
         while at and at not in seen and len(found) < MAX_PAGES:
             seen.add(at)
-            directory, at = _read_directory(file, at, order, big)
+            directory, at = reader.directory(at)
             found.append(directory)
     return found
 
 
-def _read_directory(
-    file: BinaryIO,
-    at: int,
-    order: str,
-    big: bool,
-    follow: Iterable[int] = (EXIF, GPS),
-) -> tuple[Directory, int]:
-    """The directory at an offset, and the offset of the next one."""
+class _Reader:
+    """Reads directories of a file; of values no more than `MAX_BYTES` together."""
 
-    def unpacked(layout: str) -> tuple[Any, ...]:
-        return struct.unpack(order + layout, file.read(struct.calcsize("=" + layout)))
+    def __init__(self, file: BinaryIO) -> None:
+        file.seek(0)
+        head = file.read(4)
+        self.file = file
+        self.order = "<" if head[:1] == b"I" else ">"
+        self.big = 43 in head[2:]
+        self.left = MAX_BYTES
 
-    file.seek(at)
-    (count,) = unpacked("HQ"[big])
-    entries = [unpacked("HHQ8s" if big else "HHI4s") for _ in range(count)]
-    directory, after = Directory(order, {}), 0
-    with suppress(struct.error):  # some writers end the file here
-        (after,) = unpacked("IQ"[big])
-    for tag, kind, values, stored in entries:
-        value = _value(file, stored, SIZES.get(kind, 0) * values, order)
-        if value:
-            directory.tags[tag] = kind, values, value
-    for pointer in directory.tags.keys() & follow:
-        with suppress(struct.error, OverflowError, OSError):
-            at = directory.numbers(pointer)[0]
-            directory.below[pointer] = _read_directory(file, at, order, big, ())[0]
-    return directory, after
+    def unpacked(self, layout: str) -> tuple[Any, ...]:
+        """What comes next in the file."""
+        size = struct.calcsize("=" + layout)
+        return struct.unpack(self.order + layout, self.file.read(size))
 
+    def first(self) -> int:
+        """The offset of the first directory."""
+        self.file.seek(8 if self.big else 4)
+        return int(self.unpacked("IQ"[self.big])[0])
 
-def _value(file: BinaryIO, stored: bytes, length: int, order: str) -> bytes:
-    """The bytes of a tag's value; none if they are not all there."""
-    if length <= len(stored):
-        return stored[:length]
-    if length > MAX_VALUE:
+    def directory(
+        self, at: int, follow: Iterable[int] = (EXIF, GPS)
+    ) -> tuple[Directory, int]:
+        """The directory at an offset, and the offset of the next one."""
+        self.file.seek(at)
+        (count,) = self.unpacked("HQ"[self.big])
+        if count > MAX_TAGS:
+            raise OverflowError
+        layout = "HHQ8s" if self.big else "HHI4s"
+        entries = [self.unpacked(layout) for _ in range(count)]
+        directory, after = Directory(self.order, {}), 0
+        with suppress(struct.error):  # some writers end the file here
+            (after,) = self.unpacked("IQ"[self.big])
+        for tag, kind, values, stored in entries:
+            value = self.value(stored, SIZES.get(kind, 0) * values)
+            if value:
+                directory.tags[tag] = kind, values, value
+        for pointer in directory.tags.keys() & follow:
+            with suppress(*BROKEN):
+                at = directory.numbers(pointer)[0]
+                directory.below[pointer] = self.directory(at, ())[0]
+        return directory, after
+
+    def value(self, stored: bytes, length: int) -> bytes:
+        """The bytes of a tag's value; none if they are not all there."""
+        if length <= len(stored):
+            return stored[:length]
+        if length > self.left:
+            return b""
+        self.left -= length
+        with suppress(*BROKEN):
+            self.file.seek(*struct.unpack(self.order + "IQ"[self.big], stored))
+            value = self.file.read(length)
+            return value if len(value) == length else b""
         return b""
-    (at,) = struct.unpack(order + "IQ"[len(stored) == 8], stored)
-    with suppress(OverflowError, OSError):
-        file.seek(at)
-        value = file.read(length)
-        return value if len(value) == length else b""
-    return b""
 
 
 def why_not(page: Directory, first: bool = True) -> str:

@@ -21,7 +21,7 @@ from colorlib.images.tiff_tags import IPTC, XMP, exif_block, iptc_segment, read_
 
 # What is written, by suffix.
 KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg"}
-KINDS |= {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+KINDS |= {".mpo": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 KINDS |= {".webp": "webp", ".avif": "avif"}
 SUFFIXES = {
     "jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp", "avif": ".avif",

@@ -75,7 +75,10 @@ def image_grid(
     for axis, title in zip(axes[0], column_titles, strict=False):
         axis.set_title(title)
     for axis, title in zip(axes[:, 0], row_titles, strict=False):
-        _title_beside(axis, title)
+        axis.text(
+            -0.06, 0.5, title, transform=axis.transAxes, ha="right", va="center",
+            rotation=90,
+        )  # fmt: skip
     return figure
 
 
@@ -85,12 +88,6 @@ def _displayable(image: Tensor | NDArray[Any]) -> NDArray[Any]:
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.dtype != np.uint8:
         array = np.moveaxis(array, 0, -1)  # (C, H, W) -> (H, W, C)
     return array.squeeze(-1) if array.shape[-1] == 1 else array
-
-
-def _title_beside(axis: Axes, title: str) -> None:
-    """A row's title, left of its first image."""
-    style: dict[str, Any] = {"ha": "right", "va": "center", "rotation": 90}
-    axis.text(-0.06, 0.5, title, transform=axis.transAxes, **style)
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
@@ -105,23 +102,17 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
     """
     size = (6, 3 + 0.2 * len(curves))  # the legend, a row a model, stands above
     figure, axis = plt.subplots(figsize=size, layout="constrained")
-    styles = {"train": ":", "validation": "-"}
-    looks = zip(OKABE_ITO, MARKERS, strict=True)
-    for (colour, marker), (model, parts) in zip(looks, curves.items(), strict=False):
-        for part, losses in parts.items():
-            epochs = np.arange(1, len(losses) + 1)
+    for part, style in (("train", ":"), ("validation", "-")):
+        looks = zip(OKABE_ITO, MARKERS, curves.items(), strict=False)
+        for colour, marker, (model, parts) in looks:
+            losses = parts.get(part, [])
             axis.plot(
-                epochs, losses, styles[part], marker=marker, markersize=3, color=colour,
-                label=f"{model}, {part}",
+                np.arange(1, len(losses) + 1), losses, style, marker=marker,
+                markersize=3, color=colour, label=f"{model}, {part}",
             )  # fmt: skip
     axis.set(xlabel="epoch", ylabel="loss of Eq. 1, (ab/128)²")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    lines, labels = axis.get_legend_handles_labels()
-    by_part = [*range(0, len(lines), 2), *range(1, len(lines), 2)]  # columns fill first
-    figure.legend(
-        [lines[i] for i in by_part], [labels[i] for i in by_part],
-        frameon=False, loc="outside upper center", ncols=2,
-    )  # fmt: skip
+    figure.legend(frameon=False, loc="outside upper center", ncols=2)
     return figure
 
 
@@ -139,7 +130,7 @@ def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
     Returns:
         The figure.
     """
-    shapes = stage_shapes(model, size)
+    shapes = _stage_shapes(model, size)
     wide = 4.6 if model.backbones else 2.0  # inches, as all lengths here
     figure, axis = plt.subplots(figsize=(wide, 4.9), layout="constrained")
     axis.set(xlim=(0, wide), ylim=(0, 4.9))
@@ -166,33 +157,21 @@ def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
 
 
 @torch.no_grad()
-def stage_shapes(model: ColorizationModel, size: int) -> dict[str, tuple[int, ...]]:
-    """Shapes (C, H, W) of what enters, what each stage returns, and what leaves.
-
-    Args:
-        model: Any of `build_model`.
-        size: Side of the gray image, pixels.
-
-    Returns:
-        `L_norm`, `encoder`, `fusion`, `decoder` and `ab_norm` with their shapes.
-    """
-    shapes: dict[str, tuple[int, ...]] = {"L_norm": (1, size, size)}
-
-    def note(name: str) -> Any:
-        def hook(module: Any, inputs: Any, output: Tensor | list[Tensor]) -> None:
-            last = output[-1] if isinstance(output, list) else output
-            shapes[name] = tuple(last.shape[1:])
-
-        return hook
-
-    stages = ("encoder", "fusion", "decoder")
-    hooks = [getattr(model, one).register_forward_hook(note(one)) for one in stages]
-    shape = model.config.feature_shape()
+def _stage_shapes(model: ColorizationModel, size: int) -> dict[str, tuple[int, ...]]:
+    """Shapes (C, H, W) of what enters, what each stage returns, and what leaves."""
+    L_norm, shape = torch.zeros(1, 1, size, size), model.config.feature_shape()
     features = torch.zeros(1, *shape) if shape else None
-    ab_norm = model(torch.zeros(1, 1, size, size), features)
-    for hook in hooks:
-        hook.remove()
-    return {**shapes, "ab_norm": tuple(ab_norm.shape[1:])}
+    given = model.feature_input(features) if model.feature_input else None
+    pyramid = model.encoder(L_norm)
+    fused = model.fusion(pyramid[-1], given)
+    stages = {
+        "L_norm": L_norm,
+        "encoder": pyramid[-1],
+        "fusion": fused,
+        "decoder": model.decoder(fused, pyramid),
+        "ab_norm": model(L_norm, features),
+    }
+    return {name: tuple(values.shape[1:]) for name, values in stages.items()}
 
 
 FILL = {"data": "#f2f2f2", "stage": "#cfe5f2", "frozen": "#f6dfcf"}
@@ -211,9 +190,8 @@ def _box(axis: Axes, x: float, y: float, name: str, detail: str, kind: str) -> N
 
 def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     """An arrow between two points."""
-    axis.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=10, color=INK)
-    )
+    style: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 10, "color": INK}
+    axis.add_patch(FancyArrowPatch(start, end, **style))
 
 
 def forest(panels: Mapping[str, Mapping[str, Result]], label: str) -> Figure:
@@ -224,30 +202,30 @@ def forest(panels: Mapping[str, Mapping[str, Result]], label: str) -> Figure:
         label: What differs, with its unit, see `tables.change_label`.
 
     Returns:
-        The figure: panels side by side, filled dots where the effect is significant,
-        effects too small to be of interest on a gray band. Bars wider than four times
-        the largest effect are cut at the edge.
+        The figure: one panel below the other, for a phone; filled dots where the effect
+        is significant, effects too small to be of interest on a gray band. Bars wider
+        than four times the largest effect are cut at the edge.
     """
-    rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    rows = [max(1, len(panel)) for panel in panels.values()]
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(2.5 + 3.5 * len(panels), 1 + 0.4 * len(rows)),
-        sharex=True, sharey=True, squeeze=False, layout="constrained",
+        len(rows), figsize=(6, 0.6 + 0.5 * len(rows) + 0.28 * sum(rows)), sharex=True,
+        squeeze=False, height_ratios=rows, layout="constrained",
     )  # fmt: skip
     found = [one for panel in panels.values() for one in panel.values()]
-    for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
-        for name, one in panel.items():
-            _effect(axis, rows.index(name), one)
-        small = max((one.contrast.smallest_effect for one in found), default=0)
+    small = max((one.contrast.smallest_effect for one in found), default=0)
+    for axis, (title, panel) in zip(axes[:, 0], panels.items(), strict=True):
+        for place, one in enumerate(panel.values()):
+            _effect(axis, place, one)
         axis.axvspan(-small, small, color=INK, alpha=0.1, linewidth=0)
         axis.axvline(0, color=INK, linewidth=0.8)
-        axis.set_title(title)
+        axis.set_yticks(range(len(panel)), list(panel))
+        axis.set_ylim(max(1, len(panel)) - 0.5, -0.5)  # the first row is above
+        axis.set_title(title, loc="left")
         axis.grid(axis="x", alpha=0.3)
     reach = 4 * max((abs(one.effect.mean) for one in found), default=0) or 1.0
     low, high = axis.get_xlim()
     axis.set_xlim(max(low, -reach), min(high, reach))
-    axis.set_yticks(range(len(rows)), rows)
-    axis.invert_yaxis()
-    figure.supxlabel(label, size="medium")
+    axis.set_xlabel(label)
     return figure
 
 

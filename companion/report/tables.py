@@ -4,6 +4,7 @@ Every mean stands with its interval, every metric with its unit and its directio
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from colorlib.errors import UserError
 from colorlib.evaluation import GRAY, MEAN_COLOUR, MEAN_IMAGE, MODEL
@@ -13,7 +14,6 @@ from companion.comparisons import Contrast, Result
 from companion.records import Record
 
 DIRECTION = {True: " ↑", False: " ↓", None: ""}
-BETTER = {True: ", higher is better", False: ", lower is better", None: ""}
 
 NONE = "–"  # a cell of which there is nothing to say
 END_DIGITS = 4  # at most, after the point, of the end of an interval
@@ -48,17 +48,16 @@ def beside_the_baselines(
         UserError: If the records were not tested on the same images.
     """
     tested = {(r.data.manifest_hash, r.data.split_hash) for r in records.values()}
-    scores = {label: record.scores.get(test_set) for label, record in records.items()}
-    if len(tested) != 1 or not all(scores.values()):
+    if len(tested) != 1 or not all(test_set in r.scores for r in records.values()):
         raise UserError(
             f"found records of {len(tested)} data sets, some without {test_set!r} "
             f"({', '.join(records)}), expected one test set: scores of different "
             "images do not compare"
         )
-    known = {label: methods for label, methods in scores.items() if methods}
-    first = next(iter(known.values()))
+    first = next(iter(records.values())).scores[test_set]
     naive = {one: first[one] for one in (GRAY, MEAN_COLOUR, MEAN_IMAGE) if one in first}
-    return naive | {label: methods[MODEL] for label, methods in known.items()}
+    own = {label: record.scores[test_set][MODEL] for label, record in records.items()}
+    return naive | own
 
 
 def score_table(
@@ -109,22 +108,11 @@ def comparison_table(results: Iterable[Result]) -> str:
         rows.append(
             [
                 place, one.conclusion, signed(effect.mean, contrast.unit),
-                interval(effect, digits), p_value(effect.p_adjusted),
+                interval(effect, digits), f"{effect.p_adjusted:.2g}",
                 f"{one.detectable:.2g}" if hidden else NONE,
                 f"{one.seeds}", f"{one.images:,}",
             ]
         )  # fmt: skip
-    return markdown_table(headings, rows)
-
-
-def removed_table(removed: Mapping[tuple[str, str, str], Estimate]) -> str:
-    """How much of the mean image's loss each condition removes, in percent."""
-    rows = [
-        [condition, f"{data}, {test_set}", f"{100 * e.mean:.1f}",
-         interval(e.scaled(100), 1)]
-        for (data, test_set, condition), e in removed.items()
-    ]  # fmt: skip
-    headings = ["condition", "images", "loss removed (%)", "95 % interval"]
     return markdown_table(headings, rows)
 
 
@@ -134,12 +122,10 @@ def change_label(contrast: Contrast) -> str:
     Example:
         >>> one = Contrast({"maps": 1, "none": -1}, "none", "lfw", "test", "psnr_rgb")
         >>> change_label(one)
-        'PSNR RGB, change against none (dB), higher is better'
+        'change against none: PSNR RGB (dB) ↑'
     """
-    known = METRICS[contrast.metric]
-    unit = f" ({contrast.unit})" if contrast.unit else ""
-    better = BETTER[known.higher_is_better]
-    return f"{known.label}, change against {contrast.reference}{unit}{better}"
+    metric = replace(METRICS[contrast.metric], unit=contrast.unit)
+    return f"change against {contrast.reference}: {heading(metric)}"
 
 
 def sources(records: Iterable[Record]) -> str:
@@ -189,30 +175,6 @@ def interval(estimate: Estimate, digits: int) -> str:
     return f"{NBSP}to{NBSP}".join(ends)
 
 
-def p_value(p: float | None) -> str:
-    """Two digits of a p-value.
-
-    Example:
-        >>> [p_value(p) for p in (0.0312, 0.0002, 1.0, None)]
-        ['0.031', '< 0.001', '1.0', '–']
-    """
-    if p is None:
-        return NONE
-    return "< 0.001" if p < 0.001 else f"{p:#.2g}"
-
-
-def number(value: float, metric: str = "") -> str:
-    """Four digits of a score.
-
-    Example:
-        >>> number(0.0955123), number(0.002955, "colourfulness")
-        ('0.09551', '0.00')
-    """
-    if metric == "colourfulness" and abs(value) < COLOURLESS:
-        return "0.00"
-    return f"{value:#.4g}"
-
-
 def mean_with_interval(summary: Summary, metric: str = "") -> str:
     """Four digits of the mean, and where 95 % of its resamples lie.
 
@@ -221,7 +183,10 @@ def mean_with_interval(summary: Summary, metric: str = "") -> str:
         '0.09551 (0.09430–0.09680)'
     """
     ends = (summary.mean, summary.ci_low, summary.ci_high)
-    mean, low, high = (number(value, metric) for value in ends)
+    if metric == "colourfulness" and abs(summary.mean) < COLOURLESS:
+        mean, low, high = ("0.00" for _ in ends)
+    else:
+        mean, low, high = (f"{value:#.4g}" for value in ends)
     return f"{mean} ({low}–{high})"
 
 

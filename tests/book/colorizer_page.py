@@ -18,7 +18,6 @@ from colorlib.colorize import (
     gray_of,
     join_with_own_lightness,
 )
-from colorlib.images import Photograph
 from colorlib.unet import ColorUNet
 from tools.page_weights import write_page_weights
 
@@ -85,12 +84,14 @@ def synthetic(name):
 
 def seen_by(net, rgb, shorter_side=None):
     """What the network is given of a photograph, `L_norm` (1, 1, h, w)."""
-    small = _small_copy(gray_of(rgb), shorter_side or net.config.view_size)
-    return _own_L_norm(small, torch.device("cpu"))
+    small = _small_copy(gray_of(rgb), shorter_side or net.config.view_size)  # (h, w)
+    return _own_L_norm(np.repeat(small[..., None], 3, axis=-1), torch.device("cpu"))
 
 
 def coloured(net, rgb):
     """What Python makes of a photograph, (H, W, 3) uint8."""
     with torch.no_grad():
         ab_norm = net(seen_by(net, rgb))
-    return join_with_own_lightness(Photograph(rgb), gray_of(rgb), ab_norm)
+    out, box = np.empty_like(rgb), (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
+    join_with_own_lightness(rgb, gray_of(rgb), ab_norm, box, out)
+    return out

@@ -29,11 +29,6 @@ class Copy:
         """The folder of the finished pages."""
         return self.root / "_build" / "html"
 
-    @property
-    def pages(self) -> list[str]:
-        """The pages that the table of contents names."""
-        return pages_of(self.root)
-
     def make_book(self) -> subprocess.CompletedProcess[str]:
         """`make book`, with the environment that runs the tests in place of .venv."""
         return self._run("make", "book", "PROFILE=smoke", "CORES=2")
@@ -41,21 +36,16 @@ class Copy:
     def planned(self) -> dict[str, int]:
         """The steps that `make book` would take: rule -> number of them."""
         settings = ("profile=smoke", "data_root=", "weights_root=")
-        told = self._run(".venv/bin/snakemake", "-n", "--nolock", "--config", *settings)
-        assert told.returncode == 0, told.stdout + told.stderr
-        table = re.findall(r"^(\w+) +(\d+)$", told.stdout + told.stderr, re.MULTILINE)
+        done = self._run(".venv/bin/snakemake", "-n", "--nolock", "--config", *settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        table = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
         return {rule: int(n) for rule, n in table if rule not in ("all", "total")}
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONPATH": str(self.root)}
-        environment.pop("MAKEFLAGS", None)  # these tests may run under `make test`
+        own = os.environ | {"PYTHONPATH": str(self.root)}
+        own.pop("MAKEFLAGS", None)  # these tests may run under `make test`
         return subprocess.run(
-            command,
-            cwd=self.root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=self.root, env=own, capture_output=True, text=True
         )
 
 
@@ -89,24 +79,18 @@ def small_book_in(folder):
     parts = [{"caption": "All", "chapters": [{"file": "book/page"}]}]
     contents = {"format": "jb-book", "root": "book/index", "parts": parts}
     (folder / "book/index.md").write_text("# A book\n")
-    (folder / "book/status.md").write_text("# Status\n")
     stage = folder / "_build/smoke/stage"
     stage.mkdir(parents=True)
 
-    def build(text, *options, chapters=()):
+    def build(text, solutions="show", chapters=()):
         parts[0]["chapters"][1:] = [{"file": chapter} for chapter in chapters]
         (folder / "_toc.yml").write_text(yaml.safe_dump(contents))
         (folder / "book/page.md").write_text(f"# A page\n\n{text}\n")
-        command = [
-            sys.executable,
-            "-m",
-            "tools.build_book",
-            str(stage),
-            "html",
-            *options,
-        ]
-        told = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        return told.returncode, told.stdout + told.stderr
+        command = [sys.executable, "-m", "tools.build_book", str(stage), "html"]
+        done = subprocess.run(
+            [*command, solutions], cwd=folder, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout + done.stderr
 
     build.folder, build.stage = folder, stage
     return build

@@ -23,7 +23,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from test_browser import AXE, CHROMIUM, open_page, set_theme
 
-from colorlib.colorize import SHIPPED, gray_of
+from colorlib.colorize import BUNDLED, gray_of
 from colorlib.errors import UserError
 from colorlib.unet import load_unet, save_unet
 from tools.page_weights import page_weights
@@ -46,12 +46,12 @@ NAMES = (
 def model(tmp_path_factory):
     """A file of the network that the pages bring."""
     try:
-        load_unet(SHIPPED)
+        load_unet(BUNDLED)
     except UserError:
         path = tmp_path_factory.mktemp("model") / "model.safetensors"
         save_unet(random_network(), path, {})
         return path
-    return SHIPPED
+    return BUNDLED
 
 
 @pytest.fixture(scope="module")

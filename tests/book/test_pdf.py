@@ -37,25 +37,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def print_book(folder):
-    """Print the book of a folder; how that went."""
-    command = [sys.executable, "-m", "tools.print_book", "html", "book.pdf"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
-@pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    small_book = small_book_in(tmp_path_factory.mktemp("printed"))
-    (small_book.folder / "book/last.md").write_text(LAST)
-    code, told = small_book(FIRST, chapters=["book/last"])
-    assert code == 0, told
-    before = sorted((small_book.folder / "html").rglob("*"))
-    done = print_book(small_book.folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted((small_book.folder / "html").rglob("*")) == before
-    return PdfReader(small_book.folder / "book.pdf")
-
-
 def bookmarks(entries, reader, level=0):
     """(level, title, page) of every bookmark."""
     for entry in entries:
@@ -65,47 +46,22 @@ def bookmarks(entries, reader, level=0):
             yield level, entry.title, reader.get_destination_page_number(entry)
 
 
-def links(reader):
-    """(page, address) or (page, page it leads to) of every link."""
-    for number, page in enumerate(reader.pages):
-        for link in page.get("/Annots", []):
-            link = link.get_object()
-            if "/Dest" in link:
-                place = reader.named_destinations[link["/Dest"]]
-                yield number, reader.get_destination_page_number(place)
-            else:
-                yield number, link["/A"]["/URI"]
-
-
-def test_the_pages_stand_in_order_with_bookmarks_and_links(printed):
-    long = LAST.splitlines()[0].removeprefix("# ")
+def test_the_pages_stand_in_order_and_nothing_is_folded(tmp_path):
+    small_book = small_book_in(tmp_path)
+    (small_book.folder / "book/last.md").write_text(LAST)
+    code, said = small_book(FIRST, chapters=["book/last"])
+    assert code == 0, said
+    command = [sys.executable, "-m", "tools.print_book", "html", "book.pdf"]
+    subprocess.run(command, cwd=small_book.folder, check=True)
+    printed = PdfReader(small_book.folder / "book.pdf")
     assert list(bookmarks(printed.outline, printed)) == [
         (0, "Contents", 0),
         (0, "A book", 1),
         (0, "A page", 2),
         (1, "Summary", 2),
-        (0, long, 3),
+        (0, LAST.splitlines()[0].removeprefix("# "), 3),
         (1, "Summary", 3),
     ]
-    assert list(links(printed)) == [
-        (0, 1), (0, 2), (0, 3),  # the contents
-        (2, 3), (2, "https://example.org/page"),
-        (3, 2), (3, 3),
-    ]  # fmt: skip
-
-
-def test_paper_shows_formulas_and_what_is_folded_on_the_screen(printed):
     text = printed.pages[2].extract_text()
-    assert "The formula" in text
-    assert "\\(" not in text
+    assert "\\(" not in text  # the formula is set
     assert "Folded on the screen." in text
-    assert "Search" not in text  # nor the menus around the page
-
-
-def test_a_book_that_is_not_there_is_one_clear_line(small_book):
-    (small_book.folder / "_toc.yml").write_text("root: book/index\nparts: []\n")
-    done = print_book(small_book.folder)
-    assert done.returncode != 0
-    assert done.stderr.count("\n") == 1
-    assert "run `make book` first" in done.stderr
-    assert not list(small_book.folder.glob("*.pdf"))

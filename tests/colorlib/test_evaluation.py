@@ -9,10 +9,10 @@ from colorlib.color import images_to_float, lab_to_rgb, normalize_lab, rgb_to_la
 from colorlib.evaluation import (
     CHROMA_CLASSES,
     GRAY,
+    GRID,
     MEAN_COLOUR,
     MEAN_IMAGE,
     MODEL,
-    PLACES,
     TrainingMean,
     baselines,
     break_down,
@@ -124,8 +124,8 @@ def test_errors_by_place_and_by_chroma_are_what_numpy_and_skimage_say(vivid):
     found = break_down(constant(6.0, 8.0), batches(vivid))
     ab = skcolor.rgb2lab(vivid)[..., 1:]  # (N, S, S, 2)
     squared = (((ab - [6.0, 8.0]) / 128) ** 2).mean(axis=-1)
-    side = 16 // PLACES
-    place = squared.reshape(7, PLACES, side, PLACES, side).mean(axis=(0, 2, 4))
+    side = 16 // GRID
+    place = squared.reshape(7, GRID, side, GRID, side).mean(axis=(0, 2, 4))
     np.testing.assert_allclose(found.place_mse, place, rtol=1e-4)
     kind = np.minimum(np.hypot(*np.moveaxis(ab, -1, 0)) // 10, CHROMA_CLASSES - 1)
     for k in range(CHROMA_CLASSES):

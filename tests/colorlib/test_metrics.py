@@ -68,7 +68,7 @@ SHARMA = np.loadtxt(
 )
 
 # Scored by the evaluation: clipped RGB does not tell.
-BEFORE_CLIPPING = ["loss_eq1", "out_of_gamut"]
+BEFORE_CLIPPING = {"loss_eq1", "out_of_gamut", "named", "mean_image_loss"}
 
 
 def pair(count: int = 6, size: int = 32) -> tuple[Tensor, Tensor]:

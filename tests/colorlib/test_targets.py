@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from skimage.color import rgb2gray, rgb2lab, rgb2luv, rgb2yuv
 from support import photographs, with_skimage
 
-from colorlib.color import lab_to_rgb, rgb_to_lab
+from colorlib.color import lab_to_rgb, out_of_gamut, rgb_to_lab
 from colorlib.targets import PAPER, Target
 
 SPACES = ["lab", "luv", "yuv", "rgb", "rgb_keep_L"]
@@ -91,6 +91,12 @@ def test_rgb_keep_l_takes_lightness_from_the_input_and_chroma_from_the_predictio
     torch.testing.assert_close(lab[:, 1:], rgb_to_lab((predicted + 1) / 2)[:, 1:])
     own = Target("rgb").to_lab(L_norm, predicted)
     assert (own[:, 0] - lab[:, 0]).abs().max() > 5  # `rgb` predicts lightness, too
+
+
+@pytest.mark.parametrize("space", ["lab", "luv", "yuv"])
+def test_a_prediction_out_of_gamut_is_not_clipped(space):
+    L_norm, vivid = torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2, 2)
+    assert out_of_gamut(Target(space).to_lab(L_norm, vivid)).all()
 
 
 def test_refuses_the_wrong_number_of_planes():

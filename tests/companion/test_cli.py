@@ -2,31 +2,27 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-from skimage import data
 
-from colorlib.model import build_model, save_model
 from companion import cli
-
-
-def run(*arguments, monkeypatch, capsys):
-    """The exit status, standard output and standard error of a command."""
-    monkeypatch.setattr(sys, "argv", ["colorlib", *map(str, arguments)])
-    try:
-        cli.main()
-        status = 0
-    except SystemExit as end:
-        status = end.code or 0
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
+from companion.studies import load_experiments, plan
 
 
 @pytest.fixture
-def colorlib(monkeypatch, capsys):
-    return lambda *arguments: run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+def companion(monkeypatch, capsys):
+    """The exit status, standard output and standard error of a command."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["companion", *map(str, arguments)])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        printed = capsys.readouterr()
+        return status, " ".join(printed.out.split()), printed.err
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +31,7 @@ def folders(tmp_path_factory):
     return ["--cache-root", root / "cache", "--runs-root", root / "runs"]
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    notes = {
-        "size": 32,
-        "scores": "softmax",
-        "backbone_image_size": 64,
-        "backbones": [],
-    }
-    notes |= {"target": "lab", "gray": "L"}
-    save_model(build_model("plain", width=0.1), path, {**notes, "model": "plain"})
-    return path
+SMALL = ["--profile", "smoke", "--set", "data.count=48", "--set", "data.size=16"]
 
 
 def test_help_needs_no_torch():
@@ -55,58 +39,49 @@ def test_help_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_help_names_every_command(colorlib):
-    status, out, _ = colorlib("--help")
+def test_help_names_every_command(companion):
+    status, out, _ = companion("--help")
     assert status == 0
-    commands = ("data", "train", "evaluate", "colorize", "bench")
+    commands = ("data", "train", "evaluate", "study", "run", "rerun", "verify")
     assert all(name in out for name in commands)
 
 
-def test_data_prepare_counts(colorlib, folders):
-    arguments = ["--profile", "smoke", "--count", 12, *folders[:2]]
-    status, out, _ = colorlib("data", "prepare", *arguments)
+def test_data_prepare_counts(companion, folders):
+    status, out, _ = companion("data", "prepare", *SMALL, *folders[:2])
     assert status == 0
-    assert "kept 12, grayscale dropped 0, unreadable 0" in out
+    assert "scenes: 48 images kept, 0 without colour, 0 unreadable" in out
+    assert "train 32, validation 4, test 12" in out
+    status, out, err = companion("data", "prepare", *SMALL, "--download")
+    assert (status, "--data-root" in err) == (1, True)
 
 
-def test_a_model_is_trained_then_read_then_evaluated(colorlib, folders):
-    train = ["train", "--profile", "smoke", "--model", "plain", *folders]
-    status, out, _ = colorlib(*train)
+def record_in(folders, out):
+    """The record that a command names."""
+    (name,) = {word for word in out.split() if word.endswith("record.json")}
+    return json.loads((folders[3] / name.split("/")[-2] / "record.json").read_text())
+
+
+def test_a_model_is_trained_then_read_then_evaluated(companion, folders):
+    train = ["train", *SMALL, "--model", "plain", *folders]
+    status, out, _ = companion(*train)
     assert status == 0
-    assert "training plain" in out
-    record = json.loads((folders[3] / "plain" / "record.json").read_text())
-    assert set(record["scores"]) == {
-        "model",
-        "no colour",
-        "training mean",
-        "pixel-wise training mean",
-    }
-    assert record["training"]["steps"] == 3
+    assert "training scenes-16-plain" in out
+    record = record_in(folders, out)
+    assert record["training"]["steps"] == 2
+    status, out, _ = companion(*train)
+    assert (status, "already done" in out) == (0, True)
+    # other settings, and back again, are other runs: nothing is unfinished
+    for change in ("train.max_epochs=2", "train.seed=1", "train.max_epochs=1"):
+        status, out, err = companion(*train, "--set", change)
+        assert (status, "unfinished" in err) == (0, False)
+    assert record_in(folders, out)["training"]["epochs"] == 1
 
-    status, out, _ = colorlib(*train)
+    weights = folders[3] / record["name"] / "model.safetensors"
+    status, out, _ = companion("evaluate", weights, *SMALL, *folders[:2])
     assert status == 0
-    assert "already done" in out
-
-    status, out, err = colorlib(*train, "--max-epochs", 2)
-    assert status == 1
-    assert "--resume" in err
-    status, _, _ = colorlib(*train, "--max-epochs", 2, "--resume")
-    record = json.loads((folders[3] / "plain" / "record.json").read_text())
-    assert (record["training"]["epochs"], record["training"]["sessions"]) == (2, 2)
-
-    status, _, err = colorlib(*train, "--resume")
-    assert status == 1
-    assert "found a training of 6 steps, expected at most the 3" in err
-    status, _, _ = colorlib(*train, "--restart")
-    record = json.loads((folders[3] / "plain" / "record.json").read_text())
-    assert (record["training"]["epochs"], record["training"]["sessions"]) == (1, 1)
-
-    path = folders[3] / "plain" / "model.safetensors"
-    evaluate = ["evaluate", path, "--profile", "smoke", *folders[:2]]
-    status, out, _ = colorlib(*evaluate)
-    assert status == 0
-    mean = record["scores"]["model"]["psnr_rgb"]["mean"]
-    assert f"{mean:.4g}" in out
+    scores = record["scores"]["test"]
+    assert f"{scores['model']['psnr_rgb']['mean']:.4g} (" in out
+    assert f"{scores['no colour']['psnr_rgb']['mean']:.4g} (" in out
 
 
 @pytest.mark.parametrize(
@@ -115,11 +90,25 @@ def test_a_model_is_trained_then_read_then_evaluated(colorlib, folders):
         (["train", "--profile", "none"], "expected one of gpu, laptop"),
         (["train", "--profile", "laptop", "--data-root", "/nowhere"], "lfw"),
         (["train", "--profile", "laptop"], "--data-root"),
+        (["train", "--model", "model9"], "models.0"),
+        (["train", "--set", "data.size"], "found --set data.size, expected KEY=VALUE"),
+        (["train", "--set", "data.size=["], "expected KEY=VALUE"),
+        (["train", "--set", "data.siez=32"], "key 'data.siez' does not exist"),
+        (["train", "--set", "data.size=null"], "data.size"),
+        (["train", *SMALL, "--set", "data.validation=0.99"], "lower validation"),
         (["evaluate", "/nowhere/model.safetensors"], "train one first"),
+        (["study", "fusoin"], "found ablation 'fusoin'"),
+        (["study", "fusion", "--profile", "laptop"], "found grid of profile 'laptop'"),
+        (["run", "mnist-28-plain-00000000"], "--dry-run` lists them"),
+        (["verify", "/nowhere/record.json"], "cannot be read"),
     ],
 )
-def test_an_error_is_one_line_that_says_what_to_do(colorlib, arguments, named):
-    status, _, err = colorlib(*arguments)
+def test_an_error_is_one_line_that_says_what_to_do(
+    companion, folders, arguments, named
+):
+    if "--data-root" not in named and arguments[0] == "train":
+        arguments = [*arguments, *folders]
+    status, _, err = companion(*arguments)
     assert status == 1
     assert named in err
     assert err.count("\n") == 1
@@ -127,18 +116,65 @@ def test_an_error_is_one_line_that_says_what_to_do(colorlib, arguments, named):
 
 
 def test_a_place_that_cannot_be_written_is_named_with_its_option(
-    colorlib, folders, tmp_path
+    companion, folders, tmp_path
 ):
     (tmp_path / "file").touch()  # to root no folder is read-only
-    train = ["train", "--profile", "smoke", "--model", "plain"]
+    train = ["train", *SMALL, "--set", "train.seed=9", "--model", "plain"]
     for option, others in (("--runs-root", folders[:2]), ("--cache-root", folders[2:])):
-        status, _, err = colorlib(*train, *others, option, tmp_path / "file")
+        status, _, err = companion(*train, *others, option, tmp_path / "file")
         assert status == 1
         assert str(tmp_path / "file") in err
         assert option in err
         assert err.count("\n") == 1
 
 
-def test_debug_shows_the_traceback(colorlib):
-    with pytest.raises(ValueError, match="found no profile"):
-        colorlib("--debug", "train", "--profile", "none")
+def test_debug_shows_the_traceback(companion):
+    with pytest.raises(ValueError, match=r"none\.yaml: cannot be read"):
+        companion("--debug", "train", "--profile", "none")
+
+
+def test_list_names_every_ablation(companion):
+    _, out, _ = companion("study", "--list")
+    for name, ablation in load_experiments().ablations.items():
+        assert name in out
+        assert " ".join(ablation.question.split()) in out
+
+
+def test_dry_run_says_what_would_run_and_what_it_needs(companion, tmp_path):
+    arguments = ["study", "fusion", "--dry-run", "--results-root", tmp_path]
+    _, out, _ = companion(*arguments, "--profile", "smoke")
+    assert "4 runs, 4 without a record" in out
+    assert all(run.name in out for run in plan("fusion", "smoke"))
+    _, out, _ = companion(*arguments, "--data", "imagenet")
+    assert "20 runs, 20 without a record" in out
+    assert "maps of inception_v3.2015_in1k, imagenet: 1.82 GB on disk" in out
+    assert "12,110 images x 15 epochs" in out
+    assert "at most 4.3 hours of training on two CPU cores, 0.5 on an H200" in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_made_run_again_and_verified(companion, folders, tmp_path):
+    run = plan("fusion", "smoke")[0]
+    status, out, _ = companion(
+        "run", run.name, "--profile", "smoke", *folders, "--results-root", tmp_path
+    )
+    assert (status, "scoring" in out) == (0, True)
+    path = tmp_path / f"{run.name}.json"
+    status, out, _ = companion("rerun", path, *folders)
+    assert status == 0
+    assert "run again, test | method |" in out
+    assert companion("verify", path, *folders)[0] == 0
+    values = json.loads(path.read_text())
+    values["per_image"]["test"]["psnr_rgb"].pop()
+    path.write_text(json.dumps(values))
+    status, out, err = companion("verify", path, *folders)
+    assert (status, "DIFFERS" in out) == (1, True)
+    assert "psnr_rgb" in err
+
+
+def test_what_is_wrong_with_a_model_is_said(record_with, capsys):
+    record = record_with({"test": {"loss_eq1": [0.1, 0.2]}})
+    cli.show_scores(record.model_copy(update={"note": "it answers all alike"}))
+    assert "warning: made: it answers all alike" in " ".join(
+        capsys.readouterr().err.split()
+    )

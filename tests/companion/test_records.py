@@ -6,7 +6,7 @@ import pytest
 
 from colorlib.errors import UserError
 from companion import provenance
-from companion.records import RESULTS, kept_record, read_record, write_record
+from companion.records import RESULTS, read_record, write_record
 
 SCORES = {"test": {"loss_eq1": [0.1, 0.2, 0.3], "psnr_rgb": [9, float("inf"), 8]}}
 
@@ -62,8 +62,6 @@ def test_what_is_no_record_is_refused(tmp_path, content):
 def test_a_missing_record_is_named():
     with pytest.raises(UserError, match=r"none\.json"):
         read_record(RESULTS / "none.json")
-    with pytest.raises(UserError, match="run `companion run mnist-28"):
-        kept_record("mnist-28-plain-00000000")
 
 
 def test_the_commit_is_that_of_this_project_or_unknown(monkeypatch, tmp_path):

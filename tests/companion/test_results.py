@@ -1,50 +1,68 @@
-"""The records that the repository keeps: complete, and of real photographs."""
+"""The records that the repository keeps: complete, true to themselves, and planned."""
 
 import pytest
 
 from colorlib.metrics import METRICS
-from companion.records import RESULTS, kept_record, read_record
+from companion.provenance import NUMERICS
+from companion.records import RESULTS, read_record
+from companion.runner import recorded_config
+from companion.scoring import KEPT_PER_IMAGE
+from companion.studies import load_experiments, plan
+from companion.verify import own_numbers
 
-LATER = {"mse_alpha_beta", "rmse_alpha_beta"}  # measured since there are studies
+PROTOCOLS = ("1",)
 KEPT = sorted(RESULTS.glob("*.json"))
+each_record = pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 
 
-def test_there_are_records():
-    assert KEPT
+@pytest.fixture(scope="module")
+def planned():
+    """Every run of the protocol, by its name."""
+    names = load_experiments().ablations
+    return {run.name: run for name in names for run in plan(name, "protocol")}
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
-def test_a_record_is_complete(path):
+def test_a_folder_of_records_holds_nothing_else():
+    assert RESULTS.parent.name == "companion"
+    assert [path for path in RESULTS.glob("*") if path.suffix != ".json"] == []
+    assert len(NUMERICS) == len(set(NUMERICS))
+
+
+@each_record
+def test_a_record_belongs_to_the_plan_and_its_protocol(path, planned):
     record = read_record(path)
-    assert record.name == path.stem
-    assert set(record.scores) >= {"model", "no colour", "pixel-wise training mean"}
-    for scores in record.scores.values():
-        assert set(METRICS) - LATER <= set(scores) <= set(METRICS)
-        assert {summary.n for summary in scores.values()} == {record.data.test}
-    assert {len(values) for values in record.per_image.values()} == {record.data.test}
+    assert path.stem == record.name == planned[record.name].config.run_name
+    assert record.protocol in PROTOCOLS
+    assert record.settings == planned[record.name].config.model_dump(mode="json")
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+@each_record
 def test_a_record_agrees_with_itself(path):
     record = read_record(path)
-    scores = record.scores["model"]
-    for metric, values in record.per_image.items():
-        mean = sum(values) / len(values)
-        assert scores[metric].mean == pytest.approx(mean, rel=1e-4)
-    assert scores["rmse_ab_norm"].pooled ** 2 == pytest.approx(
-        scores["mse_ab_norm"].pooled
-    )
+    config = recorded_config(record)
+    assert [check for check in own_numbers(record, config) if not check.holds] == []
+    for test, methods in record.scores.items():
+        pooled = {m: score.pooled for m, score in methods["model"].items()}
+        assert pooled["rmse_ab_norm"] ** 2 == pytest.approx(pooled["mse_ab_norm"])
+        assert set(methods["model"]) <= set(METRICS)
+        assert set(record.per_image[test]) <= set(KEPT_PER_IMAGE)
+    curve = record.training.curve["validation"]
+    assert curve[record.training.best_epoch - 1] == min(curve)
+    assert len(curve) == record.training.epochs <= config.train.max_epochs
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+@each_record
+def test_tuning_has_seen_no_test_image_and_the_rest_has_seen_all(path):
+    record = read_record(path)
+    tuned = record.settings["validation_only"]
+    tests = set() if tuned else set(record.data.tests)
+    assert set(record.scores) == set(record.per_image) == tests
+    fuses = bool(record.settings["model"]["backbones"])
+    assert set(record.groups) == (set() if fuses else tests)
+
+
+@each_record
 def test_a_record_names_the_commit_it_was_made_at(path):
     commit = read_record(path).commit
     assert len(commit) == 40
     assert set(commit) <= set("0123456789abcdef")
-
-
-def test_a_missing_record_says_what_to_run():
-    from colorlib.errors import UserError
-
-    with pytest.raises(UserError, match="train it"):
-        kept_record("mnist-64-plain")

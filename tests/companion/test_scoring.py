@@ -10,6 +10,7 @@ from colorlib.sampling import loader
 from companion import scoring
 from companion.builders import Folders, setup_data
 from companion.config import load_profile
+from companion.scoring import Scorer
 
 CONFIG = load_profile("smoke", **{"data.size": 16, "data.count": 48}).run("plain")
 
@@ -37,7 +38,7 @@ def in_two_groups(data, *names):
 
 
 def test_scores_are_those_of_the_library(data, model, tmp_path):
-    scores = scoring.score_tests(CONFIG, data, model, None, tmp_path)
+    scores = Scorer(CONFIG, data, None, tmp_path).scores(model)
     mean = TrainingMean.of(batches(data, data.split.train))
     test = data.split.tests["test"]
     expected = {
@@ -57,16 +58,16 @@ def test_scores_are_those_of_the_library(data, model, tmp_path):
 def test_baselines_are_computed_once_for_the_same_images(
     data, model, tmp_path, monkeypatch
 ):
-    first = scoring.score_tests(CONFIG, data, model, None, tmp_path)
-    monkeypatch.setattr(scoring, "_computed", None)  # would fail if it were called
-    again = scoring.score_tests(CONFIG, data, model, None, tmp_path)
+    first = Scorer(CONFIG, data, None, tmp_path).scores(model)
+    monkeypatch.setattr(Scorer, "_naive", None)  # would fail if it were called
+    again = Scorer(CONFIG, data, None, tmp_path).scores(model)
     torch.testing.assert_close(again, first, rtol=0, atol=0)
     fewer = replace(data.split, train=data.split.train[:-1], hash="other")
     with pytest.raises(TypeError):  # other training images, another mean
-        scoring.score_tests(CONFIG, replace(data, split=fewer), model, None, tmp_path)
+        Scorer(CONFIG, replace(data, split=fewer), None, tmp_path).scores(model)
     judge = load_backbone("test_resnet.r160_in1k", "random")
     with pytest.raises(TypeError):
-        scoring.score_tests(CONFIG, data, model, None, tmp_path, judge)
+        Scorer(CONFIG, data, None, tmp_path, judge).scores(model)
 
 
 def test_a_judge_names_the_classes_of_coloured_gray_and_true_images(
@@ -81,12 +82,12 @@ def test_a_judge_names_the_classes_of_coloured_gray_and_true_images(
     data = replace(data, packed=replace(data.packed, manifest=manifest))
     judge = load_backbone("test_resnet.r160_in1k", "random")
     judge.net.forward = lambda seen: torch.eye(1000)[torch.full((len(seen),), 999)]
-    scores = scoring.score_tests(CONFIG, data, model, None, tmp_path, judge)["test"]
+    scores = Scorer(CONFIG, data, None, tmp_path, judge).scores(model)["test"]
     true = [float(i % 2) for i in data.split.tests["test"][:5].tolist()]
     asked = ("model", "no colour", "mean colour", "per-pixel mean image")
     assert set(scores) == {*asked, "ground truth"}
     assert all(scores[method]["named"].tolist() == true for method in scores)
-    kept = scoring.scores_in_record(CONFIG, data, model, None, tmp_path, judge)
+    kept = Scorer(CONFIG, data, None, tmp_path, judge).in_record(model)
     assert kept["per_image"]["test"]["named"] == true
     assert kept["scores"]["test"]["model"]["named"].n == 5
     assert len(kept["per_image"]["test"]["loss_eq1"]) > 5
@@ -95,7 +96,7 @@ def test_a_judge_names_the_classes_of_coloured_gray_and_true_images(
 def test_a_record_keeps_groups_as_numbers_and_where_the_errors_are(
     data, model, tmp_path
 ):
-    kept = scoring.scores_in_record(CONFIG, data, model, None, tmp_path, None)
+    kept = Scorer(CONFIG, data, None, tmp_path).in_record(model)
     test = data.split.tests["test"]
     groups = [data.packed.manifest.groups[i] for i in test]
     numbers = kept["groups"]["test"]
@@ -106,17 +107,12 @@ def test_a_record_keeps_groups_as_numbers_and_where_the_errors_are(
     assert "is not below the per-pixel mean image's" in kept["note"]  # it is untrained
 
 
-def test_losses_of_classes_are_their_means(data):
+def test_losses_of_classes_are_their_means(data, tmp_path):
     data = in_two_groups(data, "a", "b")
     data = replace(data, source=replace(data.source, name="imagenet"))
     test = data.split.tests["test"]
     losses = torch.rand(len(test), generator=torch.Generator().manual_seed(0))
-    found = scoring._class_errors(data, "test", losses)
+    found = Scorer(CONFIG, data, None, tmp_path)._class_errors(losses)
     odd = torch.from_numpy(test % 2 == 1)
     assert found["b"].images == odd.sum()
     assert found["b"].loss_eq1 == pytest.approx(losses[odd].mean().item(), rel=1e-4)
-
-
-def test_five_digits_are_kept_and_what_is_no_number_is_none():
-    values = torch.tensor([0.123456789, float("nan"), float("inf")])
-    assert scoring.rounded(values) == [0.12346, None, float("inf")]

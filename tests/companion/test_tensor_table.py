@@ -13,7 +13,7 @@ from support import photographs
 
 from colorlib import color
 from colorlib.backbones import feature_shape, features_of_images, load_backbone
-from colorlib.data import open_source, pack
+from colorlib.data import DataConfig, open_source, pack
 from colorlib.model import PROJECTED, build_model
 from colorlib.targets import Target
 
@@ -50,7 +50,8 @@ def lab():
 
 def packed_images():
     with TemporaryDirectory() as cache_root:
-        packed = pack(open_source("scenes", count=N), S, Path(cache_root))
+        source = open_source(DataConfig(count=8), None, Path(cache_root))
+        packed = pack(source.chosen(range(N)), S, Path(cache_root))
         yield torch.from_numpy(packed.images.copy()), {}
 
 
@@ -73,7 +74,7 @@ def features():
 
 
 def features_and_maps():
-    for kind in ("features", "maps"):
+    for kind in ("pooled", "maps"):
         channels = sum(feature_shape(backbone, kind)[0] for backbone in backbones())
         yield features_of_images(backbones(), square_gray(), kind), {"C": channels}
 
@@ -97,7 +98,7 @@ def opinions():
     config = {"name": "model3"}
     yield inside(config, scores, "fusion", 1), {"D": 1000, "g": 1}
     lengths = tuple(feature_shape(backbone, "maps")[0] for backbone in backbones())
-    config |= {"scores": "maps", "feature_lengths": lengths}
+    config |= {"features": "maps", "feature_channels": lengths}
     maps = torch.rand(N, sum(lengths), 8, 8)
     yield inside(config, maps, "fusion", 1), {"D": PROJECTED, "g": 8}
 

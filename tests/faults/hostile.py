@@ -155,38 +155,31 @@ def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> An
 
 
 def tiffs() -> Iterator[Hostile]:
-    """Every layout, depth, orientation, compression and order of bytes."""
-    ways = product(LAYOUTS, ("u1", "u2"), TURNED, (None, "zlib"), "<>")
-    for layout, dtype, orientation, compression, order in ways:
-        options = {"compression": compression, "byteorder": order}
+    """Every layout, depth, orientation, compression, order of bytes; and numbers."""
+    ways = [
+        (*way, {"compression": compression, "byteorder": order})
+        for *way, compression, order in product(
+            LAYOUTS, ("u1", "u2"), TURNED, (None, "zlib"), "<>"
+        )
+    ]
+    others = [{"planarconfig": 2}, {"bigtiff": True}, {"tile": (16, 16)}]
+    ways += product(LAYOUTS, ("u1", "u2"), (1, 6), others)
+    types = ("u4", "f4", "f2", "f8", "i1", "i2", "i4")
+    ways += product(("gray", "white-is-zero", "rgb"), types, (1,), [{}])
+    for number, (layout, dtype, orientation, options) in enumerate(ways):
+        planes = "planarconfig" in options
+        if planes and LAYOUTS[layout][2] == 1:
+            continue
         content, shows, alpha = tiff_of(layout, dtype, orientation, **options)
-        name = f"{layout}-{dtype}-{orientation}-{compression}-{'BL'[order == '<']}.tif"
-        yield Hostile("TIFF layout", name, content, shows, alpha=alpha)
-    for layout, dtype, orientation in product(LAYOUTS, ("u1", "u2"), (1, 6)):
-        for what, options in [
-            ("planes", {"planarconfig": 2}), ("big", {"bigtiff": True}),
-            ("tiles", {"tile": (16, 16)}),
-        ]:  # fmt: skip
-            if what == "planes" and LAYOUTS[layout][2] == 1:
-                continue
-            content, shows, alpha = tiff_of(layout, dtype, orientation, **options)
-            name = f"{what}-{layout}-{dtype}-{orientation}.tif"
-            refused = what == "planes" and layout == "gray-alpha"
-            yield Hostile("TIFF layout", name, content, shows, refused, alpha=alpha)
-
-
-def tiff_numbers() -> Iterator[Hostile]:
-    """Numbers of other types: with a known white they are converted, else refused."""
-    whole = ("u4", "f4")
-    for dtype in (*whole, "f2", "f8", "i1", "i2", "i4"):
-        for layout in ("gray", "white-is-zero", "rgb"):
-            content, shows, _ = tiff_of(layout, dtype)
-            refused = dtype not in whole or (layout, dtype) == ("white-is-zero", "f4")
-            name = f"{layout}-{dtype}.tif"
-            yield Hostile("TIFF numbers", name, content, shows, refused)
+        refused = dtype not in ("u1", "u2", "u4", "f4") or (
+            planes and alpha is not None
+        )
+        refused |= (layout, dtype) == ("white-is-zero", "f4")
+        name = f"{number}-{layout}-{dtype}-{orientation}.tif"
+        yield Hostile("TIFF layout", name, content, shows, refused, alpha=alpha)
     for worst in (1000.0, -1.0, float("nan"), float("inf")):
         content = tiff(np.array([[0, worst]], np.float32))
-        yield Hostile("TIFF numbers", f"float-{worst}.tif", content, None, True)
+        yield Hostile("TIFF layout", f"float-{worst}.tif", content, None, True)
 
 
 def small_tiff(data: bytes, tags: dict[int, list[int]], order: str = "<") -> bytes:
@@ -207,55 +200,32 @@ def small_tiff(data: bytes, tags: dict[int, list[int]], order: str = "<") -> byt
     return head + body + bytes(4) + values
 
 
-def small_values() -> Iterator[tuple[int, Values, Values, Values, Values]]:
-    """Values of 1 to 16 bits, a palette for them, what they show as gray and by it."""
+def bit_depths() -> Iterator[Hostile]:
+    """TIFF and PNG of 1 to 16 bits: gray, inverted, palette, a transparent gray."""
     draw = np.random.default_rng(0)
     for bits, width in product((1, 2, 4, 8, 12, 16), (16, 13)):
         values = draw.integers(0, 2**bits, (9, width))
         palette = draw.integers(0, 256, (2**bits, 3))
-        yield (
-            bits,
-            values,
-            palette,
-            as_rgb(values * (255 / (2**bits - 1))),
-            palette[values],
-        )
-
-
-def bit_depths() -> Iterator[Hostile]:
-    """TIFF of 1 to 16 bits a sample, gray, inverted and with a palette."""
-    for bits, values, palette, gray, colours in small_values():
+        gray, key = as_rgb(values * (255 / (2**bits - 1))), int(values[0, 0])
+        shown = {0: 255 - gray, 1: gray, 3: palette[values]}
         for photometric, order in product((0, 1, 3)[: 2 + (bits <= 8)], "<>"):
-            tags = {256: [values.shape[1]], 257: [9], 258: [bits], 262: [photometric]}
+            tags = {256: [width], 257: [9], 258: [bits], 262: [photometric]}
             tags |= {277: [1], 278: [9]}
             if photometric == 3:
                 tags[320] = [*(257 * palette.T).flatten()]
-            whole = bits == 16
-            data = (
-                values.astype(order + "u2").tobytes() if whole else packed(values, bits)
-            )
-            shows = {0: 255 - gray, 1: gray, 3: colours}[photometric]
-            name = (
-                f"bits-{bits}-{values.shape[1]}-{photometric}-{'BL'[order == '<']}.tif"
-            )
+            data = values.astype(order + "u2").tobytes()
+            data = data if bits == 16 else packed(values, bits)
             content = small_tiff(data, tags, order)
-            yield Hostile("bit depth", name, content, shows, bits == 12)
-
-
-def png_depths() -> Iterator[Hostile]:
-    """PNG of 1 to 16 bits a sample, with a palette, a transparent gray, and colour."""
-    draw = np.random.default_rng(1)
-    for bits, values, palette, gray, colours in small_values():
-        key = int(values[0, 0])
+            name = f"bits-{bits}-{width}-{photometric}-{ord(order)}.tif"
+            yield Hostile("bit depth", name, content, shown[photometric], bits == 12)
         mark = {b"tRNS": struct.pack(">H", key)}
         kinds = [(0, {}, gray, None), (0, mark, gray, np.where(values == key, 0, 255))]
-        if bits <= 8:
-            extra = {b"PLTE": palette.astype("u1").tobytes()}
-            kinds.append((3, extra, colours, None))
+        colours = {b"PLTE": palette.astype("u1").tobytes()}
+        kinds += [(3, colours, palette[values], None)] if bits <= 8 else []
         for number, (colour_type, extra, shows, alpha) in enumerate(kinds):
-            if bits != 12:
+            if bits != 12:  # PNG has none
                 content = png_of(values, bits, colour_type, extra)
-                name = f"bits-{bits}-{values.shape[1]}-{number}.png"
+                name = f"bits-{bits}-{width}-{number}.png"
                 yield Hostile("bit depth", name, content, shows, alpha=alpha)
     layouts = {"rgb": (2, 3), "gray-alpha": (4, 2), "rgba": (6, 4)}
     for bits, (layout, (colour_type, samples)) in product((8, 16), layouts.items()):
@@ -294,72 +264,75 @@ def netpbm() -> Iterator[Hostile]:
     draw = np.random.default_rng(2)
     for white, samples in product((1, 7, 255, 256, 1000, 65535), (1, 3)):
         values = draw.integers(0, white + 1, (4, 5, samples))
-        shows = values * (255 / white) * np.ones(3)
         text = " ".join(map(str, values.flatten())).encode()
         data = values.astype("u1" if white < 256 else ">u2").tobytes()
         for number, body in ((2, text), (5, data)):
             magic = number + (samples == 3)
             content = b"P%d\n# made\n5 4\n%d\n" % (magic, white) + body
-            name = f"{magic}-{white}.pnm"
-            yield Hostile("Netpbm", name, content, shows)
+            shows = values * (255 / white) * np.ones(3)
+            yield Hostile("Netpbm", f"{magic}-{white}.pnm", content, shows)
     dots = draw.integers(0, 2, (4, 5))
-    for magic, body in ((1, " ".join(map(str, dots.flatten())).encode()),
-                        (4, packed(dots, 1))):  # fmt: skip
-        content = b"P%d 5 4\n" % magic + body
-        yield Hostile("Netpbm", f"{magic}.pbm", content, as_rgb(255 * (1 - dots)))
+    content, shows = b"P4 5 4\n" + packed(dots, 1), as_rgb(255 * (1 - dots))
+    yield Hostile("Netpbm", "4.pbm", content, shows)
 
 
-TIFF_COMPRESSIONS = ("tiff_lzw", "packbits", "jpeg", "group4")
+# Format -> the modes that Pillow writes in it, and the ways to write each.
+WRITTEN = {
+    "JPEG": ("L RGB CMYK YCbCr", [
+        {"subsampling": s, "progressive": p} for s in (0, 1, 2) for p in (0, 1)]),
+    "BMP": ("1 L P RGB RGBA", [{}]), "GIF": ("1 L P RGB RGBA", [{}]),
+    "TGA": ("L LA P RGB RGBA", [{}, {"orientation": 1}]),
+    "JPEG2000": ("L LA RGB RGBA", [{}, {"no_jp2": True}]),
+    "WEBP": ("L RGB RGBA", [LOSSLESS["WEBP"]]),
+    "TIFF": ("L LA RGB RGBA CMYK", [
+        {"compression": c} for c in ("tiff_lzw", "packbits", "jpeg")]),
+}  # fmt: skip
 
 
 def other_formats() -> Iterator[Hostile]:
     """What Pillow writes, mode by mode; what it shows is what Pillow says."""
     rgb = Image.fromarray(picture())
-    modes = {
-        mode: rgb.convert(mode) for mode in ("1", "L", "P", "RGB", "CMYK", "YCbCr")
-    }
+    modes = {m: rgb.convert(m) for m in ("1", "L", "P", "RGB", "CMYK", "YCbCr", "LA")}
     modes["RGBA"] = Image.fromarray(np.dstack([picture(), picture()[..., 0]]))
-    modes["LA"] = rgb.convert("LA")
-    jpeg = [{"subsampling": s, "progressive": p} for s in (0, 1, 2) for p in (0, 1)]
-    ways = {
-        "JPEG": jpeg, "BMP": [{}], "GIF": [{}], "TGA": [{}, {"orientation": 1}],
-        "JPEG2000": [{}, {"no_jp2": True}], "WEBP": [LOSSLESS["WEBP"]],
-        "TIFF": [{"compression": c} for c in TIFF_COMPRESSIONS],
-    }  # fmt: skip
-    none = {("TGA", "1"), ("JPEG2000", "1"), ("TIFF", "YCbCr")}
-    for (file_format, options), (mode, image) in product(ways.items(), modes.items()):
-        for number, option in enumerate(options):
-            fax = option.get("compression") == "group4"
-            whole = mode not in ("1", "P") or option.get("compression") != "jpeg"
-            if (file_format, mode) in none or (fax and mode != "1") or not whole:
-                continue
-            try:
-                content = encoded(image, file_format, **option)
-            except (OSError, ValueError, KeyError):
-                continue  # a mode that this format does not have
-            with Image.open(io.BytesIO(content)) as read:
-                shows = np.asarray(read.convert("RGB"))
-            suffix = SUFFIXES.get(file_format, f".{file_format[:3].lower()}")
-            name = f"{file_format}-{mode}-{number}{suffix}"
-            yield Hostile("other format", name, content, shows, close=3)
-    image = modes["YCbCr"]
-    content = encoded(image, "TIFF"), encoded(image, "TIFF", compression="jpeg")
-    for number, one in enumerate(content):
-        yield Hostile("other format", f"ycbcr-{number}.tif", one, picture(), True, 8)
+    ways = [
+        (f, m, o) for f, (ms, os) in WRITTEN.items() for m in ms.split() for o in os
+    ]
+    ways += [
+        ("TIFF", "1", {"compression": c}) for c in ("group3", "group4", "tiff_lzw")
+    ]
+    for number, (file_format, mode, option) in enumerate(ways):
+        content = encoded(modes[mode], file_format, **option)
+        with Image.open(io.BytesIO(content)) as read:
+            shows = np.asarray(read.convert("RGB"))
+        suffix = SUFFIXES.get(file_format, f".{file_format[:3].lower()}")
+        name = f"{number}-{mode}{suffix}"
+        yield Hostile("other format", name, content, shows, close=3)
+    for number, option in enumerate(({}, {"compression": "jpeg"})):
+        content = encoded(modes["YCbCr"], "TIFF", **option)
+        yield Hostile(
+            "other format", f"ycbcr-{number}.tif", content, picture(), True, 8
+        )
+
+
+def noted(
+    kind: str, name: str, shows: Values | None = None, **options: Any
+) -> Iterator[Hostile]:
+    """A picture in the formats whose pixels do not depend on what is noted beside."""
+    shows = picture() if shows is None else shows
+    for file_format, close in (("JPEG", 16), ("PNG", 0), ("WEBP", 0)):
+        quality = {"quality": 95} if file_format == "JPEG" else {}
+        options |= LOSSLESS.get(file_format, quality)
+        content = encoded(picture(), file_format, **options)
+        yield Hostile(kind, name + SUFFIXES[file_format], content, shows, close=close)
 
 
 def turned() -> Iterator[Hostile]:
     """Turned and mirrored by a note in the file."""
-    for file_format, orientation in product(("JPEG", "PNG", "WEBP"), TURNED):
+    for orientation, turn in TURNED.items():
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
-        options = LOSSLESS.get(file_format, {})
-        options = options | ({"quality": 95} if file_format == "JPEG" else {})
-        content = encoded(picture(), file_format, exif=exif.tobytes(), **options)
-        close = 16 if file_format == "JPEG" else 0
-        name = f"turned-{orientation}{SUFFIXES[file_format]}"
-        shows = TURNED[orientation](picture())
-        yield Hostile("turned", name, content, shows, close=close)
+        name = f"turned-{orientation}"
+        yield from noted("turned", name, turn(picture()), exif=exif.tobytes())
 
 
 def profile(space: bytes, gamma: float, columns: Values | None = None) -> bytes:
@@ -426,13 +399,7 @@ def profiles() -> Iterator[Hostile]:
         yield Hostile("profile", name, content, right, close=4)
     junk = [b"", b"\0", b"junk", b"\0" * 200, bytes(range(200)), wide[:200], gray]
     for number, block in enumerate(junk):
-        for file_format in ("JPEG", "PNG", "WEBP"):
-            options = LOSSLESS.get(file_format, {})
-            close = 16 if file_format == "JPEG" else 0
-            content = encoded(picture(), file_format, **options, icc_profile=block)
-            name = f"profile-{number}{SUFFIXES[file_format]}"
-            kind = "broken profile"
-            yield Hostile(kind, name, content, picture(), close=close)
+        yield from noted("broken profile", f"profile-{number}", icc_profile=block)
 
 
 def rich_exif() -> Image.Exif:
@@ -456,14 +423,8 @@ def metadata() -> Iterator[Hostile]:
     text = b"MM\0*\0\0\0\x08\0\x01\x01\x40\0\x02\0\0\0\x04abc\0\0\0\0\0"
     junk = [b"", b"XX no block", b"II*\0\xff\xff\xff\xff", text, bytes(range(200))]
     blocks = [rich.tobytes()[6:], rich.tobytes()[6:-9], *junk]
-    for (number, block), file_format in product(enumerate(blocks), SUFFIXES):
-        if file_format in ("JPEG", "PNG", "WEBP"):
-            exif = b"Exif\0\0" + block
-            options = LOSSLESS.get(file_format, {})
-            content = encoded(picture(), file_format, exif=exif, **options)
-            close = 16 if file_format == "JPEG" else 0
-            name = f"exif-{number}{SUFFIXES[file_format]}"
-            yield Hostile("metadata", name, content, picture(), close=close)
+    for number, block in enumerate(blocks):
+        yield from noted("metadata", f"exif-{number}", exif=b"Exif\0\0" + block)
     content = encoded(picture(), "TIFF", exif=rich)
     yield Hostile("metadata", "exif.tif", content, picture())
 
@@ -508,68 +469,50 @@ def no_images() -> Iterator[Hostile]:
     raw = {"dng": {50706: [1, 4]}, "nef": {254: [1], 330: [8]}, "cfa": {262: [32803]}}
     size = {256: [4], 257: [4], 258: [8], 262: [1], 277: [1], 278: [4]}
     contents = {
-        "empty": b"",
-        "one-byte": b"\xff",
-        "text": b"This is no photograph.\n",
+        "empty": b"", "one-byte": b"\xff", "text": b"This is no photograph.\n",
         "html": b"<!DOCTYPE html><html><body>404</body></html>",
         "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-        "pdf": b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF",
-        "program": b"\x7fELF" + bytes(60),
-        "archive": b"PK\x03\x04" + bytes(26),
+        "pdf": b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF", "zeros": bytes(4096),
+        "program": b"\x7fELF" + bytes(60), "archive": b"PK\x03\x04" + bytes(26),
         "pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.",
-        "script": b"#!/bin/sh\ntouch /tmp/hostile\n",
+        "script": b"#!/bin/sh\ntouch /tmp/hostile\n", "jpeg-magic": b"\xff\xd8\xff\xe0",
         "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
-        "zeros": bytes(4096),
-        "jpeg-magic": b"\xff\xd8\xff\xe0",
-        "png-magic": b"\x89PNG\r\n\x1a\n",
+        "png-magic": b"\x89PNG\r\n\x1a\n", "jxl": b"\xff\x0a" + bytes(30),
         "heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
-        "jxl": b"\xff\x0a" + bytes(30),
         "icon": b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0\x68\4\0\0\x16\0\0\0" + bytes(2000),
         **{name: small_tiff(bytes(16), size | tags) for name, tags in raw.items()},
-    }
-    for what, content in contents.items():
-        for suffix in (".jpg", ".png"):
-            yield Hostile("no image", f"{what}{suffix}", content, None, True)
+    }  # fmt: skip
+    for (what, content), suffix in product(contents.items(), (".jpg", ".png")):
+        yield Hostile("no image", f"{what}{suffix}", content, None, True)
 
 
 def shapes() -> Iterator[Hostile]:
     """A pixel, a line, a column, and very long ones."""
-    for height, width in [(1, 1), (1, 20000), (20000, 1), (2, 3), (1, 64), (64, 1)]:
+    sizes = [(1, 1), (1, 20000), (20000, 1), (2, 3), (1, 64), (64, 1)]
+    for (height, width), file_format in product(sizes, ("PNG", "BMP", "TIFF")):
         shows = picture(height, width)
-        for file_format in ("PNG", "BMP", "TIFF"):
-            name = f"{height}x{width}{SUFFIXES[file_format]}"
-            content = encoded(shows, file_format)
-            yield Hostile("odd shape", name, content, shows)
+        name = f"{height}x{width}{SUFFIXES[file_format]}"
+        yield Hostile("odd shape", name, encoded(shows, file_format), shows)
 
 
 def bombs() -> Iterator[Hostile]:
     """A few bytes that claim to be, or become, gigabytes."""
-    for side in (30_000, 65_000, 2**31 - 1):
+    gif, bmp = bytearray(plain("GIF")[0]), bytearray(plain("BMP")[0])
+    gif[6:10], bmp[18:26] = b"\xff\xff\xff\xff", struct.pack("<ii", 60_000, 60_000)
+    contents = {"gif": gif, "bmp": bmp, "ppm": b"P6 60000 60000 255\n" + bytes(100)}
+    for number, side in enumerate((30_000, 65_000, 2**31 - 1, 16)):  # 16: too many rows
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        content = png_with(header, zlib.compress(bytes(10**6)))
-        yield Hostile("bomb", f"bomb-{side}.png", content, None, True)
-    header = struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0)  # far too many rows
-    content = png_with(header, zlib.compress(bytes(10**7), 9))
-    yield Hostile("bomb", "bomb-rows.png", content, None, True)
-    gif = bytearray(plain("GIF")[0])
-    gif[6:10] = b"\xff\xff\xff\xff"
-    yield Hostile("bomb", "bomb.gif", bytes(gif), None, True)
-    bmp = bytearray(plain("BMP")[0])
-    bmp[18:26] = struct.pack("<ii", 60_000, 60_000)
-    yield Hostile("bomb", "bomb.bmp", bytes(bmp), None, True)
-    ppm = b"P6 60000 60000 255\n" + bytes(100)
-    yield Hostile("bomb", "bomb.ppm", ppm, None, True)
+        contents[f"{number}.png"] = png_with(header, zlib.compress(bytes(10**7), 9))
+    for suffix, content in contents.items():
+        yield Hostile("bomb", f"bomb.{suffix}", bytes(content), None, True)
 
 
 def frames() -> Iterator[Hostile]:
     """Several pictures in a file: the first one counts."""
     first, second = Image.fromarray(picture()), Image.new("RGB", (32, 24), "green")
-    both = {"save_all": True, "append_images": [second]}
-    for file_format, options in [
-        ("GIF", both), ("PNG", both), ("TIFF", both),
-        ("WEBP", both | {"lossless": True}),
-    ]:  # fmt: skip
-        content = encoded(first, file_format, **options)
+    for file_format in ("GIF", "PNG", "TIFF", "WEBP"):
+        options = LOSSLESS.get(file_format, {}) | {"append_images": [second]}
+        content = encoded(first, file_format, save_all=True, **options)
         with Image.open(io.BytesIO(content)) as image:
             shows = np.array(image.convert("RGB"))
         name = f"frames{SUFFIXES[file_format]}"
@@ -586,10 +529,8 @@ def names() -> Iterator[Hostile]:
         yield Hostile("odd name", name, content, picture())
 
 
-ORDINARY = (
-    tiffs, tiff_numbers, bit_depths, png_depths, netpbm, other_formats, turned,
-    profiles, metadata, shapes, frames,
-)  # fmt: skip
+ORDINARY = (tiffs, bit_depths, netpbm, other_formats, turned, profiles, metadata)
+ORDINARY += (shapes, frames)
 KINDS = (*ORDINARY, cut_short, changed, misnamed, no_images, bombs, names)
 
 

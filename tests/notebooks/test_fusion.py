@@ -1,54 +1,43 @@
 """The lesson on fusion, with no records, with some, and with all of them."""
 
 import json
+import runpy
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
+from companion.records import write_record
 from companion.studies import plan
 
 mpl.use("agg")
-LESSON = Path(__file__).parents[2] / "notebooks/07_fusion.ipynb"
+ROOT = Path(__file__).parents[2]
+made_record = runpy.run_path(str(ROOT / "tests/companion/conftest.py"))["made_record"]
 EFFECT = {"none": 1.0, "softmax": 0.97, "logits": 0.93, "maps": 0.92}  # of the loss
 IMAGES = {"seen": 4250, "unseen": 1500, "test": 900}
-HARDWARE = {"python": "", "packages": {}, "system": "", "cpu": "", "threads": 1}
 
 
 def made_up(run):
-    """A record of a run, as JSON: losses with an effect that is known."""
+    """A record of a run, with an effect that is known."""
     reading, _, count = run.condition.partition(", ")
     effect = EFFECT[reading] + {"one": 0.02, "two": 0.01}.get(count, 0)
-    tests = ["test"] if run.data == "lfw" else ["seen", "unseen"]
-    seed = run.config.train.seed
-    per_image = {}
-    for test in tests:
+    seed, scores = run.config.train.seed, {}
+    for test in ["test"] if run.data == "lfw" else ["seen", "unseen"]:
         own = np.random.default_rng(IMAGES[test])  # the images, the same in all runs
-        loss = effect * own.gamma(4, 0.003, IMAGES[test])
         noise = np.random.default_rng([seed, len(run.condition)])
-        loss = (loss * noise.normal(1, 0.02, len(loss))).round(6).tolist()
-        per_image[test] = {m: loss for m in ("loss_eq1", "psnr_rgb", "ciede2000")}
-        if test == "seen":
-            per_image[test]["named"] = [1.0, 0.0] * 500
-    data = dict.fromkeys(("kept", "grayscale", "unreadable", "duplicates"), 0)
-    data |= {"source": run.data, "size": 64, "manifest_hash": "", "split_hash": ""}
-    data |= {"train": 12_110, "validation": 640, "tests": {t: IMAGES[t] for t in tests}}
-    trained = {"epochs": 1, "steps": 1, "sessions": 1, "seconds": 1, "best_epoch": 1}
-    trained |= {"curve": {"train": [1], "validation": [1]}, "processes": 1}
-    return {
-        "name": run.name, "identity": "", "protocol": "1", "created": "", "commit": "",
-        "settings": run.config.model_dump(mode="json"), "data": data,
-        "model": {"backbones": [], "parameters": 1, "weights_sha256": ""},
-        "training": trained, "per_image": per_image,
-        "groups": {test: [i // 10 for i in range(IMAGES[test])] for test in tests},
-        "hardware": HARDWARE | {"gpu": None},
-    }  # fmt: skip
+        loss = effect * own.gamma(4, 0.003, IMAGES[test])
+        loss *= noise.normal(1, 0.02, len(loss))
+        scores[test] = dict.fromkeys(("loss_eq1", "psnr_rgb", "ciede2000"), loss)
+        scores[test] |= {"named": [1.0, 0.0] * 500} if test == "seen" else {}
+    groups = {test: [i // 10 for i in range(IMAGES[test])] for test in scores}
+    parts = {"source": run.data, "train": 12_110, "validation": 640}
+    return made_record(scores, seed, run.name, groups, summarized=False, **parts)
 
 
 def run_lesson(results):
     """Run the cells of the lesson, without its answers; its names."""
-    cells = json.loads(LESSON.read_text())["cells"]
+    cells = json.loads((ROOT / "notebooks/07_fusion.ipynb").read_text())["cells"]
     names = {"__name__": "lesson"}
     for cell in (cell for cell in cells if cell["cell_type"] == "code"):
         tags = cell["metadata"].get("tags", [])
@@ -68,7 +57,7 @@ def planned():
 
 def written(runs, folder):
     for run in runs:
-        (folder / f"{run.name}.json").write_text(json.dumps(made_up(run)))
+        write_record(made_up(run), folder / f"{run.name}.json")
     return folder
 
 
@@ -87,7 +76,7 @@ def test_with_some_records_it_compares_what_pairs_up(planned, tmp_path, capsys, 
     said = capsys.readouterr().out
     assert f"{count} of 78 planned runs are recorded" in said
     assert ("not finished" in said) == (count < 6)  # two seeds of two conditions
-    assert {answer for *_, answer in names["rows"]} == {"undecided"}
+    assert {answer for *_, answer in names["answered"]} == {"undecided"}
 
 
 def test_with_all_records_each_hypothesis_has_its_answer(planned, tmp_path):
@@ -95,6 +84,6 @@ def test_with_all_records_each_hypothesis_has_its_answer(planned, tmp_path):
     effects = {one.contrast.name: one.effect.mean for one in names["primary"]}
     assert effects["maps against none"] == pytest.approx(-8, abs=0.3)
     assert set(names["panels"]) == {"seen classes", "unseen classes", "faces"}
-    answers = {name: answer for name, _, answer in names["rows"]}
+    answers = {name: answer for name, _, answer in names["answered"]}
     assert answers["H1"] == "supported"  # a lower loss in each reading
     assert answers["H2a"] == "contradicted"  # the softmax gains 3 %, as made up

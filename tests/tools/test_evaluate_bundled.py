@@ -40,8 +40,10 @@ def test_chroma_is_joined_as_the_package_joins_it(net):
     colouring = Colouring(net, torch.from_numpy(photograph.rgb)[None], torch.zeros(261))
     ab_norm = colouring.ab_norm(colouring.logits(64, False), 0.4, 0.0)
     # The package shows the photograph's own lightness: here that of its gray copy.
-    gray = Photograph(gray_of(photograph.rgb))
-    expected = join_with_own_lightness(gray, gray.rgb, ab_norm)
+    gray = gray_of(photograph.rgb)  # (H, W)
+    expected = np.repeat(gray[..., None], 3, axis=-1)
+    box = (slice(0, gray.shape[0]), slice(0, gray.shape[1]))
+    join_with_own_lightness(expected, gray, ab_norm, box, expected)
     found = (colouring.joined(ab_norm)[0] * 255).round().movedim(0, -1)
     difference = np.abs(found.numpy() - expected)
     assert difference.mean() < 0.5  # they make the small copy by different filters

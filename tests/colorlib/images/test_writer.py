@@ -44,11 +44,6 @@ def test_what_is_written_is_read(tmp_path, suffix, deep, close, dtype):
     assert (read.alpha is None) == (suffix in (".jpg", ".JPEG"))
 
 
-def test_16_bits_are_those_that_tifffile_reads(tmp_path):
-    write_pages([Photograph(DEEP, DEEP[..., 0])], tmp_path / "a.tif")
-    assert (tifffile.imread(tmp_path / "a.tif")[..., :3] == DEEP).all()
-
-
 FULL = Metadata(rich_exif().tobytes(), XMP, IPTC, (300.0, 300.0), {"Comment": "Grüße"})
 LOST = {
     ".jpg": set(), ".png": {"IPTC"}, ".tif": {"Comment"},
