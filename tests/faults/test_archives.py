@@ -11,6 +11,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from photo_files import as_archive, jpeg, people
+from trials import every_time
 
 from colorlib.data import DataConfig, archives, open_source
 from colorlib.errors import UserError
@@ -33,13 +34,6 @@ INSIDE = [
     "/evil.jpg", "//evil.jpg", "C:\\evil.jpg", "a\\..\\evil.jpg", "~/evil.jpg",
     "a\nb/evil.jpg", "b/" * 200 + "evil.jpg", "\u202egpj.evil.jpg", "-rf.jpg",
 ]  # fmt: skip
-
-
-def every(name, values, first=1):
-    """The first of some values every time, all of them when asked for."""
-    marks = [[] if number < first else [pytest.mark.faults] for number in range(99)]
-    pairs = zip(values, marks, strict=False)
-    return pytest.mark.parametrize(name, [pytest.param(v, marks=m) for v, m in pairs])
 
 
 def member(name, content=b"", kind=tarfile.REGTYPE, size=None):
@@ -74,7 +68,7 @@ def refused_or_read(path):
 
 
 @pytest.mark.parametrize("mode", SUFFIXES)
-@every("place", range(PLACES))
+@every_time("place", range(PLACES), 0)
 def test_a_cut_archive_is_refused(tmp_path, tally, mode, place):
     path = as_archive(tmp_path / f"images{SUFFIXES[mode]}", people(), mode)
     content = path.read_bytes()
@@ -87,7 +81,7 @@ def test_a_cut_archive_is_refused(tmp_path, tally, mode, place):
 
 
 @pytest.mark.parametrize("mode", SUFFIXES)
-@every("seed", range(PLACES))
+@every_time("seed", range(PLACES), 0)
 def test_a_changed_archive_shows_no_other_images(tmp_path, tally, mode, seed):
     path = as_archive(tmp_path / f"images{SUFFIXES[mode]}", people(), mode)
     content = np.frombuffer(path.read_bytes(), np.uint8).copy()
@@ -98,7 +92,7 @@ def test_a_changed_archive_shows_no_other_images(tmp_path, tally, mode, seed):
         assert (refused_or_read(path) or 0) <= len(people())
 
 
-@every("name", [*INSIDE, *OUTSIDE], 2)
+@every_time("name", [*INSIDE, *OUTSIDE], INSIDE[0], OUTSIDE[0])
 def test_a_name_leads_nowhere(tmp_path, tally, name):
     (box := tmp_path / "a" / "b").mkdir(parents=True)
     with tarfile.open(box / "images.tar", "w") as file:
@@ -113,7 +107,7 @@ def test_a_name_leads_nowhere(tmp_path, tally, name):
         assert all(path.is_relative_to(box / "cache" / "unpacked") for path in files)
 
 
-@every("size", [2**31, -1, -512, 2**33, 2**40, 2**62], 2)
+@every_time("size", [2**31, -1, -512, 2**33, 2**40, 2**62], 2**31, -1)
 def test_a_member_that_claims_too_much_or_less_than_nothing(tmp_path, tally, size):
     with tally("a size that is not there"):
         path = archive(tmp_path, member("a.jpg", jpeg(0), size=size))
@@ -121,7 +115,7 @@ def test_a_member_that_claims_too_much_or_less_than_nothing(tmp_path, tally, siz
 
 
 @pytest.mark.parametrize("packed", [".gz", ".bz2", ".xz"])
-@every("kind", [b"L", b"0", b"x", b"K", b"g", b"a text"], 2)
+@every_time("kind", [b"L", b"0", b"x", b"K", b"g", b"a text"], b"L", b"0")
 def test_a_bomb_is_not_unpacked(tmp_path, tally, packed, kind):
     name, kind = ("a.txt", b"0") if kind == b"a text" else ("a.jpg", kind)
     zeros = member(name, bytes(2**27), kind)  # in a hundred kilobytes

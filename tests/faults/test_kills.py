@@ -8,10 +8,12 @@ from a seed.
 
 import functools
 import signal
+from itertools import product
 
 import numpy as np
 import pytest
 import victim
+from trials import every_time
 
 CAMPAIGN = {
     "name": "kills",
@@ -22,12 +24,7 @@ CAMPAIGN = {
 }
 SEED = 6
 DIE = functools.partial(signal.raise_signal, signal.SIGKILL)
-EVERY_TIME = (("stepping", 0), ("writing a checkpoint", 0))
-KILLS = [
-    pytest.param(*kill, marks=[] if kill in EVERY_TIME else [pytest.mark.faults])
-    for phase in victim.ALL
-    for kill in ((phase, 0), (phase, 1), (phase, 2))
-]
+QUICK = (("stepping", 0), ("writing a checkpoint", 0))
 
 
 def test_an_uninterrupted_training_goes_through_every_phase(alone):
@@ -37,7 +34,7 @@ def test_an_uninterrupted_training_goes_through_every_phase(alone):
     assert len(alone.left["files"]) == 1 + 2 + 1 + 1
 
 
-@pytest.mark.parametrize(("phase", "number"), KILLS)
+@every_time(("phase", "number"), product(victim.ALL, range(3)), *QUICK)
 def test_killed_at_a_line_it_ends_as_if_left_alone(
     training, alone, tally, phase, number
 ):

@@ -11,8 +11,7 @@ from functools import partial
 import pytest
 import torch
 import victim
-from photo_files import as_folder, jpeg
-from trials import PROFILE, Training, ended, error_line
+from trials import Training, ended, error_line, every_time
 
 CAMPAIGN = {
     "name": "faults",
@@ -21,12 +20,6 @@ CAMPAIGN = {
     "what was damaged; once the fault is mended, it leaves the same as a training "
     "without a fault",
 }
-
-
-def some(values, every_time):
-    """Parameters of which all but a few are tried only when asked for."""
-    marks = {False: [pytest.mark.faults], True: []}
-    return [pytest.param(value, marks=marks[value in every_time]) for value in values]
 
 
 def harm_and_mend(training, alone, phase, line, harm, reason):
@@ -46,13 +39,13 @@ DISKS = {
 
 
 @pytest.mark.parametrize("disk", DISKS)
-@pytest.mark.parametrize("phase", some(WRITING, ["writing a checkpoint"]))
+@every_time("phase", WRITING, "writing a checkpoint")
 def test_a_full_or_failing_disk(training, alone, tally, phase, disk):
     with tally(f"disk {disk} while {phase}"):
         harm_and_mend(training, alone, phase, 1, *DISKS[disk])
 
 
-@pytest.mark.parametrize("folder", some(["cache", "runs"], ["runs"]))
+@every_time("folder", ["cache", "runs"], "runs")
 def test_a_place_that_cannot_be_written(training, alone, tally, folder):
     place = training.root / folder
     place.write_bytes(b"")  # a file in the place of the folder: root may write anywhere
@@ -83,28 +76,6 @@ def test_no_memory_for_a_batch(training, alone, tally, phase, harm):
         harm_and_mend(training, alone, phase, half, harm, "found no memory left")
 
 
-@pytest.mark.faults
-@pytest.mark.parametrize("phase", ["packing images", "extracting features", None])
-def test_images_gone_while_they_are_read_or_between_two_runs(tmp_path, tally, phase):
-    images, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
-    as_folder(images, {f"{n % 3}/{n:02d}.jpg": jpeg(n) for n in range(24)})
-    training = Training(tmp_path, PROFILE.replace("scenes, count: 48", "folder"))
-    training.arguments += ["--data-root", str(images)]
-    harm = partial(os.rename, images, elsewhere)
-    with tally(f"images gone {f'while {phase}' if phase else 'between two runs'}"):
-        if phase:
-            status, said = training.harmed(phase, 20, harm)
-        else:
-            training.finish()
-            next(tmp_path.glob("runs/*/record.json")).unlink()
-            harm()
-            status, said = training.run()
-        assert status == 1, said
-        assert str(images) in error_line(said) or "restore" in error_line(said)
-        elsewhere.rename(images)
-        assert training.finish()["record"]["data"]["kept"] == 24
-
-
 def damage(path, left):
     """Cut a file to a part of its size; None changes a byte of it."""
     content = path.read_bytes()
@@ -130,7 +101,7 @@ def test_a_damaged_file_is_made_again(training, alone, tally, pattern, left):
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
-@pytest.mark.parametrize("left", some([0, 0.5, 0.999, None], [0.5]))
+@every_time("left", [0, 0.5, 0.999, None], 0.5)
 def test_a_damaged_checkpoint_is_named(training, alone, tally, name, left):
     with tally(f"cut short or changed: {name}.ckpt"):
         damage(path := training.go_on_from(alone, f"runs/*/*/{name}.ckpt"), left)
@@ -141,7 +112,7 @@ def test_a_damaged_checkpoint_is_named(training, alone, tally, name, left):
         assert training.finish("--restart") == alone.left
 
 
-@pytest.mark.parametrize("number", some(range(3), [0]))
+@every_time("number", range(3), 0)
 def test_two_processes_make_one_cache(tmp_path, alone, tally, number):
     trainings = []
     for name in ("one", "two"):

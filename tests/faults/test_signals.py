@@ -2,11 +2,11 @@
 
 import functools
 import signal
+from itertools import product
 
 import numpy as np
-import pytest
 import victim
-from trials import error_line
+from trials import error_line, every_time
 
 CAMPAIGN = {
     "name": "signals",
@@ -17,16 +17,11 @@ CAMPAIGN = {
 }
 SEED = 7
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-EVERY_TIME = ("after a validation", signal.SIGTERM)
+QUICK = ("after a validation", signal.SIGTERM)
 SAVED = victim.ALL[2:6]  # while the training runs
-MOMENTS = [
-    pytest.param(*one, marks=[] if one == EVERY_TIME else [pytest.mark.faults])
-    for phase in victim.ALL
-    for one in ((phase, signum) for signum in CODES)
-]
 
 
-@pytest.mark.parametrize(("phase", "signum"), MOMENTS)
+@every_time(("phase", "signum"), product(victim.ALL, CODES), QUICK)
 def test_it_is_saved_and_says_how_to_go_on(training, alone, tally, phase, signum):
     draw = np.random.default_rng((SEED, victim.ALL.index(phase), signum))
     line = int(draw.integers(1, alone.lines[phase] + 1))

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 
+import pytest
 import victim
 
 from colorlib.files import file_sha256
@@ -100,3 +101,10 @@ def error_line(said):
     assert "Traceback" not in said
     assert said.rstrip().endswith(line)
     return line
+
+
+def every_time(name, values, *quick):
+    """Parameters of which some are tried every time, and the rest when asked for."""
+    marks = {True: [], False: [pytest.mark.faults]}
+    pairs = [(v if isinstance(v, tuple) else (v,), marks[v in quick]) for v in values]
+    return pytest.mark.parametrize(name, [pytest.param(*v, marks=m) for v, m in pairs])
