@@ -224,7 +224,7 @@ def is_unet(path: Path) -> bool:
             about = json.loads((file.metadata() or {})["colorlib"])
     except Exception:  # whatever it is: the loader of models says what is wrong
         return False
-    return bool(about.get("network") == NETWORK)
+    return isinstance(about, dict) and about.get("network") == NETWORK
 
 
 def load_unet(path: Path, **changes: Any) -> tuple[ColorUNet, dict[str, Any]]:
@@ -251,6 +251,7 @@ def load_unet(path: Path, **changes: Any) -> tuple[ColorUNet, dict[str, Any]]:
         with torch.device("meta"):  # the shapes are compared before memory is taken
             net = ColorUNet(replace(UNetConfig(**about["config"]), **changes))
         net.load_state_dict(weights, assign=True)
+        notes = dict(about["notes"])
     except FileNotFoundError as error:
         raise UserError(f"found no model at {path}; train one first") from error
     except Exception as error:  # a foreign file makes torch raise almost anything
@@ -259,4 +260,4 @@ def load_unet(path: Path, **changes: Any) -> tuple[ColorUNet, dict[str, Any]]:
             f"{path} is no model of this package, expected a safetensors file written "
             f"by `tools.train_bundled`: {reason}"
         ) from error
-    return net.eval(), dict(about["notes"])
+    return net.eval(), notes

@@ -1,7 +1,11 @@
-"""What the tests of data sets share: small photographs, in folders and archives."""
+"""What tests share: small photographs, in folders, in archives and on a server."""
 
 import io
 import tarfile
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 
 import numpy as np
 from PIL import Image
@@ -43,3 +47,17 @@ def as_archive(path, files, mode="w:gz"):
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return path
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def served(folder):
+    """Serve a folder from this machine; gives its address."""
+    with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()

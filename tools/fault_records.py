@@ -1,7 +1,7 @@
-"""Records of campaigns: what was done to the program to break it, and how it went.
+"""Records of fault-injection tests: what was done to the program, and how it went.
 
-A campaign tries many bad things, more than the tests of every day: kills, broken files,
-changed code. What it counted is kept, and the book's page is made of it.
+They try many bad things, more than the tests of every day: kills, broken files, changed
+code. What they counted is kept, and the book's page is made of it.
 """
 
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ class Trial(Part):
 
 
 class Campaign(Part):
-    """The record of a campaign; `read_campaigns` and `write_campaign` are its doors.
+    """A record; `read_campaigns` and `write_campaign` are its doors.
 
     Attributes:
         name: One word, the file's name.
         title: The heading of its table.
         expected: What the program must do for a trial to count as held, one sentence.
-        command: What runs the campaign again.
+        command: What runs the tests again.
         seconds: Wall time.
         trials: One a kind.
     """
@@ -98,7 +98,7 @@ def _read(path: Path) -> Campaign:
 
 
 def campaign_table(campaign: Campaign) -> str:
-    """What a campaign tried and how often the program held, a kind a row.
+    """What was tried and how often the program held, a kind a row.
 
     Args:
         campaign: Its record.

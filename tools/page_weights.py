@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from colorlib.colorize import SHIPPED
+from colorlib.colorize import BUNDLED
 from colorlib.files import atomic_write
 from colorlib.unet import load_unet
 
@@ -36,7 +36,7 @@ def channels_last(name: str, weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1)
 
 
-def page_weights(model: Path = SHIPPED) -> str:
+def page_weights(model: Path = BUNDLED) -> str:
     """The script: it sets `window.colorizerWeights`.
 
     Args:
@@ -57,7 +57,7 @@ def page_weights(model: Path = SHIPPED) -> str:
     return f"window.colorizerWeights = {json.dumps(content)};\n"
 
 
-def write_page_weights(target: Path, model: Path = SHIPPED) -> None:
+def write_page_weights(target: Path, model: Path = BUNDLED) -> None:
     """Write the script; it appears whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(target, page_weights(model).encode())

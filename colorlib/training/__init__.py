@@ -32,12 +32,12 @@ from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
 from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples, loader
 from colorlib.targets import PAPER, Target
 from colorlib.training.callbacks import (
-    SAVE_EVERY,
     AtomicCheckpoints,
     EarlyStop,
     EpochCheckpoint,
     History,
     StopOnSignal,
+    check_finite,
     is_rank_zero,
     started_processes,
 )
@@ -58,6 +58,7 @@ LossName = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
 Positive = Annotated[int, Field(ge=1)]
 
 EVALUATED = 80  # samples at a time where nothing is learned
+SAVE_EVERY = 200  # steps between two checkpoints within an epoch
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,11 @@ class ColorizationTask(pl.LightningModule):
         """The same loss on images that are not trained on."""
         size = len(batch.images)
         self.log("val_loss", self.compare(batch), batch_size=size, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to save weights that are no numbers, in every process alike."""
+        for weights in self.model.parameters():
+            check_finite(weights, checkpoint["global_step"])
 
     def configure_optimizers(self) -> Any:
         """Adam, as the paper, and the schedule of its learning rate."""

@@ -1,7 +1,6 @@
 """What happens beside the steps: the curve, signals, checkpoints, several processes."""
 
 import io
-import math
 import os
 import signal
 import time
@@ -30,10 +29,29 @@ from colorlib.errors import Interrupted, UserError
 from colorlib.files import atomic_write
 from colorlib.sampling import Batch
 
-SAVE_EVERY = 200  # steps between two checkpoints within an epoch
 CONTENT = {"state_dict", "global_step", "loops", "pytorch-lightning_version"}
 ASK_EVERY = 10  # steps between two questions of processes that train together
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+def check_finite(values: Tensor, steps: int) -> None:
+    """End a training that has diverged, before anything of it is saved.
+
+    Args:
+        values: A loss or weights.
+        steps: Of the training so far.
+
+    Raises:
+        UserError: If they are not all finite.
+
+    Example:
+        >>> check_finite(torch.tensor([1.0, 2.0]), 7)
+    """
+    if not bool(values.isfinite().all()):
+        raise UserError(
+            f"found a loss or weights that are no numbers after {steps} steps, "
+            "expected numbers: the training has diverged; lower learning_rate"
+        )
 
 
 class History(Callback):
@@ -70,30 +88,22 @@ class History(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Add up the loss on the device; nothing waits for it but a checkpoint."""
+        """Add up the loss on the device; nothing waits for it within an epoch."""
         self._loss_sum = self._loss_sum + outputs["loss"].detach()
         self._batches += 1
-        if trainer.is_last_batch or trainer.global_step % SAVE_EVERY == 0:
+        if trainer.is_last_batch:
             mean = torch.as_tensor(self._loss_sum) / self._batches
-            loss = self._finite(float(trainer.strategy.reduce(mean, reduce_op="mean")))
-            if trainer.is_last_batch:
-                self.curve["train"].append(loss)
-                self._loss_sum, self._batches = 0.0, 0
+            loss = float(trainer.strategy.reduce(mean, reduce_op="mean"))
+            check_finite(torch.tensor(loss), trainer.global_step)
+            self.curve["train"].append(loss)
+            self._loss_sum, self._batches = 0.0, 0
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Keep the epoch's validation loss."""
         if trainer.is_last_batch:  # a bound within the epoch does not finish it
-            loss = self._finite(float(trainer.callback_metrics["val_loss"]))
-            self.curve["validation"].append(loss)
-
-    def _finite(self, loss: float) -> float:
-        """The loss; a training that has diverged ends here, and is not saved."""
-        if not math.isfinite(loss):
-            raise UserError(
-                f"found a loss of {loss} after {len(self.curve['train'])} epochs, "
-                "expected a number: the training has diverged; lower learning_rate"
-            )
-        return loss
+            loss = trainer.callback_metrics["val_loss"]
+            check_finite(loss, trainer.global_step)
+            self.curve["validation"].append(float(loss))
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, task: pl.LightningModule, checkpoint: dict[str, Any]

@@ -202,30 +202,30 @@ def forest(panels: Mapping[str, Mapping[str, Result]], label: str) -> Figure:
         label: What differs, with its unit, see `tables.change_label`.
 
     Returns:
-        The figure: panels side by side, filled dots where the effect is significant,
-        effects too small to be of interest on a gray band. Bars wider than four times
-        the largest effect are cut at the edge.
+        The figure: one panel below the other, for a phone; filled dots where the effect
+        is significant, effects too small to be of interest on a gray band. Bars wider
+        than four times the largest effect are cut at the edge.
     """
-    rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    rows = [max(1, len(panel)) for panel in panels.values()]
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(2.5 + 3.5 * len(panels), 1 + 0.4 * len(rows)),
-        sharex=True, sharey=True, squeeze=False, layout="constrained",
+        len(rows), figsize=(6, 0.6 + 0.5 * len(rows) + 0.28 * sum(rows)), sharex=True,
+        squeeze=False, height_ratios=rows, layout="constrained",
     )  # fmt: skip
     found = [one for panel in panels.values() for one in panel.values()]
-    for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
-        for name, one in panel.items():
-            _effect(axis, rows.index(name), one)
-        small = max((one.contrast.smallest_effect for one in found), default=0)
+    small = max((one.contrast.smallest_effect for one in found), default=0)
+    for axis, (title, panel) in zip(axes[:, 0], panels.items(), strict=True):
+        for place, one in enumerate(panel.values()):
+            _effect(axis, place, one)
         axis.axvspan(-small, small, color=INK, alpha=0.1, linewidth=0)
         axis.axvline(0, color=INK, linewidth=0.8)
-        axis.set_title(title)
+        axis.set_yticks(range(len(panel)), list(panel))
+        axis.set_ylim(max(1, len(panel)) - 0.5, -0.5)  # the first row is above
+        axis.set_title(title, loc="left")
         axis.grid(axis="x", alpha=0.3)
     reach = 4 * max((abs(one.effect.mean) for one in found), default=0) or 1.0
     low, high = axis.get_xlim()
     axis.set_xlim(max(low, -reach), min(high, reach))
-    axis.set_yticks(range(len(rows)), rows)
-    axis.invert_yaxis()
-    figure.supxlabel(label, size="medium")
+    axis.set_xlabel(label)
     return figure
 
 

@@ -213,7 +213,7 @@ def test_the_page_shows_what_it_saves(tab):
         content = base64.b64decode(address.split(",")[1])
         shown.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
     gray, colour = shown
-    apart = np.abs(gray.astype(int) - gray_of(rgb))
+    apart = np.abs(gray.astype(int) - gray_of(rgb)[..., None])
     assert apart.max() <= 1  # by the steps of its tables
     assert apart.mean() < 0.01
     assert np.array_equal(colour, np.asarray(saved(tab)[1].convert("RGB")))

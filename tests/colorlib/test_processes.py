@@ -32,14 +32,11 @@ def alone(root):
 def two(root):
     """What each of two processes saw and made."""
     together.train(root / "one, then two", max_steps=together.STOPPED)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *launch, together.__file__, str(root)],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        },
+        [*launch, "--nproc-per-node", "2", together.__file__, str(root)],
+        env=os.environ | paths,
         capture_output=True,
         text=True,
         check=False,
@@ -106,16 +103,16 @@ def test_only_the_first_process_writes(two, root):
         assert found == pytest.approx(score["mean"], rel=1e-3, abs=1e-5), metric
 
 
-def test_torchrun_and_slurm_say_how_many(monkeypatch):
-    assert started_processes() is None
-    monkeypatch.setenv("SLURM_NTASKS", "1")
-    monkeypatch.setenv("SLURM_JOB_NAME", "snakejob")
-    assert started_processes() == (1, 1)  # a job of Snakemake's, on a node of 4 GPUs
-    monkeypatch.setenv("SLURM_NTASKS", "8")
-    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
-    monkeypatch.setenv("SLURM_NNODES", "2")
-    assert started_processes() == (4, 2)
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    monkeypatch.setenv("WORLD_SIZE", "6")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert started_processes() == (2, 3)
+STARTED = [
+    ({}, None),
+    ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "snakejob"}, (1, 1)),  # on any node
+    ({"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "2"}, (4, 2)),
+    ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "2"}, (2, 3)),
+]
+
+
+@pytest.mark.parametrize(("variables", "expected"), STARTED)
+def test_torchrun_and_slurm_say_how_many(monkeypatch, variables, expected):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert started_processes() == expected

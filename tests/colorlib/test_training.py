@@ -1,4 +1,3 @@
-import csv
 import math
 import signal
 from dataclasses import replace
@@ -7,43 +6,33 @@ from itertools import count
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.callbacks import LambdaCallback, Timer
 
 from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
 from colorlib.errors import Interrupted, UserError
-from colorlib.features import Features
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
 from colorlib.sampling import Samples
-from colorlib.training import TrainConfig, discard, fit, loss_named
+from colorlib.training import TrainConfig, discard, fit
 
 CPU = TrainConfig(batch_size=5, accelerator="cpu", max_epochs=3)  # 15 steps
+LIGHT = np.random.default_rng(0).uniform(0.2, 1, (32, 16, 16, 1))
+SUNSETS = (255 * LIGHT * np.array([1.0, 0.7, 0.3])).astype(np.uint8)  # colour by light
+TRAIN, WATCHED, NONE = (
+    Samples(SUNSETS, None, np.arange(*ends)) for ends in ((0, 24), (24, 32), (0, 0))
+)
 
 
-def sunsets(count, size=16):
-    """Images whose colour follows their lightness: something to learn."""
-    light = np.random.default_rng(0).uniform(0.2, 1, (count, size, size, 1))
-    return (255 * light * np.array([1.0, 0.7, 0.3])).astype(np.uint8)
-
-
-TRAIN = Samples(sunsets(32), None, np.arange(24))
-WATCHED, NONE = (replace(TRAIN, indices=np.arange(24, end)) for end in (32, 24))
-
-
-def new_model(seed=0, **options):
+def new_model(seed=0):
     torch.manual_seed(seed)
-    return build_model("plain", width=0.1, **options)
-
-
-def weights_of(model):
-    return torch.cat([value.flatten() for value in model.state_dict().values()])
+    return build_model("plain", width=0.1)
 
 
 def train(folder, *further, model=None, loss=chroma_mse, watched=WATCHED, **changes):
     """Train, and tell what came of it: the result, and the weights."""
     model, config = model or new_model(), replace(CPU, **changes)
     result = fit(model, loss, TRAIN, watched, folder, config, callbacks=further)
-    return result, weights_of(model)
+    return result, torch.cat([value.flatten() for value in model.state_dict().values()])
 
 
 def same(one, other):
@@ -68,41 +57,22 @@ def whole(tmp_path_factory):
     return train(tmp_path_factory.mktemp("whole"))
 
 
-class At(Callback):
-    """Does something before or after a step, or before the validation after it."""
+def at(when, steps, do):
+    """Do something before or after a step, or before the validation after it."""
+    hooks = {"before": "train_batch_start", "after": "train_batch_end"}
+    hook = f"on_{hooks.get(when, 'validation_start')}"
 
-    def __init__(self, when, steps, do):
-        self.when, self.steps, self.do = when, steps, do
+    def look(trainer, task, *_):
+        if trainer.global_step in steps:
+            do(task)
 
-    def _at(self, when, trainer, task):
-        if when == self.when and trainer.global_step in self.steps:
-            self.do(task)
-
-    def on_train_batch_start(self, trainer, task, *_):
-        self._at("before", trainer, task)
-
-    def on_train_batch_end(self, trainer, task, *_):
-        self._at("after", trainer, task)
-
-    def on_validation_start(self, trainer, task):
-        self._at("validating", trainer, task)
+    return LambdaCallback(**{hook: look})
 
 
 @torch.no_grad()
-def spoil(task):
+def spoil(task, value=0.2):
     for weights in task.model.parameters():
-        weights += 0.2
-
-
-class Noted(Callback):
-    """Learning rate of each step, and the images it saw."""
-
-    def __init__(self):
-        self.rates, self.images = [], []
-
-    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
-        self.images.append(batch.images)
-        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+        weights += value
 
 
 # Learning ---------------------------------------------------------------------------
@@ -114,9 +84,7 @@ def test_learns(tmp_path):
         assert len(losses) == 6
         assert losses[-1] < losses[0] / 2
     assert (result.epochs, result.steps, result.sessions) == (6, 30, 1)
-    with (tmp_path / "csv" / "version_0" / "metrics.csv").open() as file:
-        rows = [row["val_loss"] for row in csv.DictReader(file) if row["val_loss"]]
-    assert [float(row) for row in rows] == pytest.approx(result.curve["validation"])
+    assert (tmp_path / "csv" / "version_0" / "metrics.csv").exists()
 
 
 def test_the_curve_is_the_mean_over_the_images(tmp_path):
@@ -129,7 +97,7 @@ def test_the_curve_is_the_mean_over_the_images(tmp_path):
 
 
 def test_the_weights_are_those_of_the_lowest_validation_loss(tmp_path):
-    model, worse = new_model(), At("after", {15, 20}, spoil)
+    model, worse = new_model(), at("after", {15, 20}, spoil)
     result, weights = train(tmp_path / "worse", worse, model=model, max_epochs=4)
     losses = result.curve["validation"]
     assert min(losses) == losses[1] < losses[2]
@@ -148,75 +116,33 @@ def test_without_validation_the_last_weights_are_returned(tmp_path, whole):
 
 def test_patience_ends_a_training_for_good(tmp_path):
     options = {"max_epochs": 9, "patience": 2}
-    ended = train(tmp_path, At("after", {20, 25}, spoil), **options)
+    ended = train(tmp_path, at("after", {20, 25}, spoil), **options)
     assert (ended[0].best_epoch, ended[0].epochs) == (3, 5)
     before = checkpoints(tmp_path)
     assert same(train(tmp_path, model=new_model(99), **options), ended)
     assert checkpoints(tmp_path) == before
 
 
-def test_features_reach_the_model(tmp_path):
-    # the images are alike; only their features tell the two colours apart
-    gray = np.full((16, 16, 16, 3), 128, np.uint8)
-    gray[::2, ..., 0], gray[1::2, ..., 2] = 160, 160
-    logits = np.zeros((16, 1000), np.float32)
-    logits[::2, 3], logits[1::2, 7] = 20, 20
-    samples = Samples(gray, Features((logits,), "softmax"), np.arange(16))
-    torch.manual_seed(0)
-    model = build_model("model1", backbones=["any"], width=0.25)
-    config = replace(CPU, max_epochs=30, batch_size=8, learning_rate=3e-3)
-    none = replace(samples, indices=np.arange(0))
-    losses = fit(model, chroma_mse, samples, none, tmp_path, config).curve["train"]
-    assert losses[-1] < losses[0] / 10
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_cosine_falls_to_nothing_over_all_steps(tmp_path, schedule):
+    rates = []
 
+    def note(task):
+        rates.append(task.trainer.optimizers[0].param_groups[0]["lr"])
 
-# Options ----------------------------------------------------------------------------
-
-
-def test_a_cosine_falls_to_nothing_over_all_steps(tmp_path):
-    noted, constant = Noted(), Noted()
-    train(tmp_path / "cosine", noted, schedule="cosine")
-    wave = [5e-4 * (1 + math.cos(math.pi * step / 15)) for step in range(1, 15)]
-    assert noted.rates[:-1] == pytest.approx(wave)
-    train(tmp_path / "constant", constant)
-    assert set(constant.rates) == {1e-3}
+    train(tmp_path, at("before", range(15), note), schedule=schedule)
+    wave = [5e-4 * (1 + math.cos(math.pi * step / 15)) for step in range(15)]
+    assert rates == pytest.approx(wave if schedule == "cosine" else [1e-3] * 15)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.2])
 def test_decay_is_that_of_adamw(tmp_path, decay):
-    class WithoutGradient(Callback):
-        def on_before_optimizer_step(self, trainer, task, optimizer):
-            for weights in task.parameters():
-                weights.grad.zero_()
-
     model = new_model()
-    before = [p.detach().clone() for p in model.parameters()]
-    options = {"weight_decay": decay, "max_epochs": 1}
-    train(tmp_path, WithoutGradient(), model=model, **options)
-    expected = [(1 - 1e-3 * decay) ** 5 * p for p in before]
+    for weights in model.parameters():
+        weights.register_hook(torch.zeros_like)
+    expected = [(1 - 1e-3 * decay) ** 5 * p.detach() for p in model.parameters()]
+    train(tmp_path, model=model, weight_decay=decay, max_epochs=1)
     torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
-
-
-def test_hflip_shows_half_of_the_images_mirrored(tmp_path):
-    plain, mirrored = Noted(), Noted()
-    train(tmp_path / "plain", plain)
-    train(tmp_path / "hflip", mirrored, hflip=True)
-    expected, found = (torch.cat(noted.images) for noted in (plain, mirrored))
-    flipped = (found == expected.flip(2)).all(dim=(1, 2, 3))
-    assert 24 < flipped.sum() < 48
-    assert torch.equal(found[~flipped], expected[~flipped])
-
-
-def test_deterministic_mode_changes_nothing_on_a_processor(tmp_path, whole):
-    assert same(train(tmp_path, deterministic=True), whole)
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.mark.parametrize("name", ["cross_entropy", "rebalanced"])
-def test_the_loss_may_compare_classes(tmp_path, name):
-    model, loss = new_model(classes=True), loss_named(name, TRAIN)
-    losses = train(tmp_path, model=model, loss=loss, max_epochs=2)[0].curve["train"]
-    assert losses[1] < losses[0]
 
 
 # Going on ---------------------------------------------------------------------------
@@ -237,20 +163,18 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert resumed[0].sessions == 2
 
 
+MOMENTS = [
+    ("before", 6, 7, WATCHED), ("before", 9, 10, WATCHED), ("before", 9, 10, NONE),
+    ("validating", 5, 5, WATCHED),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize(
-    ("when", "step", "saved", "watched"),
-    [
-        ("before", 6, 7, WATCHED),
-        ("before", 9, 10, WATCHED),
-        ("before", 9, 10, NONE),
-        ("validating", 5, 5, WATCHED),
-    ],
-)
+@pytest.mark.parametrize(("when", "step", "saved", "watched"), MOMENTS)
 def test_a_signal_ends_a_training_saved(tmp_path, when, step, saved, watched, signum):
-    worse = At("after", {10, 15}, spoil)  # than after the first epoch
+    worse = at("after", {10, 15}, spoil)  # than after the first epoch
     expected = train(tmp_path / "whole", worse, watched=watched)
-    harm = At(when, {step}, lambda _: signal.raise_signal(signum))
+    harm = at(when, {step}, lambda _: signal.raise_signal(signum))
     told = f"stopped by {signum.name}; the training is saved at step {saved}, give"
     before = signal.getsignal(signum)
     with pytest.raises(Interrupted, match=told) as caught:
@@ -268,7 +192,7 @@ def test_a_second_signal_does_not_wait(tmp_path):
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted, match="go on from the last checkpoint"):
-        train(tmp_path, At("before", {7}, twice))
+        train(tmp_path, at("before", {7}, twice))
 
 
 def test_a_finished_training_is_only_read_and_goes_on_if_longer(tmp_path, whole):
@@ -279,10 +203,10 @@ def test_a_finished_training_is_only_read_and_goes_on_if_longer(tmp_path, whole)
     assert checkpoints(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("bounds", "allowed"),
-    [({"max_epochs": 1}, 5), ({"max_steps": 7}, 7), ({"batch_size": 12}, 6)],
-)
+SHORTER = [({"max_epochs": 1}, 5), ({"max_steps": 7}, 7), ({"batch_size": 12}, 6)]
+
+
+@pytest.mark.parametrize(("bounds", "allowed"), SHORTER)
 def test_a_training_does_not_pass_for_a_shorter_one(tmp_path, bounds, allowed):
     train(tmp_path, max_epochs=2)
     before = checkpoints(tmp_path)
@@ -294,7 +218,7 @@ def test_a_training_does_not_pass_for_a_shorter_one(tmp_path, bounds, allowed):
 
 def test_a_restart_forgets_what_was_before(tmp_path, whole):
     train(tmp_path, max_epochs=4)
-    broken = At("before", {0}, lambda _: 1 / 0)
+    broken = at("before", {0}, lambda _: 1 / 0)
     data = new_model(), chroma_mse, TRAIN, WATCHED, tmp_path, CPU
     with pytest.raises(ZeroDivisionError):
         fit(*data, resume=False, callbacks=[broken])
@@ -318,24 +242,17 @@ def test_time_ends_a_training_but_no_epoch(tmp_path, monkeypatch):
 # Faults -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("every", [2, 200])
-def test_a_training_that_diverges_keeps_its_checkpoint(tmp_path, monkeypatch, every):
+@pytest.mark.parametrize(("when", "steps"), [("after", 6), ("validating", 10)])
+def test_a_training_that_diverges_keeps_its_checkpoint(
+    tmp_path, monkeypatch, when, steps
+):
     train(tmp_path, max_epochs=1)
     before = checkpoints(tmp_path)
-    for module in ("colorlib.training", "colorlib.training.callbacks"):
-        monkeypatch.setattr(f"{module}.SAVE_EVERY", every)
-    with pytest.raises(UserError, match=r"loss of nan after 1 epochs, .*learning_rate"):
-        train(tmp_path, loss=lambda *pair: chroma_mse(*pair) * float("nan"))
+    monkeypatch.setattr("colorlib.training.SAVE_EVERY", steps)
+    harm = at(when, {steps}, lambda task: spoil(task, torch.nan))
+    with pytest.raises(UserError, match=rf"after {steps} steps, .*learning_rate"):
+        train(tmp_path, harm)
     assert checkpoints(tmp_path) == before
-
-
-def test_a_validation_that_is_no_number_ends_a_training(tmp_path):
-    broken = At(
-        "validating", {5}, lambda task: next(task.parameters()).data.fill_(torch.nan)
-    )
-    with pytest.raises(UserError, match="loss of nan after 1 epochs"):
-        train(tmp_path, broken)
-    assert not checkpoints(tmp_path)
 
 
 class Attack:
@@ -353,7 +270,6 @@ def changed(content):
 
 DAMAGES = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
-    "empty": lambda path: path.write_bytes(b""),
     "byte": lambda path: path.write_bytes(changed(path.read_bytes())),
     "other": lambda path: torch.save({"weights": 1}, path),
     "code": lambda path: torch.save(

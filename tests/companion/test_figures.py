@@ -80,18 +80,16 @@ def test_a_forest_shows_effects_intervals_and_what_is_too_small_to_matter():
     first = {"one": result(-3, -4, -2, "significant"), "two": result(0.2, -50, 50)}
     second = {"three": result(1, -np.inf, np.inf)}
     figure = figures.forest({"seen": first, "unseen": second}, "change (%)")
-    left, right = figure.axes
-    assert [label.get_text() for label in left.get_yticklabels()] == [
-        "one", "two", "three",
-    ]  # fmt: skip
-    assert (left.get_title(), right.get_title()) == ("seen", "unseen")
-    bars = [list(line.get_xdata()) for line in left.lines]
+    above, below = figure.axes
+    assert [label.get_text() for label in above.get_yticklabels()] == ["one", "two"]
+    assert [axis.get_title("left") for axis in figure.axes] == ["seen", "unseen"]
+    bars = [list(line.get_xdata()) for line in above.lines]
     assert [-4, -2] in bars
     dots = [
-        line.get_markerfacecolor() for line in left.lines if line.get_marker() == "o"
+        line.get_markerfacecolor() for line in above.lines if line.get_marker() == "o"
     ]
     assert [dot == figures.PAPER for dot in dots] == [False, True]
-    low, high = right.get_xlim()
+    low, high = below.get_xlim()
     assert (low, high) == (-12, 12)  # the widest bar does not set the reach
-    assert left.get_ylim()[0] > left.get_ylim()[1]  # the first row is above
+    assert above.get_ylim()[0] > above.get_ylim()[1]  # the first row is above
     assert figures.forest({"": {}}, "nothing yet")

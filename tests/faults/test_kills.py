@@ -2,16 +2,18 @@
 
 Each test is a process of its own that dies of SIGKILL, by its own hand at a certain
 line (see `victim`) or by ours after a while, and is started again until it is done.
-Then the weights and everything else it wrote are the same to the bit, and its record
-is, but for times and sessions. A few kills are tried every time, the rest by
-`make test-faults`; the moments are drawn from a seed.
+A few kills are tried every time, the rest by `make test-faults`; the moments are drawn
+from a seed.
 """
 
+import functools
 import signal
+from itertools import product
 
 import numpy as np
 import pytest
 import victim
+from trials import every_time
 
 CAMPAIGN = {
     "name": "kills",
@@ -21,18 +23,8 @@ CAMPAIGN = {
     "record but for times and sessions",
 }
 SEED = 6
-EVERY_TIME = ("stepping", "writing a checkpoint")
-KILLS_OF_A_PHASE = 3
-KILLS_BY_TIME = 6
-
-
-def kills():
-    """Each phase several times; all but a few only when asked for."""
-    for phase in victim.ALL:
-        for number in range(KILLS_OF_A_PHASE):
-            quick = phase in EVERY_TIME and number == 0
-            marks = [] if quick else [pytest.mark.faults]
-            yield pytest.param(phase, number, marks=marks, id=f"{phase}-{number}")
+DIE = functools.partial(signal.raise_signal, signal.SIGKILL)
+QUICK = (("stepping", 0), ("writing a checkpoint", 0))
 
 
 def test_an_uninterrupted_training_goes_through_every_phase(alone):
@@ -42,7 +34,7 @@ def test_an_uninterrupted_training_goes_through_every_phase(alone):
     assert len(alone.left["files"]) == 1 + 2 + 1 + 1
 
 
-@pytest.mark.parametrize(("phase", "number"), list(kills()))
+@every_time(("phase", "number"), product(victim.ALL, range(3)), *QUICK)
 def test_killed_at_a_line_it_ends_as_if_left_alone(
     training, alone, tally, phase, number
 ):
@@ -50,29 +42,22 @@ def test_killed_at_a_line_it_ends_as_if_left_alone(
     line = int(draw.integers(1, alone.lines[phase] + 1))
     print(f"{phase}: killed at line {line} of {alone.lines[phase]}")
     with tally(f"killed while {phase}"):
-        status, said = training.harmed(phase, line, victim.die)
+        status, said = training.harmed(phase, line, DIE)
         assert status == -signal.SIGKILL, said
         assert training.finish() == alone.left
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("number", range(KILLS_BY_TIME))
-def test_killed_again_and_again_at_any_time_it_ends_as_if_left_alone(
+@pytest.mark.parametrize("number", range(6))
+def test_killed_three_times_at_any_time_it_ends_as_if_left_alone(
     training, alone, tally, number
 ):
     draw = np.random.default_rng((SEED, len(victim.ALL), number))
-    killed = 0
-    while killed < 3:
-        delay = float(draw.uniform(0, alone.seconds / 4))
-        process, _reading = training.start(victim.train)
-        process.join(delay)
-        process.kill()
-        process.join()
-        if process.exitcode != -signal.SIGKILL:
-            break  # it was done sooner
-        killed += 1
-        print(f"killed {delay:.2f} s after its start")
-    if not killed:
-        pytest.skip("it was done before the first kill, so nothing was tried")
-    with tally(f"killed {killed} times in a row, at any time"):
+    with tally("killed three times in a row, at any time"):
+        for delay in draw.uniform(0, alone.seconds / 6, 3):  # it may be done before
+            process, _reading = training.start(victim.train)
+            process.join(delay)
+            process.kill()
+            process.join()
+            print(f"killed {delay:.2f} s after its start: {process.exitcode}")
         assert training.finish() == alone.left

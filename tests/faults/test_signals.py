@@ -2,11 +2,11 @@
 
 import functools
 import signal
+from itertools import product
 
 import numpy as np
-import pytest
 import victim
-from trials import error_line
+from trials import error_line, every_time
 
 CAMPAIGN = {
     "name": "signals",
@@ -17,32 +17,22 @@ CAMPAIGN = {
 }
 SEED = 7
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-EVERY_TIME = {("after a validation", signal.SIGTERM)}
+QUICK = ("after a validation", signal.SIGTERM)
 SAVED = victim.ALL[2:6]  # while the training runs
 
 
-def moments():
-    """Each phase once with each signal; all but one only when asked for."""
-    for phase in victim.ALL:
-        for signum in CODES:
-            marks = [] if (phase, signum) in EVERY_TIME else [pytest.mark.faults]
-            name = f"{signum.name} while {phase}"
-            yield pytest.param(phase, signum, marks=marks, id=name)
-
-
-@pytest.mark.parametrize(("phase", "signum"), list(moments()))
+@every_time(("phase", "signum"), product(victim.ALL, CODES), QUICK)
 def test_it_is_saved_and_says_how_to_go_on(training, alone, tally, phase, signum):
     draw = np.random.default_rng((SEED, victim.ALL.index(phase), signum))
     line = int(draw.integers(1, alone.lines[phase] + 1))
     print(f"{signum.name} at line {line} of {alone.lines[phase]} of {phase}")
     with tally(f"{signum.name} while {phase}"):
-        harm = functools.partial(victim.get_signal, signum)
+        harm = functools.partial(signal.raise_signal, signum)
         status, said = training.harmed(phase, line, harm)
         assert status == CODES[signum], said
-        told = error_line(said)
-        assert f"stopped by {signum.name}; " in told
+        assert f"stopped by {signum.name}; " in error_line(said)
         if phase in SAVED:
-            assert "the training is saved at step" in told
-            assert "give --resume to go on" in told
+            assert "the training is saved at step" in error_line(said)
+            assert "give --resume to go on" in error_line(said)
             assert len(list(training.root.glob("runs/*/*/last.ckpt"))) == 1
         assert training.finish() == alone.left

@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import shutil
 
+import pytest
 import victim
 
 from colorlib.files import file_sha256
@@ -16,17 +18,12 @@ models: [model1]
 weights: random
 """
 TIMES = ("created", "seconds", "sessions", "commit")
-KEPT = (
-    "runs/*/model.safetensors",
-    "cache/packed/*/*",
-    "cache/features/*/*.npy",
-    "cache/baselines/*.safetensors",
-)
+KEPT = ("runs/*/model.safetensors", "cache/packed/*/*", "cache/features/*/*.npy")
+KEPT += ("cache/baselines/*.safetensors",)
 
 # Torch and its friends are imported once, and each process is a fork of that one.
-PRELOADED = ["companion.cli", "companion.pipeline", "timm"]
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(PRELOADED)
+processes.set_forkserver_preload(["companion.cli", "companion.pipeline", "timm"])
 
 
 class Training:
@@ -36,8 +33,17 @@ class Training:
         self.root = root
         (root / "tiny.yaml").write_text(profile)
         self.arguments = ["--profile", str(root / "tiny.yaml")]
-        self.arguments += ["--cache-root", str(root / "cache")]
-        self.arguments += ["--runs-root", str(root / "runs")]
+        for folder in ("cache", "runs"):
+            self.arguments += [f"--{folder}-root", str(root / folder)]
+
+    def go_on_from(self, alone, pattern):
+        """Begin with what another one left, without its record; a file of it."""
+        for folder in ("cache", "runs"):
+            shutil.copytree(alone.root / folder, self.root / folder)
+        (path,) = self.root.glob(pattern)
+        if path.parents[1].name != "runs":  # else its model or record is asked for
+            next(self.root.glob("runs/*/record.json")).unlink()
+        return path
 
     def start(self, target, *further, options=("--resume",)):
         """A process, and where to read what it says."""
@@ -50,11 +56,7 @@ class Training:
 
     def run(self, target=victim.train, *further, options=("--resume",)):
         """Exit status, negative if a signal ended it, and output of a process."""
-        process, reading = self.start(target, *further, options=options)
-        with os.fdopen(os.dup(reading.fileno())) as file:
-            said = file.read()
-        process.join()
-        return process.exitcode, said
+        return ended(*self.start(target, *further, options=options))
 
     def harmed(self, phase, line, harm):
         """Exit status and output of a training that something happens to."""
@@ -78,6 +80,14 @@ class Training:
         return {"record": without_times(json.loads(path.read_text())), "files": files}
 
 
+def ended(process, reading):
+    """Wait for a process: its exit status and what it said."""
+    with os.fdopen(os.dup(reading.fileno())) as file:
+        said = file.read()
+    process.join()
+    return process.exitcode, said
+
+
 def without_times(values):
     """A record without what differs from run to run."""
     if not isinstance(values, dict):
@@ -91,3 +101,10 @@ def error_line(said):
     assert "Traceback" not in said
     assert said.rstrip().endswith(line)
     return line
+
+
+def every_time(name, values, *quick):
+    """Parameters of which some are tried every time, and the rest when asked for."""
+    marks = {True: [], False: [pytest.mark.faults]}
+    pairs = [(v if isinstance(v, tuple) else (v,), marks[v in quick]) for v in values]
+    return pytest.mark.parametrize(name, [pytest.param(*v, marks=m) for v, m in pairs])

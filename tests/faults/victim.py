@@ -5,15 +5,11 @@ tells by file and function which phase a line belongs to, and at the line that w
 for does the harm: sends a signal, fills the disk, takes the memory.
 """
 
-import errno
 import json
 import os
 import resource
-import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -28,7 +24,7 @@ PHASES = {
     "stepping": ("training/__init__.py", {"training_step", "configure_optimizers"}),
     "updating the weights": ("optim/adam.py", {"step", "_single_tensor_adam"}),
     "validating": ("training/__init__.py", {"validation_step"}),
-    "after a validation": ("training/callbacks.py", {"on_validation_end", "_finite"}),
+    "after a validation": ("training/callbacks.py", {"on_validation_end"}),
     "scoring": ("evaluation.py", {"score_predictor", "_score", "break_down"}),
 }
 # phase -> name of the file that `atomic_write` is writing
@@ -42,104 +38,56 @@ ALL = (*PHASES, *WRITTEN)
 BETWEEN_CHECKPOINTS = 3  # steps; the program's 200 are more than a small run has
 
 
-def train(
-    arguments: list[str], told: Connection, tell: Callable[[str], None] | None = None
-) -> None:
-    """Run `companion train`, its output to `told`; the process ends with its status.
+def train(arguments, output, tell=None):
+    """Run `companion train`, its output to a pipe; the process ends with its status.
 
-    Args:
-        arguments: Of the command.
-        told: Where its output goes.
-        tell: Called with the phase before each line that belongs to one.
+    Before each line that belongs to a phase, `tell` is called with that.
     """
     torch.set_num_threads(1)
-    for module in (training, training.callbacks):
-        module.SAVE_EVERY = BETWEEN_CHECKPOINTS
+    training.SAVE_EVERY = BETWEEN_CHECKPOINTS
     for stream in (1, 2):
-        os.dup2(told.fileno(), stream)
-    told.close()
+        os.dup2(output.fileno(), stream)
+    output.close()
     sys.argv = ["companion", "train", *arguments]
     if tell:
         _watch(tell)
     cli.main()
 
 
-def count_lines(arguments: list[str], told: Connection, counts: Path) -> None:
+def count_lines(arguments, output, counts):
     """Train to the end, and write how many lines each phase executed."""
-    seen: Counter[str] = Counter()
+    seen = Counter()
     try:
-        train(arguments, told, lambda phase: seen.update([phase]))
+        train(arguments, output, lambda phase: seen.update([phase]))
     finally:  # it ends by `sys.exit`
         counts.write_text(json.dumps(seen))
 
 
-def train_until(
-    arguments: list[str],
-    told: Connection,
-    phase: str,
-    line: int,
-    harm: Callable[[], None],
-) -> None:
+def train_until(arguments, output, phase, line, harm):
     """Train, and do some harm before the n-th line that a phase executes."""
     left = line
 
-    def at(now: str) -> None:
+    def at(now):
         nonlocal left
         left -= now == phase
         if now == phase and left == 0:
             harm()
 
-    train(arguments, told, at)
+    train(arguments, output, at)
 
 
-# harms
-
-
-def die() -> None:
-    """As the system ends a process where memory runs out."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def get_signal(signum: int) -> None:
-    """As from the keyboard, or from a cluster's scheduler."""
-    signal.raise_signal(signum)
-
-
-def fill_disk() -> None:
+def fill_disk():
     """From now on no file can grow beyond 100 bytes, by a limit of the system."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
 
 
-def lose_disk() -> None:
-    """As a disk that fails: the system's error, at this place."""
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
+def fail(error):
+    """As torch, Python or the system does: its error, at this place."""
+    raise error
 
 
-def take_torchs_memory() -> None:
-    """Ask torch for more than any machine has: its own error, at this place."""
-    torch.empty(1 << 60, dtype=torch.uint8)
-
-
-def take_gpus_memory() -> None:
-    """What torch raises where a GPU is full; there may be none here."""
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2.00 GiB.")
-
-
-def take_memory() -> None:
-    """Ask Python for more than any machine has."""
-    bytearray(1 << 60)
-
-
-def move(source: Path, target: Path) -> None:
-    """Take a folder away, as a disk that is no longer mounted."""
-    source.rename(target)
-
-
-# watching
-
-
-def _watch(tell: Callable[[str], None]) -> None:
+def _watch(tell):
     """Call `tell(phase)` before each line of a phase is executed."""
 
     def enter(frame, event, _):
@@ -157,8 +105,8 @@ def _watch(tell: Callable[[str], None]) -> None:
     sys.settrace(enter)
 
 
-def _phase_of(frame) -> str | None:
-    """Which phase a function that is entered belongs to."""
+def _phase_of(frame):
+    """Which phase a function that is entered belongs to; None for most."""
     code = frame.f_code
     if code.co_name in ("atomic_write", "atomic_rename"):
         name = Path(frame.f_locals["path"]).name
