@@ -3,9 +3,7 @@
 import importlib
 import inspect
 import re
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -19,120 +17,57 @@ from colorlib.targets import Target
 
 PAGE = Path(__file__).parents[2] / "book" / "tensors.md"
 TINY = ("test_resnet.r160_in1k", "test_efficientnet.r160_in1k")  # random weights
-N, K, H, W, S = 2, len(TINY), 32, 40, 48
-SIZES = {"N": N, "K": K, "H": H, "W": W, "S": S}
+SIZES = {"N": 8, "K": len(TINY), "H": 32, "W": 40, "S": 48}
+ROWS = [
+    [cell.strip() for cell in line.split("|")[1:-1]]
+    for line in PAGE.read_text().splitlines()
+    if line.startswith("| ")
+]
+TABLE = {name: rest for name, *rest in ROWS[1:]}
 
 
-def table():
-    """Name of the row -> its other four cells."""
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[1:]]
-    return {name: rest for name, *rest in rows}
-
-
-TABLE = table()
-
-
-@cache
-def backbones():
-    return tuple(load_backbone(name, "random") for name in TINY)
-
-
-@cache
-def rgb():
-    return photographs(N, 48).float()[..., :H, :W]
-
-
-@cache
-def lab():
-    return color.rgb_to_lab(rgb())
-
-
-def packed_images():
-    with TemporaryDirectory() as cache_root:
-        source = open_source(DataConfig(count=8), None, Path(cache_root))
-        packed = pack(source.chosen(range(N)), S, Path(cache_root))
-        yield torch.from_numpy(packed.images.copy()), {}
-
-
-def planes(place):
-    yield color.normalize_lab(lab())[place], {}
-
-
-def gray_images():
-    yield square_gray(), {}
-
-
-def square_gray():
-    whole = color.rgb_to_lab(photographs(N, S).float())
-    return color.gray_from_L(color.normalize_lab(whole)[0])
-
-
-def features():
-    for kind in ("softmax", "logits"):
-        yield features_of_images(backbones(), square_gray(), kind), {}
-
-
-def features_and_maps():
-    for kind in ("pooled", "maps"):
-        channels = sum(feature_shape(backbone, kind)[0] for backbone in backbones())
-        yield features_of_images(backbones(), square_gray(), kind), {"C": channels}
-
-
-def inside(config, told, module, place):
-    """What a part of a model is given as its argument number `place`, or returns."""
-    model = build_model(backbones=TINY, **config).eval()
-    seen = []
-    part = getattr(model, module)
-    if place is None:
-        part.register_forward_hook(lambda m, given, returned: seen.append(returned))
-    else:
-        part.register_forward_pre_hook(lambda m, given: seen.append(given[place]))
-    with torch.no_grad():
-        model(color.normalize_lab(lab())[0], told)
-    return seen[0]
-
-
-def opinions():
-    scores = torch.rand(N, K, 1000)
-    config = {"name": "model3"}
-    yield inside(config, scores, "fusion", 1), {"D": 1000, "g": 1}
-    lengths = tuple(feature_shape(backbone, "maps")[0] for backbone in backbones())
-    config |= {"features": "maps", "feature_channels": lengths}
-    maps = torch.rand(N, sum(lengths), 8, 8)
-    yield inside(config, maps, "fusion", 1), {"D": PROJECTED, "g": 8}
-
-
-def encoder_features():
-    pyramid = inside({"name": "model3"}, torch.rand(N, K, 1000), "encoder", None)
-    yield pyramid[-1], {}
-
-
-def logits():
-    model = build_model("model4").eval()
-    with torch.no_grad():
-        yield model.outputs(color.normalize_lab(lab())[0]), {}
-
-
-def target_norm():
-    for space in ("lab", "luv", "yuv", "rgb"):
-        yield Target(space).split(rgb())[1], {}
-
-
-MADE = {
-    "`images`": packed_images,
-    "`rgb`": lambda: [(rgb(), {})],
-    "`lab`": lambda: [(lab(), {})],
-    "`L_norm`": lambda: planes(0),
-    "`ab_norm`": lambda: planes(1),
-    "`gray`": gray_images,
-    "`features`": features,
-    "the same, of features or maps": features_and_maps,
-    "`global_features`": opinions,
-    "`features` of the encoder": encoder_features,
-    "`logits` of bins": logits,
-    "`target_norm`": target_norm,
-}
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def made(tmp_path_factory):
+    """Name of a row -> tensors that it is of, each with what its letters stand for."""
+    cache = tmp_path_factory.mktemp("cache")
+    packed = pack(open_source(DataConfig(count=8), None, cache), SIZES["S"], cache)
+    square = photographs(8, SIZES["S"]).float()
+    rgb = square[..., : SIZES["H"], : SIZES["W"]]
+    lab = color.rgb_to_lab(rgb)
+    L_norm, ab_norm = color.normalize_lab(lab)
+    gray = color.gray_from_L(color.normalize_lab(color.rgb_to_lab(square))[0])
+    backbones = [load_backbone(name, "random") for name in TINY]
+    given = {
+        kind: features_of_images(backbones, gray, kind)
+        for kind in ("softmax", "logits", "pooled", "maps")
+    }
+    channels = tuple(feature_shape(backbone, "maps")[0] for backbone in backbones)
+    pooled = sum(feature_shape(backbone, "pooled")[0] for backbone in backbones)
+    options = {"features": "maps", "feature_channels": channels}
+    by_class = build_model("model3", backbones=TINY)
+    by_maps = build_model("model3", backbones=TINY, **options)
+    return {
+        "`images`": [(torch.from_numpy(packed.images.copy()), {})],
+        "`rgb`": [(rgb, {})],
+        "`lab`": [(lab, {})],
+        "`L_norm`": [(L_norm, {"L": lab[:, :1]})],
+        "`ab_norm`": [(ab_norm, {"ab": lab[:, 1:]})],
+        "`gray`": [(gray, {"L": color.rgb_to_lab(square)[:, :1]})],
+        "`features`": [(given["softmax"], {}), (given["logits"], {})],
+        "the same, of features or maps": [
+            (given["pooled"], {"C": pooled}), (given["maps"], {"C": sum(channels)}),
+        ],
+        "`global_features`": [
+            (by_class.feature_input(given["softmax"]), {"D": 1000, "g": 1}),
+            (by_maps.feature_input(given["maps"]), {"D": PROJECTED, "g": 8}),
+        ],
+        "`features` of the encoder": [(by_class.encoder(L_norm)[-1], {})],
+        "`logits` of bins": [(build_model("model4").eval().outputs(L_norm), {})],
+        "`target_norm`": [
+            (Target(space).split(rgb)[1], {}) for space in ("lab", "luv", "yuv", "rgb")
+        ],
+    }  # fmt: skip
 
 
 def fits(shape, written, sizes):
@@ -146,47 +81,28 @@ def fits(shape, written, sizes):
     )
 
 
-def test_the_table_has_the_rows_that_are_tried():
-    assert list(TABLE) == list(MADE)
+def test_shapes_ranges_and_scales_are_those_of_the_table(made):
+    assert list(TABLE) == list(made)
+    for name, (shape, span, *_) in TABLE.items():
+        written = re.findall(r"\(([^)]+)\)", shape)
+        for tensor, more in made[name]:
+            assert any(fits(tensor.shape, one, SIZES | more) for one in written), name
+            assert (tensor.dtype == torch.uint8) == ("uint8" in shape)
+            if limits := re.match(r"(-?\d+) (?:to (-?\d+)|and up)", span):
+                assert tensor.min() >= int(limits[1])
+                assert limits[2] is None or tensor.max() <= int(limits[2])
+            if {"L", "ab"} & set(more):
+                expected = eval(span.partition(": ")[2], {}, more)
+                torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_shapes_and_ranges_are_those_of_the_table(name):
-    shape, span, *_ = TABLE[name]
-    written = re.findall(r"\(([^)]+)\)", shape)
-    for tensor, more_sizes in MADE[name]():
-        sizes = SIZES | more_sizes
-        assert any(fits(tensor.shape, one, sizes) for one in written), tensor.shape
-        assert (tensor.dtype == torch.uint8) == ("uint8" in shape)
-        if limits := re.match(r"(-?\d+) (?:to (-?\d+)|and up)", span):
-            assert tensor.min() >= int(limits[1])
-            assert limits[2] is None or tensor.max() <= int(limits[2])
-
-
-@pytest.mark.parametrize("name", ["`L_norm`", "`ab_norm`", "`gray`"])
-def test_the_scales_are_those_of_the_table(name):
-    formula = TABLE[name][1].partition(": ")[2]
-    whole = lab()
-    if name == "`gray`":
-        whole = color.rgb_to_lab(photographs(N, S).float())
-    expected = eval(formula, {}, {"L": whole[:, :1], "ab": whole[:, 1:]})
-    [(tensor, _)] = MADE[name]()
-    torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-5)
-
-
-def resolved(path):
-    """The module, class or function that a cell names."""
-    module, *inner = path.split(".")
-    found = importlib.import_module(f"colorlib.{module}")
-    for name in inner:
-        found = getattr(found, name)
-    return found
-
-
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", TABLE)
 def test_the_table_names_places_that_there_are(name):
-    cells = ", ".join(TABLE[name][2:])
-    places = re.findall(r"`([\w.]+)`", cells)
+    places = re.findall(r"`([\w.]+)`", ", ".join(TABLE[name][2:]))
     assert places
     for place in places:
-        assert inspect.getsource(resolved(place))
+        module, *inner = place.split(".")
+        found = importlib.import_module(f"colorlib.{module}")
+        for part in inner:
+            found = getattr(found, part)
+        assert inspect.getsource(found)
