@@ -6,9 +6,10 @@ And always its settings are trained in small, twice: the same, to the bit?
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +31,7 @@ SMALL = ("backbones", "input_sizes", "width")
 KEPT = ("hflip", "schedule", "learning_rate", "weight_decay", "loss", "batch_size")
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One thing that was compared: what the record has, and what was found here."""
 
     what: str
@@ -93,7 +93,6 @@ def _scores(
     if not weights.exists() or file_sha256(weights) != record.model.weights_sha256:
         log.info("%s: not that of the record, so scores are not checked", weights)
         return
-    log.info("scoring %s again", weights)
     backbones = builders.load_backbones(config, folders)
     features = builders.setup_features(config, data, backbones, folders)
     judge = builders.load_judge(config, folders)
@@ -133,8 +132,9 @@ def small_form(config: RunConfig) -> RunConfig:
         ('scenes', 32, 'max')
     """
     small = load_profile("smoke").run(config.name, config.train.seed)
-    trained, of_smoke = asdict(config.train), asdict(small.model)
-    model = replace(config.model, **{key: of_smoke[key] for key in SMALL})
+    trained, networks = asdict(config.train), asdict(small.model)
+    model = replace(config.model, **{key: networks[key] for key in SMALL})
     train = replace(small.train, **{key: trained[key] for key in KEPT})
-    update = {"model": model, "train": train, "validation_only": True}
-    return small.model_copy(update=update)
+    return small.model_copy(
+        update={"model": model, "train": train, "validation_only": True}
+    )
