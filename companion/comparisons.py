@@ -160,7 +160,7 @@ RULES: dict[str, Rule] = {
         lambda r: r.sign < 0 and r.effect.ci_high < -LEAST,
     ),
     "H2b": LOWERS,
-    "H3": (lambda r: r.sign > 0, lambda r: r.sign < 0 or r.effect.lies_within(LEAST)),
+    "H3": (lambda r: r.sign > 0, lambda r: r.null or r.sign < 0),
     "H4a": (
         lambda r: r.effect.lies_within(LEAST),
         lambda r: r.effect.ci_low > LEAST or r.effect.ci_high < -LEAST,
@@ -268,8 +268,6 @@ def answers(results: Sequence[Result]) -> dict[str, Outcome]:
 
     A hypothesis is undecided until all runs of its contrasts are there; before all of
     the family are, no null result counts against it, as corrected p-values still fall.
-    So is one that its results support and contradict, such as an H3 whose effect is
-    significant and too small to matter.
 
     Args:
         results: Those of `PRIMARY` that `compare_all` has found.

@@ -277,7 +277,7 @@ def test_a_hypothesis_waits_for_its_runs(whole):
     assert set(answers([]).values()) == {"undecided"}
 
 
-def test_an_effect_too_small_to_matter_leaves_h3_undecided(whole):
+def test_a_significant_gain_below_the_smallest_of_interest_supports_h3(whole):
     runs = whole(
         0.005, maps=0.985, **{"maps, one": 0.985}
     )  # the gain of the first: 1.5 %
@@ -285,7 +285,7 @@ def test_an_effect_too_small_to_matter_leaves_h3_undecided(whole):
     (first,) = (r for r in results if r.contrast.hypothesis == "H3, maps")
     assert first.sign > 0
     assert first.effect.lies_within(2)
-    assert answers(results)["H3, maps"] == "undecided"
+    assert answers(results)["H3, maps"] == "supported"
 
 
 def test_records_are_found_under_the_conditions_they_are_planned_as(

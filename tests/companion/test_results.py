@@ -10,7 +10,7 @@ from companion.scoring import KEPT_PER_IMAGE
 from companion.studies import load_experiments, plan
 from companion.verify import own_numbers
 
-PROTOCOLS = ("1",)
+PROTOCOLS = ("2",)
 KEPT = sorted(RESULTS.glob("*.json"))
 each_record = pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 

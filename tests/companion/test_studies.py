@@ -79,7 +79,7 @@ def test_the_protocol_has_its_seeds_images_and_version():
         *[("imagenet", s) for s in range(5)],
         *[("lfw", s) for s in range(7)],
     }
-    assert {run.config.protocol for run in runs} == {"1"}
+    assert {run.config.protocol for run in runs} == {"2"}
     data = runs[0].config.data
     assert (data.classes * data.per_class, data.unseen_classes) == (17_000, 15)
     assert {run.config.data.validation for run in runs} == {640}
