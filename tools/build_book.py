@@ -182,7 +182,7 @@ def reference() -> dict[str, str]:
         modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         names = sorted(m.name for m in modules if not m.name.endswith(UNDOCUMENTED))
         sections[heading] = "".join(
-            FOLDED.format(f"`{name}`", MODULE.format(name)) for name in names
+            FOLDED.format(name, MODULE.format(name)) for name in names
         )
     return sections
 
