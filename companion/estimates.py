@@ -6,9 +6,8 @@ CPU cores, in proportion to the pixels and to width^1.5; 0.5 ms on an H200 in ba
 20, up to 256 px, where launching the kernels takes most of the time.
 """
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,21 +28,17 @@ PUBLISHED = {  # images, and the classes they are of
 CPU_SECONDS, GPU_SECONDS = 0.034, 0.0005  # an image of 64 px at width 1; up to 256 px
 
 
-@dataclass(frozen=True)
-class Needs:
+class Needs(NamedTuple):
     """What one run needs at most.
 
     Attributes:
-        images: Packed images; `trained`, those of them that are trained on.
+        trained: Images that are trained on.
         feature_bytes: Of the frozen networks' features on disk, by the network.
-        steps: Updates of the weights, if no early stopping ends them.
         cpu_hours: Of training on two cores; `gpu_hours`, on an H200.
     """
 
-    images: int
     trained: int
     feature_bytes: dict[str, int]
-    steps: int
     cpu_hours: float
     gpu_hours: float
 
@@ -54,10 +49,8 @@ def needs_of(config: RunConfig) -> Needs:
     Example:
         >>> from companion.config import load_profile
         >>> needs = needs_of(load_profile("paper").run("model1"))
-        >>> needs.images, needs.trained, needs.steps
-        (17000, 12112, 606000)
-        >>> needs.feature_bytes  # 17,000 x 1000 logits x 4 bytes
-        {'inception_resnet_v2.tf_in1k': 68000000}
+        >>> needs.trained, needs.feature_bytes  # 17,000 x 1000 logits x 4 bytes
+        (12112, {'inception_resnet_v2.tf_in1k': 68000000})
     """
     (images, trained), train = _images(config.data), config.train
     content, names = content_of(config.model.features), config.model.backbones
@@ -65,15 +58,13 @@ def needs_of(config: RunConfig) -> Needs:
     numbers = {n: NUM_CLASSES if content == "logits" else _channels(n) for n in names}
     size = images * each * np.dtype(STORED[content]).itemsize
     steps = train.max_epochs * -(-trained // train.batch_size)
-    steps = min(train.max_steps or steps, steps)
-    shown, pixels = steps * train.batch_size / 3600, (config.data.size / 64) ** 2
+    seen = min(train.max_steps or steps, steps) * train.batch_size / 3600
+    pixels = (config.data.size / 64) ** 2
     return Needs(
-        images,
         trained,
         {name: size * count for name, count in numbers.items()},
-        steps,
-        cpu_hours=shown * CPU_SECONDS * pixels * config.model.width**1.5,
-        gpu_hours=shown * GPU_SECONDS * max(1, pixels / 16),
+        cpu_hours=seen * CPU_SECONDS * pixels * config.model.width**1.5,
+        gpu_hours=seen * GPU_SECONDS * max(1, pixels / 16),
     )
 
 
