@@ -25,7 +25,7 @@ from colorlib.colorize import (
 )
 from colorlib.errors import UserError
 from colorlib.unet import ColorUNet, load_unet, save_unet
-from tools.page_weights import page_weights, write_page_weights
+from tools.page_weights import write_page_weights
 
 STYLES = {  # of the book's theme
     pydata_sphinx_theme: ("theme.css", "pydata-sphinx-theme.css"),

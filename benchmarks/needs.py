@@ -1,11 +1,15 @@
-"""What a run will need: images, bytes of features, hours. Arithmetic, no measurement.
+"""What the runs of an ablation will need at most: images, bytes of features, hours.
 
-Images that are gray or near-duplicates are left out later, so these are upper bounds.
+    python -m benchmarks.needs fusion --profile protocol
+
+Arithmetic, no measurement: images that are gray or near-duplicates are left out later.
 The rates are rough: 34 ms to train on an image of 64 px at the published width on two
 CPU cores, in proportion to the pixels and to width^1.5; 0.5 ms on an H200 in batches of
 20, up to 256 px, where launching the kernels takes most of the time.
 """
 
+import argparse
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,6 +21,7 @@ from colorlib.backbones.specs import MAP_SIDE, NUM_CLASSES, spec_for
 from colorlib.data import DataConfig
 from colorlib.features import STORED
 from companion.config import RunConfig
+from companion.studies import Run, plan
 
 PUBLISHED = {  # images, and the classes they are of
     "lfw": (13_233, 5_749),
@@ -91,3 +96,35 @@ def _channels(name: str) -> int:
         net: Any = timm.create_model(spec.timm_name, **spec.create_options)
     tapped = spec.tap is not None
     return int(net.feature_info[spec.tap]["num_chs"] if tapped else net.num_features)
+
+
+def lines_of(runs: Iterable[Run]) -> Iterator[str]:
+    """Each run in a line, then the disk and the hours of all of them."""
+    hours, stored = np.zeros(2), dict[tuple[str, ...], int]()
+    for run in runs:
+        needs, kind = needs_of(run.config), content_of(run.config.model.features)
+        hours += needs.cpu_hours, needs.gpu_hours
+        for network, size in needs.feature_bytes.items():
+            stored[run.data, network, kind] = size  # once for all runs
+        epochs = run.config.train.max_epochs
+        yield f"{run.name}  {run.condition}: {needs.trained:,} images x {epochs} epochs"
+    for (data, network, kind), size in stored.items():
+        yield f"features: {kind} of {network}, {data}: {size / 1e9:.2f} GB on disk"
+    yield (
+        f"at most {hours[0]:.1f} hours of training on two CPU cores, {hours[1]:.1f} on "
+        "an H200, by rough rates"
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("ablation")
+    parser.add_argument("--profile", default="protocol")
+    given = parser.parse_args()
+    runs = {run.name: run for run in plan(given.ablation, given.profile)}
+    print(*lines_of(runs.values()), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 import pytest
 
-from companion import code_hash as hashing
-from companion.code_hash import code_hash, modules_behind, modules_hash
+from companion.code_hash import modules_hash
+from tools.lesson_code import code_hash, modules_behind
 
 
 def names(code):
@@ -59,7 +59,8 @@ def test_texts_do_not_change_the_hash_but_code_does(old, new, counts):
 def test_a_change_deep_down_changes_the_hash_of_what_follows_imports(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(hashing, "ROOT", tmp_path)
+    for module in ("companion.code_hash", "tools.lesson_code"):
+        monkeypatch.setattr(f"{module}.ROOT", tmp_path)
     (tmp_path / "colorlib").mkdir()
     files = {"__init__": "", "low": "x = 1", "high": "from colorlib.low import x"}
 
