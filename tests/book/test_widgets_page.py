@@ -6,16 +6,13 @@ import io
 import numpy as np
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
-from colorizer_page import photograph
+from browsing import barriers, open_page
 from PIL import Image
-from playwright.sync_api import sync_playwright
 from scipy.stats import binomtest
-from test_browser import AXE, CHROMIUM, open_page, set_theme
 
 from colorlib.bins import annealed_mean, bin_centres
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
-from colorlib.images import fit_square
+from companion.photographs import square
 from companion.report.widgets import (
     Pair,
     Widget,
@@ -26,8 +23,6 @@ from companion.report.widgets import (
     temperature_slider,
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
-
 PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>Widgets</title>
 <style>[data-theme=dark] body {{ background: #121212; color: #ddd; color-scheme: dark }}
@@ -36,8 +31,7 @@ PLACE = (0.2, 0.4)  # on the saucer
 
 
 def pixels_of(name, side):
-    square = fit_square(photograph(name), side)
-    return images_to_float(torch.from_numpy(square)[None])[0]  # (3, side, side)
+    return images_to_float(torch.from_numpy(square(name, side))[None])[0]
 
 
 CAT, COFFEE = pixels_of("cat", 160), pixels_of("coffee", 160)
@@ -59,16 +53,6 @@ PIECES = {
         [first for *_, first in QUESTIONS],
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--force-color-profile=srgb"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +98,7 @@ def away_from(rgb, place):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_passes_the_accessibility_checker_and_is_as_wide_as_a_telephone(tab, theme):
-    set_theme(tab, theme)
-    found = Axe().run(tab, options=AXE).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+    assert barriers(tab, theme, width=390) == []
     assert tab.evaluate("document.scrollingElement.scrollWidth") <= 390
 
 
