@@ -248,7 +248,7 @@ def _image(rgb: Tensor, alt: str) -> str:
     pixels = (rgb.detach().cpu() * 255).round().byte().permute(1, 2, 0).numpy()
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(
-        file, "JPEG", quality=95, subsampling=0
+        file, "JPEG", quality=90, subsampling=0
     )
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{data}">'
