@@ -92,6 +92,6 @@ def coloured(net, rgb):
     """What Python makes of a photograph, (H, W, 3) uint8."""
     with torch.no_grad():
         ab_norm = net(seen_by(net, rgb))
-    out, box = np.empty_like(rgb), (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
-    join_with_own_lightness(rgb, gray_of(rgb), ab_norm, box, out)
+    out = np.empty_like(rgb)
+    join_with_own_lightness(rgb, gray_of(rgb), ab_norm, out)
     return out

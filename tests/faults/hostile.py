@@ -116,23 +116,23 @@ def tiff(values: Values, **options: Any) -> bytes:
 
 # Layout -> photometric interpretation, extra samples, number of samples.
 LAYOUTS = {
-    "gray": ("minisblack", None, 1),
-    "white-is-zero": ("miniswhite", None, 1),
-    "gray-alpha": ("minisblack", ["unassalpha"], 2),
-    "rgb": ("rgb", None, 3),
-    "rgba": ("rgb", ["unassalpha"], 4),
-    "rgb-infrared": ("rgb", ["unspecified"], 4),
-    "cmyk": ("separated", None, 4),
-}
+    "gray": ("minisblack", None, 1), "white-is-zero": ("miniswhite", None, 1),
+    "gray-alpha": ("minisblack", ["unassalpha"], 2), "rgb": ("rgb", None, 3),
+    "rgba": ("rgb", ["unassalpha"], 4), "premultiplied": ("rgb", ["assocalpha"], 4),
+    "infrared": ("rgb", ["unspecified"], 4), "cmyk": ("separated", None, 4),
+}  # fmt: skip
 
 
 def meaning(layout: str, unit: Values) -> tuple[Values, Values | None]:
     """What values in [0, 1] of a layout show, and their transparency, in 0..255."""
-    alpha = 255 * unit[..., -1] if layout in ("gray-alpha", "rgba") else None
+    alpha = 255 * unit[..., -1] if LAYOUTS[layout][1] else None
     if layout == "cmyk":
         return 255 * (1 - unit[..., :3]) * (1 - unit[..., 3:]), alpha
-    colours = unit[..., :3] if layout.startswith("rgb") else unit[..., [0, 0, 0]]
-    return 255 * (1 - colours if layout == "white-is-zero" else colours), alpha
+    colours = unit[..., :3] if unit.shape[-1] > 2 else unit[..., [0, 0, 0]]
+    if layout == "premultiplied":
+        colours = colours / unit[..., 3:]
+    shows = 255 * (1 - colours if layout == "white-is-zero" else colours)
+    return shows, None if layout == "infrared" else alpha
 
 
 def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> Any:
@@ -141,7 +141,9 @@ def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> An
     y, x = np.mgrid[:12, :16]
     planes = [x / 15, y / 11, (x + y) / 26, 1 - x / 20][:samples]
     unit = np.stack(planes, axis=-1)
-    white = 1.0 if dtype[0] == "f" else float(np.iinfo(dtype).max)
+    if layout == "premultiplied":
+        unit[..., :3] *= unit[..., 3:]
+    white = np.iinfo(dtype).max if dtype[0] != "f" else 1
     stored = (unit * white).astype(dtype)
     shows, alpha = meaning(layout, stored / white)
     lies = np.moveaxis(stored, -1, 0) if options.get("planarconfig") == 2 else stored
@@ -155,7 +157,7 @@ def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> An
 
 
 def tiffs() -> Iterator[Hostile]:
-    """Every layout, depth, orientation, compression, order of bytes; and numbers."""
+    """Every layout, depth, orientation, compression, order of bytes; other numbers."""
     ways = [
         (*way, {"compression": compression, "byteorder": order})
         for *way, compression, order in product(
@@ -171,15 +173,10 @@ def tiffs() -> Iterator[Hostile]:
         if planes and LAYOUTS[layout][2] == 1:
             continue
         content, shows, alpha = tiff_of(layout, dtype, orientation, **options)
-        refused = dtype not in ("u1", "u2", "u4", "f4") or (
-            planes and alpha is not None
-        )
-        refused |= (layout, dtype) == ("white-is-zero", "f4")
+        refused = dtype not in ("u1", "u2") or (planes and layout == "gray-alpha")
+        close = 4 if layout == "premultiplied" and dtype == "u1" else 1  # of few steps
         name = f"{number}-{layout}-{dtype}-{orientation}.tif"
-        yield Hostile("TIFF layout", name, content, shows, refused, alpha=alpha)
-    for worst in (1000.0, -1.0, float("nan"), float("inf")):
-        content = tiff(np.array([[0, worst]], np.float32))
-        yield Hostile("TIFF layout", f"float-{worst}.tif", content, None, True)
+        yield Hostile("TIFF layout", name, content, shows, refused, close, alpha)
 
 
 def small_tiff(data: bytes, tags: dict[int, list[int]], order: str = "<") -> bytes:
@@ -218,20 +215,20 @@ def bit_depths() -> Iterator[Hostile]:
             content = small_tiff(data, tags, order)
             name = f"bits-{bits}-{width}-{photometric}-{ord(order)}.tif"
             yield Hostile("bit depth", name, content, shown[photometric], bits == 12)
-        mark = {b"tRNS": struct.pack(">H", key)}
-        kinds = [(0, {}, gray, None), (0, mark, gray, np.where(values == key, 0, 255))]
-        colours = {b"PLTE": palette.astype("u1").tobytes()}
-        kinds += [(3, colours, palette[values], None)] if bits <= 8 else []
-        for number, (colour_type, extra, shows, alpha) in enumerate(kinds):
-            if bits != 12:  # PNG has none
-                content = png_of(values, bits, colour_type, extra)
-                name = f"bits-{bits}-{width}-{number}.png"
-                yield Hostile("bit depth", name, content, shows, alpha=alpha)
-    layouts = {"rgb": (2, 3), "gray-alpha": (4, 2), "rgba": (6, 4)}
-    for bits, (layout, (colour_type, samples)) in product((8, 16), layouts.items()):
-        values = draw.integers(0, 2**bits, (9, 13, samples))
+        chunks = [(0, {}), (0, {b"tRNS": struct.pack(">H", key)})]
+        chunks += [(3, {b"PLTE": palette.astype("u1").tobytes()})] if bits <= 8 else []
+        for number, (kind, extra) in enumerate(chunks if bits != 12 else []):
+            alpha = np.where(values == key, 0, 255) if number == 1 else None
+            content = png_of(values, bits, kind, extra)
+            shows = palette[values] if kind == 3 else gray
+            name = f"bits-{bits}-{width}-{number}.png"
+            yield Hostile("bit depth", name, content, shows, alpha=alpha)
+    for bits, (layout, kind) in product(
+        (8, 16), (("rgb", 2), ("gray-alpha", 4), ("rgba", 6))
+    ):
+        values = draw.integers(0, 2**bits, (9, 13, LAYOUTS[layout][2]))
         shows, alpha = meaning(layout, values / (2**bits - 1))
-        content = png_of(values, bits, colour_type, {})
+        content = png_of(values, bits, kind, {})
         yield Hostile("bit depth", f"{layout}-{bits}.png", content, shows, alpha=alpha)
 
 
