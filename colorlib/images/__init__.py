@@ -28,6 +28,7 @@ from colorlib.images.decoding import (
     check_size,
     decode_by_pillow,
     kind_of,
+    opened_by_pillow,
     reason_of,
     tiff_pages,
     to_srgb,
@@ -278,7 +279,7 @@ class PhotographFile:
         if round(across, 1) not in NO_DPI:
             said["dpi"] = (across, down)
         if self.kind in ("jpeg", "gif"):
-            said |= _comment(file)
+            said |= _comment(file, self.kind)
         if "EXIF" in said:
             said["EXIF"] = _upright(said["EXIF"])
         if "XMP" in said:
@@ -288,12 +289,12 @@ class PhotographFile:
         return said
 
 
-def _comment(file: BinaryIO) -> Metadata:
+def _comment(file: BinaryIO, kind: str) -> Metadata:
     """The comment of a JPEG or a GIF, of which libvips says nothing."""
     with suppress(Exception):
         file.seek(0)
-        comment: bytes = Image.open(file).info.get("comment", b"")
-        return {"Comment": comment.decode("utf-8", "replace")} if comment else {}
+        comment = opened_by_pillow(file, kind).info["comment"]
+        return {"Comment": comment.decode("utf-8", "replace")}
     return {}
 
 
@@ -317,9 +318,9 @@ def _upright(block: bytes) -> bytes:
 
 def _exif_of_tiff(file: BinaryIO, page: TiffPage) -> bytes:
     """What describes the photograph, as an EXIF block; empty if it cannot be read."""
+    exif = Image.Exif()
+    exif.endian, exif.bigtiff = page.order, page.big
     with suppress(Exception):
-        exif = Image.Exif()
-        exif.endian, exif.bigtiff = page.order, page.big
         exif.load_from_fp(file, page.offset)
         return only_descriptive(exif)
     return b""
@@ -348,7 +349,7 @@ def _small_jpeg(source: Path | bytes, at_least: int | None) -> NDArray[np.uint8]
         return None
     if not re.match(MAGIC["jpeg"], source) or b"Exif\0\0" in source:
         return None
-    with Image.open(io.BytesIO(source)) as file:
+    with opened_by_pillow(io.BytesIO(source), "jpeg") as file:
         if file.mode not in ("L", "RGB") or "icc_profile" in file.info:
             return None
         width, height = file.size

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
+from PIL.Image import Image
+from PIL.ImageFile import ImageFile
 
 from colorlib.errors import PhotographError
 
@@ -42,6 +44,7 @@ MAGIC = {
         rb".(?:\x01[\x01\x09]|\0[\x02\x03\x0a\x0b]).{13}[\x08\x10\x18\x20][\0-?]"
     ),
 }
+PILLOW = {"jpeg": "JpegImagePlugin.JpegImageFile", "gif": "GifImagePlugin.GifImageFile"}
 COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}
 PROFILES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 
@@ -97,11 +100,19 @@ def check_size(width: int, height: int, limit: int) -> None:
         )
 
 
+def opened_by_pillow(file: BinaryIO, kind: str) -> ImageFile:
+    """Open a file of a kind as `MAGIC` has it; only the header is read.
+
+    `Image.open` would warn of, or refuse, what has more pixels than Pillow likes.
+    """
+    module, name = PILLOW.get(kind, kind).split(".")
+    opened: ImageFile = getattr(importlib.import_module(f"PIL.{module}"), name)(file)
+    return opened
+
+
 def decode_by_pillow(file: BinaryIO, kind: str, limit: int) -> pyvips.Image:
     """Decode a file of a kind that the wheel of libvips has no loader for."""
-    module, name = kind.split(".")
-    loader = getattr(importlib.import_module(f"PIL.{module}"), name)
-    image = loader(file)
+    image: Image = opened_by_pillow(file, kind)
     check_size(image.width, image.height, limit)
     deep = image.mode.startswith("I")
     if not deep and image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):

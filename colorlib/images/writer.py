@@ -16,6 +16,10 @@ from colorlib.errors import PhotographError
 from colorlib.files import atomic_file
 from colorlib.images import (
     BLOCKS,
+    DESCRIPTIVE,
+    EXIF,
+    GPS,
+    OF_PIXELS,
     TITLE,
     Metadata,
     Photograph,
@@ -40,6 +44,7 @@ LOSSY: dict[str, dict[str, Any]] = {
 }
 WITHOUT_DPI = 72 / 25.4  # what libvips takes for "not said"
 BIG_TIFF = 35 * 10**8  # bytes before they are compressed
+KEEP_ALL, KEEP_NO_EXIF = 63, 62  # of libvips, which else makes EXIF of its own
 RECORD = b"\x1c"  # IPTC begins so, but in a JPEG
 IPTC, UNDEFINED = 33723, 7  # a TIFF's tag, and a type of tags
 
@@ -87,7 +92,19 @@ def write_pages(
     for page, said in enumerate(before):
         kept = after.metadata(page)
         lost |= {name for name in said if not kept.get(name)}
+        if _exif_tags(said) - _exif_tags(kept):
+            lost.add("EXIF")
     return lost
+
+
+def _exif_tags(said: Metadata) -> set[int]:
+    """The tags of an EXIF block that describe the photograph."""
+    exif, tags = Image.Exif(), set[int]()
+    with suppress(Exception):
+        exif.load(said.get("EXIF", b""))
+        tags |= {*exif} & DESCRIPTIVE
+        tags |= exif.get_ifd(EXIF).keys() | exif.get_ifd(GPS).keys()
+    return tags - {*OF_PIXELS}
 
 
 def _options(kind: str, quality: int | None, lossy: bool) -> dict[str, Any]:
@@ -116,12 +133,14 @@ def _save(
     if kind == "avif" and space == "rgb16":
         options = options | {"bitdepth": 12}
     save = f"{'heif' if kind == 'avif' else kind}save_target"
-    for noted in (_with_metadata(image, photograph.metadata or {}, kind), image):
+    said = photograph.metadata or {}
+    for noted in (_with_metadata(image, said, kind), image):
         file.seek(0)
         file.truncate()
         target = pyvips.Target.new_to_descriptor(file.fileno())
+        keep = KEEP_ALL if noted is not image and "EXIF" in said else KEEP_NO_EXIF
         try:
-            getattr(noted, save)(target, **options)
+            getattr(noted, save)(target, keep=keep, **options)
         except pyvips.Error:
             if noted is image:
                 raise

@@ -123,13 +123,13 @@ def test_a_tiff_keeps_its_own_tags_and_no_structure_of_the_source(tmp_path):
             assert (written.asarray() == photograph.rgb).all()
 
 
-def test_comments_of_a_png_a_gif_and_a_jpeg(tmp_path):
+def test_comments_of_a_png_a_gif_and_a_jpeg(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow warns, we do not
     info = PngInfo()
     info.add_text("Author", "me")
     content = encoded(picture(), "PNG", pnginfo=info)
     write_pages([PhotographFile(content).read()], tmp_path / "a.png")
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.text["Author"] == "me"
+    assert PhotographFile(tmp_path / "a.png").read().metadata == {"Author": "me"}
     for file_format in ("GIF", "JPEG"):
         content = encoded(picture(), file_format, comment=b"hello")
         assert PhotographFile(content).read().metadata["Comment"] == "hello"
@@ -143,7 +143,9 @@ def test_metadata_never_cost_the_photograph(tmp_path, suffix):
     for block in (exif.tobytes(), b"Exif\0\0II*\0\xff\xff\xff\xff", b"junk", loop):
         odd = {"EXIF": block, "XMP": XMP * 3000, "IPTC": b"\0" * 70_000}
         odd |= {"dpi": (1e9, -1.0), "\0": "x" * 9**5}
-        write_pages([Photograph(picture(), None, odd)], tmp_path / f"a{suffix}")
+        lost = write_pages([Photograph(picture(), None, odd)], tmp_path / f"a{suffix}")
+        assert {"IPTC", "\0"} <= lost
+        assert "EXIF" in lost or len(block) < 70_000 or suffix == ".tif"
         rgb = load_rgb(tmp_path / f"a{suffix}")
         assert np.abs(rgb.astype(int) - picture()).max() <= 8
 
