@@ -48,9 +48,8 @@ SHRINKS = (8, 4, 2, 1)  # of a JPEG, while it is decoded
 NO_DPI = (25.4, 72.0)  # what libvips says of a file that says nothing
 BLOCKS = {"EXIF": "exif-data", "XMP": "xmp-data", "IPTC": "iptc-data"}
 TURNED_XMP = rb"(tiff:Orientation\s*(?:=\s*[\"']|>))[2-8]"
-TITLE = {"ImageDescription": "image-description"}  # of a TIFF
 # Tags of a TIFF, which EXIF is, too; the last two point to further ones.
-DESCRIPTION, ORIENTATION, EXIF, GPS = 270, 274, 34665, 34853
+ORIENTATION, EXIF, GPS = 274, 34665, 34853
 # Those that describe a photograph: title, camera, program, date, artist, computer,
 # rights, and what Windows adds. The others of a page are about its pixels.
 DESCRIPTIVE = {*range(269, 273), 285, 305, 306, 315, 316, 18246, 18249, 33432}
@@ -61,7 +60,7 @@ pyvips.block_untrusted_set(True)
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 # What a file says beside its pixels, by name: `EXIF`, `XMP`, `IPTC` (blocks of bytes),
-# `dpi` (across and down), and texts: those of a PNG, `Comment`, `ImageDescription`.
+# `dpi` (across and down), and texts: those of a PNG, or `Comment`.
 Metadata = dict[str, Any]
 
 
@@ -270,21 +269,24 @@ class PhotographFile:
         return load(source, **{"access": "sequential", "fail_on": "error"} | options)
 
     def _metadata(self, image: pyvips.Image, file: BinaryIO, page: int) -> Metadata:
-        """What the file says beside its pixels; of what is broken, the name."""
+        """What the file says beside its pixels; of what is broken, the name alone."""
         there = {*image.get_fields()}
-        named = {k: v for k, v in (BLOCKS | TITLE).items() if v in there}
+        named = {k: v for k, v in BLOCKS.items() if v in there}
         named |= {f.split("-", 3)[3]: f for f in there if f.startswith("png-comment-")}
-        said = {name: image.get(field) for name, field in named.items()}
+        said: Metadata = dict.fromkeys(named)
+        for name, field in named.items():
+            with suppress(Exception):
+                said[name] = image.get(field)
         across, down = image.xres * 25.4, image.yres * 25.4
         if round(across, 1) not in NO_DPI:
             said["dpi"] = (across, down)
         if self.kind in ("jpeg", "gif"):
             said |= _comment(file, self.kind)
-        if "EXIF" in said:
+        if said.get("EXIF"):
             said["EXIF"] = _upright(said["EXIF"])
-        if "XMP" in said:
+        if said.get("XMP"):
             said["XMP"] = re.sub(TURNED_XMP, rb"\g<1>1", said["XMP"])
-        if self._tiff and (DESCRIPTIVE - {DESCRIPTION}) & self._tiff[page].tags.keys():
+        if self._tiff and DESCRIPTIVE & self._tiff[page].tags.keys():
             said["EXIF"] = _exif_of_tiff(file, self._tiff[page])
         return said
 
