@@ -42,6 +42,7 @@ PHOTOGRAPH_SUFFIXES = frozenset(
     | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
 SIDE_FOLDERS = frozenset({"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"})
+MARK = ".coloured"  # at the end of a result's stem
 MAX_PIXELS = 2 * 10**8  # A4 scanned at 1200 dpi has 139 million
 SMALL_JPEG = 2**17  # bytes, see `_small_jpeg`
 SHRINKS = (8, 4, 2, 1)  # of a JPEG, while it is decoded
@@ -81,21 +82,24 @@ class Photograph:
 
 
 def is_photograph(path: PurePath) -> bool:
-    """Whether a file, by its name, is a visible photograph.
+    """Whether a file, by its name, is a visible photograph, and not made by us.
 
     Hidden are names that start with a dot (`._x.jpg`, `.thumbnails/x.jpg`), and the
-    folders that cameras and servers keep beside the photographs.
+    folders that cameras and servers keep beside the photographs. What `MARK` ends is
+    the result of an earlier run: no input of another one, nor of a data set.
 
     Args:
         path: Of the file, below the folder that was searched: where that folder itself
             lies says nothing.
 
     Example:
-        >>> [is_photograph(Path(p)) for p in ("a/x.JPG", "a/._x.jpg", "@eaDir/x.jpg")]
-        [True, False, False]
+        >>> names = ("a/x.JPG", "a/._x.jpg", "@eaDir/x.jpg", "x.coloured.jpg")
+        >>> [is_photograph(Path(name)) for name in names]
+        [True, False, False, False]
     """
     hidden = any(part.startswith(".") or part in SIDE_FOLDERS for part in path.parts)
-    return not hidden and path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+    made = path.stem.endswith(MARK)
+    return not hidden and not made and path.suffix.lower() in PHOTOGRAPH_SUFFIXES
 
 
 def load_rgb(source: Path | bytes, at_least: int | None = None) -> NDArray[np.uint8]:
@@ -215,10 +219,8 @@ class PhotographFile:
             reason = "needs more memory than is free; free some, or make it smaller"
             raise PhotographError(self.name, reason) from error
         except Exception as error:  # a damaged file makes a decoder raise anything
-            what = (
-                "read" if isinstance(error, OSError) and error.strerror else "decoded"
-            )
-            reason = f"cannot be {what}: {reason_of(error)}"
+            verb = "read" if getattr(error, "strerror", "") else "decoded"
+            reason = f"cannot be {verb}: {reason_of(error)}"
             raise PhotographError(self.name, reason) from error
 
     def _count_pages(self, file: BinaryIO) -> int:
