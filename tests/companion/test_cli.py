@@ -42,7 +42,16 @@ def test_help_needs_no_torch():
 def test_help_names_every_command(companion):
     status, out, _ = companion("--help")
     assert status == 0
-    commands = ("data", "train", "evaluate", "study", "run", "rerun", "verify")
+    commands = (
+        "data",
+        "train",
+        "evaluate",
+        "study",
+        "run",
+        "rerun",
+        "verify",
+        "photographs",
+    )
     assert all(name in out for name in commands)
 
 
