@@ -8,6 +8,8 @@ import enum
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +35,7 @@ out = Console()
 err = Console(stderr=True)
 debug = False
 
+Loader = Callable[[], "Colorizer"]
 WeightsRoot = Annotated[
     Path | None, typer.Option(help="Folder of the backbones' weight files.")
 ]
@@ -100,13 +103,13 @@ def colorize(
     from colorlib.images.album import plan_album
 
     options = {"quality": quality, "overwrite": force, "max_pixels": max_pixels}
-    model = (weights, weights_root, accelerator)
+    load = partial(_load, weights, weights_root, accelerator)
     if STREAM in (*photographs, to):
-        _colorize_stream(model, photographs, to, file_format or "png", options)
+        _colorize_stream(load, photographs, to, file_format or "png", options)
         return
     album = plan_album(photographs, to, file_format)
     jobs = [job for job in album.jobs if not (skip_existing and job[1].exists())]
-    coloured = _colorize_all(model, jobs, options) if jobs else 0
+    coloured = _colorize_all(load, jobs, options) if jobs else 0
     skipped, failed = len(album.jobs) - len(jobs), len(jobs) - coloured
     for fault in album.faults:
         complain(fault)
@@ -119,25 +122,23 @@ def colorize(
         raise typer.Exit(1)
 
 
-Model = tuple[Path | None, Path | None, str]  # its file, its backbones', where it runs
-
-
-def _load(model: Model) -> "Colorizer":
+def _load(
+    weights: Path | None, weights_root: Path | None, accelerator: str
+) -> "Colorizer":
     """Import what is heavy, and load a model."""
     from colorlib.colorize import BUNDLED, Colorizer
     from colorlib.model import torch_device
 
-    weights, weights_root, accelerator = model
     return Colorizer.load(weights or BUNDLED, weights_root, torch_device(accelerator))
 
 
 def _colorize_all(
-    model: Model, jobs: list[tuple[Path, Path]], options: dict[str, Any]
+    load: Loader, jobs: list[tuple[Path, Path]], options: dict[str, Any]
 ) -> int:
     """Colour the files, and count those that came out; what one does stops no other."""
     from colorlib.images.album import colorize_file
 
-    colorizer, coloured = _load(model), 0
+    colorizer, coloured = load(), 0
     quiet = len(jobs) < 3 or not out.is_terminal
     for source, target in track(jobs, "colouring", console=out, disable=quiet):
         try:
@@ -154,7 +155,7 @@ def _colorize_all(
 
 
 def _colorize_stream(
-    model: Model, given: list[Path], to: Path | None, kind: str, options: dict[str, Any]
+    load: Loader, given: list[Path], to: Path | None, kind: str, options: dict[str, Any]
 ) -> None:
     """Colour one photograph from standard input, or to standard output."""
     from colorlib.images.album import colorize_file
@@ -166,7 +167,7 @@ def _colorize_stream(
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "result").with_suffix(SUFFIXES[kind])
         target = to if to not in (None, STREAM) else made
-        for line in colorize_file(_load(model), source, target, **options):
+        for line in colorize_file(load(), source, target, **options):
             complain(line)
         if target is made:
             sys.stdout.buffer.write(made.read_bytes())

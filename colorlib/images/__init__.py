@@ -42,15 +42,15 @@ PHOTOGRAPH_SUFFIXES = frozenset(
     | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
 SIDE_FOLDERS = frozenset({"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"})
+MARK = ".coloured"  # at the end of a result's stem
 MAX_PIXELS = 2 * 10**8  # A4 scanned at 1200 dpi has 139 million
 SMALL_JPEG = 2**17  # bytes, see `_small_jpeg`
 SHRINKS = (8, 4, 2, 1)  # of a JPEG, while it is decoded
 NO_DPI = (25.4, 72.0)  # what libvips says of a file that says nothing
 BLOCKS = {"EXIF": "exif-data", "XMP": "xmp-data", "IPTC": "iptc-data"}
 TURNED_XMP = rb"(tiff:Orientation\s*(?:=\s*[\"']|>))[2-8]"
-TITLE = {"ImageDescription": "image-description"}  # of a TIFF
 # Tags of a TIFF, which EXIF is, too; the last two point to further ones.
-DESCRIPTION, ORIENTATION, EXIF, GPS = 270, 274, 34665, 34853
+ORIENTATION, EXIF, GPS = 274, 34665, 34853
 # Those that describe a photograph: title, camera, program, date, artist, computer,
 # rights, and what Windows adds. The others of a page are about its pixels.
 DESCRIPTIVE = {*range(269, 273), 285, 305, 306, 315, 316, 18246, 18249, 33432}
@@ -61,7 +61,7 @@ pyvips.block_untrusted_set(True)
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 # What a file says beside its pixels, by name: `EXIF`, `XMP`, `IPTC` (blocks of bytes),
-# `dpi` (across and down), and texts: those of a PNG, `Comment`, `ImageDescription`.
+# `dpi` (across and down), and texts: those of a PNG, or `Comment`.
 Metadata = dict[str, Any]
 
 
@@ -82,21 +82,24 @@ class Photograph:
 
 
 def is_photograph(path: PurePath) -> bool:
-    """Whether a file, by its name, is a visible photograph.
+    """Whether a file, by its name, is a visible photograph, and not made by us.
 
     Hidden are names that start with a dot (`._x.jpg`, `.thumbnails/x.jpg`), and the
-    folders that cameras and servers keep beside the photographs.
+    folders that cameras and servers keep beside the photographs. What `MARK` ends is
+    the result of an earlier run: no input of another one, nor of a data set.
 
     Args:
         path: Of the file, below the folder that was searched: where that folder itself
             lies says nothing.
 
     Example:
-        >>> [is_photograph(Path(p)) for p in ("a/x.JPG", "a/._x.jpg", "@eaDir/x.jpg")]
-        [True, False, False]
+        >>> names = ("a/x.JPG", "a/._x.jpg", "@eaDir/x.jpg", "x.coloured.jpg")
+        >>> [is_photograph(Path(name)) for name in names]
+        [True, False, False, False]
     """
     hidden = any(part.startswith(".") or part in SIDE_FOLDERS for part in path.parts)
-    return not hidden and path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+    made = path.stem.endswith(MARK)
+    return not hidden and not made and path.suffix.lower() in PHOTOGRAPH_SUFFIXES
 
 
 def load_rgb(source: Path | bytes, at_least: int | None = None) -> NDArray[np.uint8]:
@@ -216,10 +219,8 @@ class PhotographFile:
             reason = "needs more memory than is free; free some, or make it smaller"
             raise PhotographError(self.name, reason) from error
         except Exception as error:  # a damaged file makes a decoder raise anything
-            what = (
-                "read" if isinstance(error, OSError) and error.strerror else "decoded"
-            )
-            reason = f"cannot be {what}: {reason_of(error)}"
+            verb = "read" if getattr(error, "strerror", "") else "decoded"
+            reason = f"cannot be {verb}: {reason_of(error)}"
             raise PhotographError(self.name, reason) from error
 
     def _count_pages(self, file: BinaryIO) -> int:
@@ -270,21 +271,24 @@ class PhotographFile:
         return load(source, **{"access": "sequential", "fail_on": "error"} | options)
 
     def _metadata(self, image: pyvips.Image, file: BinaryIO, page: int) -> Metadata:
-        """What the file says beside its pixels; of what is broken, the name."""
+        """What the file says beside its pixels; of what is broken, the name alone."""
         there = {*image.get_fields()}
-        named = {k: v for k, v in (BLOCKS | TITLE).items() if v in there}
+        named = {k: v for k, v in BLOCKS.items() if v in there}
         named |= {f.split("-", 3)[3]: f for f in there if f.startswith("png-comment-")}
-        said = {name: image.get(field) for name, field in named.items()}
+        said: Metadata = dict.fromkeys(named)
+        for name, field in named.items():
+            with suppress(Exception):
+                said[name] = image.get(field)
         across, down = image.xres * 25.4, image.yres * 25.4
         if round(across, 1) not in NO_DPI:
             said["dpi"] = (across, down)
         if self.kind in ("jpeg", "gif"):
             said |= _comment(file, self.kind)
-        if "EXIF" in said:
+        if said.get("EXIF"):
             said["EXIF"] = _upright(said["EXIF"])
-        if "XMP" in said:
+        if said.get("XMP"):
             said["XMP"] = re.sub(TURNED_XMP, rb"\g<1>1", said["XMP"])
-        if self._tiff and (DESCRIPTIVE - {DESCRIPTION}) & self._tiff[page].tags.keys():
+        if self._tiff and DESCRIPTIVE & self._tiff[page].tags.keys():
             said["EXIF"] = _exif_of_tiff(file, self._tiff[page])
         return said
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from colorlib.errors import UserError
 from colorlib.images import (
+    MARK,
     MAX_PIXELS,
     PHOTOGRAPH_SUFFIXES,
     PhotographFile,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from colorlib.colorize import Colorizer
 
 SHOWN_NAMES = 6  # of what was lost
-MARK = ".coloured"  # at the end of a result's stem, so that it is not coloured again
 
 
 @dataclass

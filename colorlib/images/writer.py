@@ -20,7 +20,6 @@ from colorlib.images import (
     EXIF,
     GPS,
     OF_PIXELS,
-    TITLE,
     Metadata,
     Photograph,
     PhotographFile,
@@ -101,7 +100,7 @@ def _exif_tags(said: Metadata) -> set[int]:
     """The tags of an EXIF block that describe the photograph."""
     exif, tags = Image.Exif(), set[int]()
     with suppress(Exception):
-        exif.load(said.get("EXIF", b""))
+        exif.load(said.get("EXIF") or b"")
         tags |= {*exif} & DESCRIPTIVE
         tags |= exif.get_ifd(EXIF).keys() | exif.get_ifd(GPS).keys()
     return tags - {*OF_PIXELS}
@@ -155,9 +154,10 @@ def _with_metadata(image: pyvips.Image, said: Metadata, kind: str) -> pyvips.Ima
         if name == "dpi":
             image = image.copy(xres=value[0] / 25.4, yres=value[1] / 25.4)
             image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
+        elif not value or (name not in BLOCKS and not value.isascii()):
+            continue  # it could not be read, or libvips would say it is of Latin 1
         elif name not in BLOCKS:
-            title = TITLE.get(name) if kind == "tiff" else None
-            field = title or f"png-comment-{number}-{name}"
+            field = f"png-comment-{number}-{name}"
             image.set_type(pyvips.GValue.gstr_type, field, value)
         # Of a TIFF, libvips writes no EXIF, and IPTC with a wrong length: `_tags_of`.
         elif name == "XMP" or (kind != "tiff" and (name == "EXIF" or kind == "jpeg")):
@@ -196,8 +196,8 @@ def _tags_of(said: Metadata) -> dict[int, dict[str, Any]]:
     import tifftools
 
     tags: dict[int, dict[str, Any]] = {}
-    iptc = said.get("IPTC", b"")
-    if iptc.startswith(RECORD):
+    iptc = said.get("IPTC")
+    if iptc and iptc.startswith(RECORD):
         tags[IPTC] = {"datatype": UNDEFINED, "data": iptc}
     if said.get("EXIF"):
         exif = Image.Exif()

@@ -127,6 +127,7 @@ def test_sources_of_every_kind(tmp_path, monkeypatch):
         assert (PhotographFile(source).read().rgb == picture()).all()
     names = ["a.jpg", "b/c.JPEG", "x.tga", "x.pbm", "x.heic", "x.NEF"]
     others = ["a.txt", "jpg", "._x.jpg", "@eaDir/x.jpg", ".thumbnails/b/x.jpg"]
+    others.append("x.coloured.jpg")  # made by us
     assert [n for n in names + others if is_photograph(Path(n))] == names
 
 

@@ -45,7 +45,7 @@ def exif_of(path):
 
 RIGHT = ("Maker", "1999:01:01 01:01:01", (1.0, 2.0, 3.0), 1)
 FULL = {"EXIF": rich_exif().tobytes(), "XMP": XMP, "dpi": (300.0, 300.0)}
-FULL |= {"Comment": "Grüße"}
+FULL |= {"Comment": "said"}
 LOST = {
     ".jpg": {"Comment"}, ".png": {"IPTC"}, ".tif": {"Comment"},
     ".webp": {"IPTC", "Comment", "dpi"}, ".avif": {"IPTC", "Comment", "dpi"},
@@ -126,9 +126,10 @@ def test_a_tiff_keeps_its_own_tags_and_no_structure_of_the_source(tmp_path):
 def test_comments_of_a_png_a_gif_and_a_jpeg(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow warns, we do not
     info = PngInfo()
-    info.add_text("Author", "me")
-    content = encoded(picture(), "PNG", pnginfo=info)
-    write_pages([PhotographFile(content).read()], tmp_path / "a.png")
+    for name, text in (("Author", "me"), ("Title", "Grüße"), ("Software", "写真")):
+        info.add_text(name, text)  # as tEXt, which is Latin 1, or as iTXt
+    photograph = PhotographFile(encoded(picture(), "PNG", pnginfo=info)).read()
+    assert write_pages([photograph], tmp_path / "a.png") == {"Title", "Software"}
     assert PhotographFile(tmp_path / "a.png").read().metadata == {"Author": "me"}
     for file_format in ("GIF", "JPEG"):
         content = encoded(picture(), file_format, comment=b"hello")
