@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colorlib.features import Features
-from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples, loader
+from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples
 
 COUNTS, SIZES, SEEDS = st.integers(1, 60), st.integers(1, 25), st.integers(0, 2**32)
 PLACES = st.tuples(SEEDS, st.integers(0, 99))  # seed, epoch
@@ -58,7 +58,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(place, other):
 
 def test_without_a_seed_the_order_is_the_samples_own():
     samples = Samples(numbered(9).images, None, np.array([7, 2, 5]))
-    batches = [batch.images[:, 0, 1, 0].tolist() for batch in loader(samples, 2)]
+    batches = [batch.images[:, 0, 1, 0].tolist() for batch in EpochLoader(samples, 2)]
     assert batches == [[7, 2], [5]]
 
 
@@ -115,7 +115,7 @@ def test_images_are_mirrored_and_their_features_stay_with_them(cached):
 
 def test_a_batch_is_a_copy_and_moves_whole():
     samples = numbered(3, Features((np.ones((3, 4), np.float32),), "pooled"))
-    batch = next(iter(loader(samples, 3)))
+    batch = next(iter(EpochLoader(samples, 3)))
     batch.images.zero_()
     assert samples.images[1, 0, 1, 0] == 1
     assert all(part.is_meta for part in batch.to("meta"))

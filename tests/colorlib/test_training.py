@@ -153,7 +153,7 @@ def test_decay_is_that_of_adamw(tmp_path, decay):
 def test_a_stopped_training_goes_on_to_the_same_bits(
     tmp_path, whole, monkeypatch, stop, every, watched
 ):
-    monkeypatch.setattr("colorlib.training.SAVE_EVERY", every)
+    monkeypatch.setattr("colorlib.training.session.SAVE_EVERY", every)
     first, _ = train(tmp_path / "here", max_steps=stop, watched=watched)
     assert (first.steps, first.epochs) == (stop, stop // 5)
     (tmp_path / "here").rename(tmp_path / "moved")
@@ -248,7 +248,7 @@ def test_a_training_that_diverges_keeps_its_checkpoint(
 ):
     train(tmp_path, max_epochs=1)
     before = checkpoints(tmp_path)
-    monkeypatch.setattr("colorlib.training.SAVE_EVERY", steps)
+    monkeypatch.setattr("colorlib.training.session.SAVE_EVERY", steps)
     harm = at(when, {steps}, lambda task: spoil(task, torch.nan))
     with pytest.raises(UserError, match=rf"after {steps} steps, .*learning_rate"):
         train(tmp_path, harm)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from colorlib.backbones import load_backbone
-from colorlib.evaluation import MODEL, TrainingMean, baselines, score_predictor
+from colorlib.evaluation import MODEL, baselines, mean_image, score_predictor
 from colorlib.model import build_model
-from colorlib.sampling import loader
+from colorlib.sampling import EpochLoader
 from companion import scoring
 from companion.builders import Folders, setup_data
 from companion.config import load_profile
@@ -27,7 +27,7 @@ def model():
 
 
 def batches(data, indices):
-    return loader(data.subset(None, indices), 7)
+    return EpochLoader(data.subset(None, indices), 7)
 
 
 def in_two_groups(data, *names):
@@ -39,7 +39,7 @@ def in_two_groups(data, *names):
 
 def test_scores_are_those_of_the_library(data, model, tmp_path):
     scores = Scorer(CONFIG, data, None, tmp_path).scores(model)
-    mean = TrainingMean.of(batches(data, data.split.train))
+    mean = mean_image(batches(data, data.split.train))
     test = data.split.tests["test"]
     expected = {
         name: score_predictor(predict, batches(data, test))
