@@ -1,10 +1,9 @@
 """How close a colorization is to the original: scores per image, and their summary.
 
 Everything is computed from the two images that a viewer would see: RGB in [0, 1], with
-colours outside the gamut clipped. Images are float tensors, or a TypeError is raised;
-pairs of different shape or smaller than the window of SSIM raise a ValueError.
-`summarize` describes the scores of many images in
-two ways that must not be confused:
+colours outside the gamut clipped. Other tensors than floats raise a TypeError, images
+of different shape or below the window of SSIM a ValueError. `summarize` describes the
+scores of many images in two ways that must not be confused:
 
 - the mean and the median of the scores per image;
 - the pooled value, as if all pixels belonged to one image: the root of the mean MSE,
@@ -18,7 +17,7 @@ References:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import exp, pi, radians
+from math import exp, inf, log10, pi, radians, sqrt
 
 import numpy as np
 import torch
@@ -44,43 +43,37 @@ class Metric:
         label: For a table or an axis.
         higher_is_better: None where it depends on the original image.
         unit: Empty for a pure number.
-        pooled_over: The score that is averaged over images for the pooled value; empty
-            for the metric itself.
-        from_mean: Turns that average into this metric.
     """
 
     label: str
     higher_is_better: bool | None = False
     unit: str = ""
-    pooled_over: str = ""
-    from_mean: Callable[[Floats], Floats] = np.positive  # the mean itself
-
-
-def _psnr(mse: Floats) -> Floats:
-    """Peak 1: -10 log10(MSE), infinite where there is no error."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(-10 * np.log10(mse))
 
 
 METRICS = {
     "mse_ab_norm": Metric("MSE ab/128"),
-    "rmse_ab_norm": Metric("RMSE ab/128", False, "", "mse_ab_norm", np.sqrt),
-    "rmse_ab": Metric(
-        "RMSE ab", False, "Lab units", "mse_ab_norm", lambda m: AB_SCALE * np.sqrt(m)
-    ),
-    "mae_ab": Metric("MAE ab", False, "Lab units"),
+    "rmse_ab_norm": Metric("RMSE ab/128"),
+    "rmse_ab": Metric("RMSE ab", unit="Lab units"),
+    "mae_ab": Metric("MAE ab", unit="Lab units"),
     "mse_rgb": Metric("MSE RGB"),
-    "psnr_rgb": Metric("PSNR RGB", True, "dB", "mse_rgb", _psnr),
+    "psnr_rgb": Metric("PSNR RGB", True, "dB"),
     "ssim_rgb": Metric("SSIM RGB", True),
     "ciede2000": Metric("CIEDE2000"),
     "colourfulness": Metric("Colourfulness", None),
     "colourfulness_true": Metric("Colourfulness of the ground truth", None),
     "mse_alpha_beta": Metric("MSE alpha-beta"),
-    "rmse_alpha_beta": Metric("RMSE alpha-beta", False, "", "mse_alpha_beta", np.sqrt),
+    "rmse_alpha_beta": Metric("RMSE alpha-beta"),
     "loss_eq1": Metric("Loss of Eq. 1"),
     "named": Metric("Class named rightly", True),
     "mean_image_loss": Metric("Loss of the mean image"),
     "out_of_gamut": Metric("Pixels out of gamut"),
+}
+# Metric -> whose mean its pooled value is made of, and how; of others the mean itself.
+POOLED: dict[str, tuple[str, Callable[[float], float]]] = {
+    "rmse_ab_norm": ("mse_ab_norm", sqrt),
+    "rmse_ab": ("mse_ab_norm", lambda mse: AB_SCALE * sqrt(mse)),
+    "psnr_rgb": ("mse_rgb", lambda mse: -10 * log10(mse) if mse else inf),
+    "rmse_alpha_beta": ("mse_alpha_beta", sqrt),
 }
 
 
@@ -314,7 +307,7 @@ class Summary:
     Attributes:
         mean: Of the finite scores.
         median: Of all scores.
-        pooled: As if all pixels belonged to one image, see `METRICS`.
+        pooled: As if all pixels belonged to one image, see `POOLED`.
         ci_low: Lower end of the bootstrap interval of `mean` over images.
         ci_high: Upper end.
         n: Images.
@@ -362,19 +355,19 @@ def summarize(scores: Mapping[str, Tensor | ArrayLike]) -> dict[str, Summary]:
 
 def _summary(name: str, values: Mapping[str, Floats]) -> Summary:
     """The summary of one metric."""
-    metric, scores = METRICS[name], values[name]
-    pool = metric.pooled_over or name
+    pool, from_mean = POOLED.get(name, (name, float))
+    scores = values[name]
     if pool not in values:
         raise ValueError(f"found {name} without {pool}, its pool: pass both")
     finite = scores[np.isfinite(scores)]
-    mean = low = high = np.inf
+    mean = low = high = inf
     if finite.size:
         found = image_interval(finite)
         mean, low, high = found.mean, found.ci_low, found.ci_high
     return Summary(
         mean=mean,
         median=float(np.median(scores)),
-        pooled=float(metric.from_mean(values[pool].mean())),
+        pooled=from_mean(float(values[pool].mean())),
         ci_low=low,
         ci_high=high,
         n=scores.size,

@@ -219,7 +219,6 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
-        self.out_channels: list[int] = []  # of each stage
         c_in = 1
         for layers in ENCODER:
             stage = nn.Sequential()
@@ -228,7 +227,7 @@ class Encoder(nn.Module):
                 stage.append(convolution(config, c_in, c_out, stride))
                 c_in = c_out
             self.stages.append(stage)
-            self.out_channels.append(c_in)
+        self.out_channels = [config.scaled(layers[-1][0]) for layers in ENCODER]
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
         """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
@@ -336,12 +335,9 @@ def convolution(
     config: ModelConfig, c_in: int, c_out: int, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
     """A 3x3 convolution that keeps the grid but for its stride, and a ReLU."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
-    ]
-    if config.normalisation == "batch":
-        layers.append(nn.BatchNorm2d(c_out))
-    return nn.Sequential(*layers, nn.ReLU())
+    layer = nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
+    norms = [nn.BatchNorm2d(c_out)] if config.normalisation == "batch" else []
+    return nn.Sequential(layer, *norms, nn.ReLU())
 
 
 def build_model(
