@@ -14,7 +14,7 @@ from benchmarks.reference import network, photographs
 from benchmarks.tables import LATER_EPOCH
 from benchmarks.workload import Workload
 from colorlib.features import Features
-from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples
+from colorlib.sampling import Batch, EpochLoader, Samples
 
 LATER = {  # side of the images, pixels -> how many times faster at least
     64: (Bar(quantity="ratio", at_least=20),),
@@ -51,7 +51,7 @@ class Epochs:
         logits = np.random.default_rng(0).random((3, len(packed), 1000), np.float32)
         features = Features(tuple(logits), "softmax")
         samples = Samples(packed.images, features, np.arange(len(packed)))
-        self.batches = EpochLoader(samples, EpochSampler(len(samples), count, seed=0))
+        self.batches = EpochLoader(samples, count, seed=0)
         self.our_step = OurStep(workload.model())
         self.few = workload.jpegs(FEW)
         decoded = photographs.JpegDataset(self.few, size)

@@ -33,7 +33,7 @@ from colorlib.backbones import features_of_images
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 from colorlib.errors import UserError
 from colorlib.features import Features
-from colorlib.sampling import EpochLoader, EpochSampler, Samples
+from colorlib.sampling import EpochLoader, Samples
 from colorlib.training import TrainConfig
 
 SIDE = 8192  # of the matrices
@@ -168,10 +168,8 @@ class OnDevice:
         logits = np.random.default_rng(0).random((3, count, 1000), np.float32)
         features = Features(tuple(logits), "softmax")
         samples = Samples(images, features, np.arange(count))
-        ours = EpochLoader(
-            samples.cache_on_device(self.device),
-            EpochSampler(count, batch_size, seed=0),
-        )
+        held = samples.cache_on_device(self.device)
+        ours = EpochLoader(held, batch_size, seed=0)
         mode = self.modes[-1]
         step = OurStep(self.workload.model(), mode, self.device)
         files = photographs.JpegDataset(self.workload.jpegs(few), size)

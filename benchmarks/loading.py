@@ -14,7 +14,7 @@ from benchmarks.reference.photographs import JpegDataset
 from benchmarks.workload import PAPER_BATCH, Workload
 from colorlib.color import images_to_float
 from colorlib.data import DataConfig, ImageSource, PackedImages, open_source, pack
-from colorlib.sampling import EpochLoader, EpochSampler, Samples
+from colorlib.sampling import EpochLoader, Samples
 from colorlib.targets import PAPER
 
 
@@ -39,8 +39,7 @@ def data(workload: Workload) -> Iterator[Measurement]:
     decoded = DataLoader(JpegDataset(paths, size), PAPER_BATCH, shuffle=True)
 
     def later_epoch() -> None:
-        order = EpochSampler(len(samples), PAPER_BATCH, seed=0)
-        for batch in EpochLoader(samples, order):
+        for batch in EpochLoader(samples, PAPER_BATCH, seed=0):
             PAPER.split(images_to_float(batch.images))
 
     def reference() -> None:

@@ -25,7 +25,8 @@ from colorlib.color import images_to_float, rgb_to_lab
 BIN_WIDTH = 10.0  # Lab units
 POOLED = 4  # colours are classified, and counted, on a quarter of the grid
 NEIGHBOURS = 5  # bins that share a colour; the paper's number, the release has 10
-SIGMA = 5.0  # Lab units: of the Gaussian that shares it
+SIGMA = 5.0  # Lab units: of the Gaussian that shares it, and smooths the prior
+UNIFORM = 0.5  # how far the prior is mixed with equal shares; 1 rebalances nothing
 TEMPERATURE = 0.38  # of the annealed mean: between the mean (1) and the mode (0)
 
 
@@ -58,16 +59,12 @@ def bin_centres() -> Tensor:
     return cells * BIN_WIDTH
 
 
-def soft_encode(
-    ab: Tensor, centres: Tensor, neighbours: int = NEIGHBOURS, sigma: float = SIGMA
-) -> Tensor:
+def soft_encode(ab: Tensor, centres: Tensor) -> Tensor:
     """Share each colour among its nearest bins.
 
     Args:
         ab: (..., 2, H, W) float, Lab units.
         centres: (Q, 2), Lab units.
-        neighbours: How many bins share a colour.
-        sigma: Of the Gaussian weights, Lab units.
 
     Returns:
         (..., Q, H, W), probabilities: not negative, sum 1 over the bins.
@@ -84,8 +81,8 @@ def soft_encode(
     centres = centres.to(ab)
     points = ab.movedim(-3, -1)  # (..., H, W, 2)
     squared = (points[..., None, :] - centres).square().sum(-1)  # (..., H, W, Q)
-    nearest, index = squared.topk(neighbours, dim=-1, largest=False)
-    weights = (-nearest / (2 * sigma**2)).softmax(dim=-1)  # (..., H, W, neighbours)
+    nearest, index = squared.topk(NEIGHBOURS, dim=-1, largest=False)
+    weights = (-nearest / (2 * SIGMA**2)).softmax(dim=-1)  # (..., H, W, 5)
     shares = torch.zeros_like(squared).scatter_(-1, index, weights)
     return shares.movedim(-1, -3)  # (..., Q, H, W)
 
@@ -116,14 +113,12 @@ def annealed_mean(
     return torch.einsum("...qhw,qc->...chw", shares, centres.to(shares))
 
 
-def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Tensor:
+def rebalancing(prior: Tensor) -> Tensor:
     """Weights that let rare colours count as much as the grays that are everywhere.
 
     Args:
         prior: (Q,) how often each bin occurs in the training images, sum 1; in
             the order of `bin_centres`.
-        uniform: How far the prior is mixed with equal shares; 1 rebalances nothing.
-        sigma: Lab units: of the Gaussian that smooths the prior over the ab plane.
 
     Returns:
         (Q,) weights whose mean over the training images is 1.
@@ -132,8 +127,9 @@ def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Te
         ValueError: If the prior is no distribution over the bins.
 
     Reference:
-        Zhang et al. (2016), Section 2.2, Eq. 4. Equal shares go to all our bins: each
-        of them holds a colour that exists.
+        Zhang et al. (2016), Section 2.2, Eq. 4: the prior, smoothed by a Gaussian and
+        mixed half and half with equal shares. These go to all our bins: each of them
+        holds a colour that exists.
 
     Example:
         >>> weights = rebalancing(torch.full((261,), 1 / 261))
@@ -148,8 +144,8 @@ def rebalancing(prior: Tensor, uniform: float = 0.5, sigma: float = SIGMA) -> Te
             f"expected ({len(centres)},) and 1: the share of each bin"
         )
     squared = torch.cdist(centres, centres).square()  # (Q, Q)
-    smooth = (-squared / (2 * sigma**2)).softmax(dim=0) @ prior  # (Q,), sum 1
-    weights = 1 / ((1 - uniform) * smooth + uniform / len(prior))
+    smooth = (-squared / (2 * SIGMA**2)).softmax(dim=0) @ prior  # (Q,), sum 1
+    weights = 1 / ((1 - UNIFORM) * smooth + UNIFORM / len(prior))
     return weights / (prior * weights).sum()
 
 

@@ -6,8 +6,9 @@ The way to Lab is a chain that the names spell out::
         ◄ linear_to_srgb ─         ◄ xyz_to_linear ─      ◄ lab_to_xyz ─
 
 Every conversion takes a float tensor `(..., 3, H, W)` on any device and returns one
-of the same shape and dtype; halves are computed in float32. Integer tensors raise a
-TypeError and other shapes a ValueError: nothing is rescaled by guess. Illuminant D65,
+of the same shape and dtype; halves are computed in float32. Stored images, uint8
+`(..., H, W, 3)`, come in by `images_to_float` and `lightness` alone. Other dtypes raise
+a TypeError and other shapes a ValueError: nothing is rescaled by guess. Illuminant D65,
 observer 2 degrees, constants as scikit-image.
 
 All are differentiable with finite gradients, black, white and grays included. A curve
@@ -20,10 +21,6 @@ Luv and YUV, which a model may predict in place of Lab, are in `colorlib.targets
 References:
     IEC 61966-2-1 (sRGB); CIE 15 (Lab).
 """
-
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -42,7 +39,7 @@ XYZ_FROM_LINEAR = [
     [0.019334, 0.119193, 0.950227],
 ]
 LINEAR_FROM_XYZ = torch.tensor(XYZ_FROM_LINEAR, dtype=torch.float64).inverse().tolist()
-WHITE_D65 = (0.95047, 1.0, 1.08883)
+WHITE_X, WHITE_Y, WHITE_Z = 0.95047, 1.0, 1.08883
 
 # CIE lightness: a straight line near black, a cube root above it, joined smoothly.
 LAB_DELTA = 6 / 29
@@ -56,22 +53,9 @@ GAMUT_TOLERANCE = 1e-4  # in RGB: the precision of a round trip, invisible
 L_SCALE = 50.0  # L_norm = L / 50 - 1; the paper does not say how it scales L
 AB_SCALE = 128.0  # ab_norm = ab / 128; the paper, Sec. 4.2
 
-Convert = TypeVar("Convert", bound=Callable[..., Tensor])
 
-
-def conversion(convert: Convert) -> Convert:
-    """Check a conversion's image, compute halves in float32, return their dtype."""
-
-    @wraps(convert)
-    def checked(image: Tensor, *args: Any, **options: Any) -> Tensor:
-        check_image(image)
-        return convert(widen(image), *args, **options).to(image.dtype)
-
-    return cast(Convert, checked)
-
-
-def check_image(image: Tensor, channels: int = 3) -> None:
-    """Refuse what is not a float tensor of shape (..., channels, H, W)."""
+def check_image(image: Tensor, channels: int = 3) -> Tensor:
+    """Refuse all but float tensors (..., channels, H, W); halves become float32."""
     if not isinstance(image, Tensor) or not image.is_floating_point():
         found = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
@@ -83,12 +67,7 @@ def check_image(image: Tensor, channels: int = 3) -> None:
             f"found an image of shape {tuple(image.shape)}, expected "
             f"(..., {channels}, H, W): the channels go before height and width"
         )
-
-
-def widen(image: Tensor) -> Tensor:
-    """Halves to float32; float32 and float64 as they are."""
-    half = image.dtype in (torch.float16, torch.bfloat16)
-    return image.float() if half else image
+    return image.float() if image.itemsize == 2 else image
 
 
 # -------------------------------------------------------------------- sRGB, linear, XYZ
@@ -123,7 +102,7 @@ def xyz_to_linear(xyz: Tensor) -> Tensor:
     return _mix(LINEAR_FROM_XYZ, xyz)
 
 
-def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
+def _mix(matrix: list[list[float]], image: Tensor) -> Tensor:
     """Multiply each pixel by a matrix of K rows, term by term: no autocast, no TF32."""
     x, y, z = image.unbind(-3)  # 3 times (..., H, W)
     rows = [p * x + q * y + r * z for p, q, r in matrix]
@@ -133,7 +112,6 @@ def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------ CIE Lab
 
 
-@conversion
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """Convert sRGB to CIE Lab.
 
@@ -151,10 +129,10 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         >>> [round(v, 2) for v in rgb_to_lab(red).flatten().tolist()]
         [53.24, 80.09, 67.2]
     """
-    return xyz_to_lab(linear_to_xyz(srgb_to_linear(rgb)))
+    linear = srgb_to_linear(check_image(rgb))
+    return xyz_to_lab(linear_to_xyz(linear)).to(rgb.dtype)
 
 
-@conversion
 def lab_to_rgb(lab: Tensor, clip: bool = True) -> Tensor:
     """Convert CIE Lab to sRGB.
 
@@ -171,16 +149,15 @@ def lab_to_rgb(lab: Tensor, clip: bool = True) -> Tensor:
         >>> [round(v, 2) for v in lab_to_rgb(lab).flatten().tolist()]
         [0.47, 0.47, 0.47]
     """
-    rgb = linear_to_srgb(xyz_to_linear(lab_to_xyz(lab)))
+    linear = xyz_to_linear(lab_to_xyz(check_image(lab)))
+    rgb = linear_to_srgb(linear).to(lab.dtype)
     return rgb.clamp(0, 1) if clip else rgb
 
 
 def xyz_to_lab(xyz: Tensor) -> Tensor:
     """CIE XYZ to CIE Lab: lightness and two differences of compressed XYZ."""
-    x, y, z = (
-        lightness_curve(channel / white)
-        for channel, white in zip(xyz.unbind(-3), WHITE_D65, strict=True)
-    )
+    X, Y, Z = xyz.unbind(-3)  # 3 times (..., H, W)
+    x, y, z = map(lightness_curve, (X / WHITE_X, Y / WHITE_Y, Z / WHITE_Z))
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -3)
 
 
@@ -188,14 +165,8 @@ def lab_to_xyz(lab: Tensor) -> Tensor:
     """CIE Lab to CIE XYZ."""
     L, a, b = lab.unbind(-3)  # 3 times (..., H, W)
     y = (L + 16) / 116
-    compressed = (y + a / 500, y, y - b / 200)
-    return torch.stack(
-        [
-            white * inverse_lightness_curve(channel)
-            for channel, white in zip(compressed, WHITE_D65, strict=True)
-        ],
-        -3,
-    )
+    X, Y, Z = map(inverse_lightness_curve, (y + a / 500, y, y - b / 200))
+    return torch.stack([WHITE_X * X, WHITE_Y * Y, WHITE_Z * Z], -3)
 
 
 def lightness_curve(ratio: Tensor) -> Tensor:
@@ -224,8 +195,7 @@ def out_of_gamut(lab: Tensor) -> Tensor:
         >>> out_of_gamut(vivid_and_gray)
         tensor([[ True, False]])
     """
-    check_image(lab)
-    rgb = lab_to_rgb(widen(lab), clip=False)
+    rgb = lab_to_rgb(check_image(lab), clip=False)
     return ((rgb < -GAMUT_TOLERANCE) | (rgb > 1 + GAMUT_TOLERANCE)).any(-3)
 
 
@@ -295,6 +265,25 @@ def gray_from_L(L_norm: Tensor) -> Tensor:  # noqa: N802  # L is the field's own
     return (L_norm + 1) / 2
 
 
+# ------------------------------------------------------------------------ Stored images
+
+
+def images_to_float(images_uint8: Tensor) -> Tensor:
+    """Turn stored images into `rgb`.
+
+    Args:
+        images_uint8: (..., H, W, 3) uint8, sRGB in 0..255.
+
+    Returns:
+        `rgb`, (..., 3, H, W) float32 in [0, 1].
+
+    Example:
+        >>> images_to_float(torch.full((2, 4, 5, 3), 255, dtype=torch.uint8)).shape
+        torch.Size([2, 3, 4, 5])
+    """
+    return _planes(images_uint8).contiguous().float() / 255
+
+
 def lightness(images_uint8: Tensor) -> Tensor:
     """L of Lab of stored images, without their a and b: a fifth of the work.
 
@@ -304,46 +293,20 @@ def lightness(images_uint8: Tensor) -> Tensor:
     Returns:
         L in [0, 100], (..., 1, H, W) float32.
 
-    Raises:
-        TypeError: If the images are not uint8.
-        ValueError: If the last dimension is not RGB.
-
     Example:
         >>> lightness(torch.full((4, 5, 3), 255, dtype=torch.uint8)).round().unique()
         tensor([100.])
     """
-    check_stored(images_uint8)
-    levels = torch.arange(256, device=images_uint8.device) / 255
+    planes = _planes(images_uint8)  # (..., 3, H, W)
+    levels = torch.arange(256, device=planes.device) / 255
     table = srgb_to_linear(levels)  # each of the 256 once
-    planes = images_uint8.movedim(-1, -3)  # (..., 3, H, W)
     linear = table.index_select(0, planes.flatten().int()).view(planes.shape)
     Y = _mix(XYZ_FROM_LINEAR[1:2], linear)  # (..., 1, H, W)
     return 116 * lightness_curve(Y) - 16
 
 
-def images_to_float(images_uint8: Tensor) -> Tensor:
-    """Turn stored images into `rgb`: the one way in for integers.
-
-    Args:
-        images_uint8: (..., H, W, 3) uint8, sRGB in 0..255.
-
-    Returns:
-        `rgb`, (..., 3, H, W) float32 in [0, 1].
-
-    Raises:
-        TypeError: If the images are not uint8.
-        ValueError: If the last dimension is not RGB.
-
-    Example:
-        >>> images_to_float(torch.full((2, 4, 5, 3), 255, dtype=torch.uint8)).shape
-        torch.Size([2, 3, 4, 5])
-    """
-    check_stored(images_uint8)
-    return images_uint8.movedim(-1, -3).contiguous().float() / 255  # (..., 3, H, W)
-
-
-def check_stored(images_uint8: Tensor) -> None:
-    """Refuse what is not a uint8 tensor of shape (..., H, W, 3)."""
+def _planes(images_uint8: Tensor) -> Tensor:
+    """(..., H, W, 3) uint8 as (..., 3, H, W); refuse what is no stored image."""
     if images_uint8.dtype != torch.uint8:
         raise TypeError(f"found images of {images_uint8.dtype}, expected torch.uint8")
     if images_uint8.ndim < 3 or images_uint8.shape[-1] != 3:
@@ -351,3 +314,4 @@ def check_stored(images_uint8: Tensor) -> None:
             f"found images of shape {tuple(images_uint8.shape)}, expected "
             "(..., H, W, 3): the channels go last in a stored image"
         )
+    return images_uint8.movedim(-1, -3)

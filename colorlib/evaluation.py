@@ -37,32 +37,25 @@ CHROMA_CLASSES = 10  # the last one has no upper end
 LEAST_SPREAD = 0.5 / 128  # of ab_norm between images: half a Lab unit is not seen
 
 
-@dataclass(frozen=True)
-class TrainingMean:
-    """The mean chroma of the training images.
+def mean_image(batches: Iterable[Batch]) -> Tensor:
+    """Average the chroma of all training images, in float64.
 
-    Attributes:
-        ab_norm: (2, S, S), at each pixel of the square image, in [-1, 1].
+    Returns:
+        `ab_norm`, (2, S, S) float32, at each pixel of the square image, in [-1, 1].
     """
-
-    ab_norm: Tensor
-
-    @classmethod
-    def of(cls, batches: Iterable[Batch]) -> "TrainingMean":
-        """Average over all images of `batches`, in float64."""
-        total, count = torch.zeros(1, dtype=torch.float64), 0
-        for batch in batches:
-            _, ab_norm = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
-            total = total + ab_norm.double().sum(dim=0)  # (2, S, S)
-            count += len(ab_norm)
-        return cls((total / count).float())
+    total, count = torch.zeros(1, dtype=torch.float64), 0
+    for batch in batches:
+        _, ab_norm = normalize_lab(rgb_to_lab(images_to_float(batch.images)))
+        total = total + ab_norm.double().sum(dim=0)  # (2, S, S)
+        count += len(ab_norm)
+    return (total / count).float()
 
 
-def baselines(mean: TrainingMean) -> dict[str, Predictor]:
+def baselines(mean_ab_norm: Tensor) -> dict[str, Predictor]:
     """The predictions without a network, by name.
 
     Args:
-        mean: Of the images the model was trained on.
+        mean_ab_norm: (2, S, S), `mean_image` of what the model was trained on.
 
     Returns:
         No colour at all; one colour, the mean over images and pixels; the mean image,
@@ -78,8 +71,8 @@ def baselines(mean: TrainingMean) -> dict[str, Predictor]:
 
     return {
         GRAY: constant(torch.zeros(2, 1, 1)),
-        MEAN_COLOUR: constant(mean.ab_norm.mean(dim=(1, 2), keepdim=True)),
-        MEAN_IMAGE: constant(mean.ab_norm),
+        MEAN_COLOUR: constant(mean_ab_norm.mean(dim=(1, 2), keepdim=True)),
+        MEAN_IMAGE: constant(mean_ab_norm),
     }
 
 
@@ -111,17 +104,22 @@ def score_predictor(
 
 def _score(predict: Predictor, batch: Batch, target: Target) -> ImageScores:
     """Scores of one method on one batch, each (B,)."""
-    true_rgb = images_to_float(batch.images)  # (B, 3, S, S)
-    _, true_ab_norm = normalize_lab(rgb_to_lab(true_rgb))
-    L_norm, _ = target.split(true_rgb)
-    target_norm = predict(L_norm, batch.features).float()  # (B, 2 or 3, S, S)
-    pred_lab = target.to_lab(L_norm, target_norm)  # (B, 3, S, S)
-    _, pred_ab_norm = normalize_lab(pred_lab)
+    true_rgb, true_lab, pred_lab = _predict(predict, batch, target)
     scores = score_images(lab_to_rgb(pred_lab), true_rgb)
-    squared = (pred_ab_norm - true_ab_norm).square()  # (B, 2, S, S)
-    scores["loss_eq1"] = squared.mean(dim=(1, 2, 3))
+    error_ab_norm = (pred_lab - true_lab)[:, 1:] / AB_SCALE  # (B, 2, S, S)
+    scores["loss_eq1"] = error_ab_norm.square().mean(dim=(1, 2, 3))
     scores["out_of_gamut"] = out_of_gamut(pred_lab).float().mean(dim=(-2, -1))
     return {metric: values.cpu() for metric, values in scores.items()}
+
+
+def _predict(
+    predict: Predictor, batch: Batch, target: Target
+) -> tuple[Tensor, Tensor, Tensor]:
+    """True RGB, true Lab and predicted Lab of a batch, (B, 3, S, S) each."""
+    true_rgb = images_to_float(batch.images)
+    L_norm, _ = target.split(true_rgb)
+    target_norm = predict(L_norm, batch.features).float()  # (B, 2 or 3, S, S)
+    return true_rgb, rgb_to_lab(true_rgb), target.to_lab(L_norm, target_norm)
 
 
 @dataclass(frozen=True)
@@ -162,21 +160,14 @@ def break_down(
     sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)
     images = 0
     for batch in batches:
-        true_ab, pred_ab = _chroma(predict, batch.to(device), target)
+        _, *labs = _predict(predict, batch.to(device), target)
+        true_ab, pred_ab = (lab[:, 1:] for lab in labs)  # (B, 2, S, S)
         squared = ((pred_ab - true_ab) / AB_SCALE).square().mean(dim=1)  # (B, S, S)
         place += F.adaptive_avg_pool2d(squared, GRID).cpu().double().sum(dim=0)
         sums += _by_true_chroma(true_ab, pred_ab, squared)
         images += len(squared)
     pixels, predicted, mse = sums  # (10,) each
     return Breakdown(place / images, pixels.long(), predicted / pixels, mse / pixels)
-
-
-def _chroma(predict: Predictor, batch: Batch, target: Target) -> tuple[Tensor, Tensor]:
-    """True and predicted ab of a batch, (B, 2, S, S) in Lab units."""
-    rgb = images_to_float(batch.images)  # (B, 3, S, S)
-    L_norm, _ = target.split(rgb)
-    target_norm = predict(L_norm, batch.features).float()  # (B, 2 or 3, S, S)
-    return rgb_to_lab(rgb)[:, 1:], target.to_lab(L_norm, target_norm)[:, 1:]
 
 
 def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor:

@@ -1,16 +1,23 @@
-"""Files that are there whole or not at all, locks, and hashes of content."""
+"""Files that are there whole or not at all, networks in them, locks, and hashes."""
 
 import hashlib
 import json
 import os
 import secrets
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from filelock import FileLock
+
+from colorlib.errors import UserError
+
+if TYPE_CHECKING:  # torch is imported by those who have networks
+    from torch import Tensor, nn
+
+Network = TypeVar("Network", bound="nn.Module")
 
 
 @contextmanager
@@ -39,7 +46,6 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         hidden.unlink(missing_ok=True)
         raise
-
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, see `atomic_file`."""
@@ -74,6 +80,59 @@ def atomic_rename(made: Path, path: Path) -> None:
         )
     finally:
         os.close(folder)
+
+
+def save_network(
+    path: Path, weights: "Mapping[str, Tensor]", about: Mapping[str, Any]
+) -> None:
+    """Write a network as safetensors: numbers and text, nothing that is executed.
+
+    Args:
+        path: The file, by custom `.safetensors`; appears whole or not at all.
+        weights: The state of the network.
+        about: How to build it, and `notes` on its use; anything JSON can hold.
+    """
+    from safetensors.torch import save
+
+    whole = {name: value.contiguous() for name, value in weights.items()}
+    atomic_write(path, save(whole, {"colorlib": json.dumps(about)}))
+
+
+def load_network(
+    path: Path, build: Callable[[dict[str, Any]], Network], maker: str
+) -> tuple[Network, dict[str, Any]]:
+    """Read a network that `save_network` wrote.
+
+    Args:
+        path: The file.
+        build: Called with `about`, makes the network whose weights these are.
+        maker: What writes such files, for the error.
+
+    Returns:
+        The network on the CPU, float32, in evaluation mode; and its notes.
+
+    Raises:
+        UserError: If the file is missing, or holds no such network.
+    """
+    import torch
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["colorlib"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with torch.device("meta"):  # the shapes are compared before memory is taken
+            network = build(about)
+        network.load_state_dict(weights, assign=True)
+        return network.float().eval(), dict(about["notes"])
+    except FileNotFoundError as error:
+        raise UserError(f"found no model at {path}; train one first") from error
+    except Exception as error:  # a foreign file makes torch raise almost anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{path} is no model of this package, expected a safetensors file written "
+            f"by `{maker}`: {reason}"
+        ) from error
 
 
 @contextmanager

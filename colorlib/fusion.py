@@ -46,10 +46,8 @@ class FeatureInput(nn.Module):
         self.channels = list(channels)
         self.standardised = standardised
         self.dropout = nn.Dropout2d(dropout)
-        self.projections = (
-            None
-            if length is None
-            else nn.ModuleList(nn.Conv2d(c, length, 1) for c in channels)
+        self.projections = nn.ModuleList(
+            nn.Conv2d(c, length, 1) if length else nn.Identity() for c in channels
         )
         self.register_buffer("mean", torch.zeros(len(channels)))
         self.register_buffer("std", torch.ones(len(channels)))
@@ -75,9 +73,7 @@ class FeatureInput(nn.Module):
         parts = []
         for k, part in enumerate(torch.split(features, self.channels, dim=1)):
             part = self.dropout((part - self.mean[k]) / self.std[k])  # (N, C_k, g, g)
-            parts.append(
-                part if self.projections is None else self.projections[k](part)
-            )
+            parts.append(self.projections[k](part))  # (N, D, g, g)
         return torch.stack(parts, dim=1)
 
 
@@ -101,17 +97,14 @@ class Aggregation(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Aggregate (N, K, D, g, g) to (N, D, g, g), or (N, K D, g, g) by `concat`."""
-        if self.kind == "average":
-            return features.mean(dim=1)
-        if self.kind == "sum":
-            return features.sum(dim=1)
+        if self.kind == "concat":
+            return features.flatten(1, 2)
         if self.kind == "max":
             return features.amax(dim=1)
         if self.gate is not None:
-            weight: Tensor = self.gate(features.mean(dim=(-2, -1))).softmax(dim=1)
-            weighted: Tensor = weight[..., None, None] * features
-            return weighted.sum(dim=1)
-        return features.flatten(1, 2)
+            weight = self.gate(features.mean(dim=(-2, -1))).softmax(dim=1)  # (N, K, 1)
+            return torch.sum(weight[..., None, None] * features, dim=1)
+        return features.sum(dim=1) if self.kind == "sum" else features.mean(dim=1)
 
 
 class Fusion(nn.Module):
@@ -160,20 +153,15 @@ class Fusion(nn.Module):
         return F.relu(mixed)
 
     def concatenated(self, local: Tensor, features: Tensor) -> Tensor:
-        """The same in the paper's words: repeat, concatenate, convolve.
-
-        Kept because it is the definition; `forward` is tested against it.
-        """
+        """The same as the paper defines it: repeat, concatenate, convolve."""
         assert self.aggregation is not None
         given = upsample_to(self.aggregation(features), local.shape[-2:])
         given = given.expand(-1, -1, *local.shape[-2:])  # (N, D', h, w)
         return F.relu(self.mix(torch.cat([local, given], dim=1)))
 
 
-def upsample_to(features: Tensor, size: Sequence[int]) -> Tensor:
+def upsample_to(features: Tensor, size: torch.Size) -> Tensor:
     """Bring (N, C, g, g) to another grid; a single value stays one and is broadcast."""
     if features.shape[-1] == 1:
         return features
-    return F.interpolate(
-        features, size=tuple(size), mode="bilinear", align_corners=False
-    )
+    return F.interpolate(features, size, mode="bilinear", align_corners=False)

@@ -3,6 +3,9 @@
 The paper has one, the squared error. The others answer what it is blamed for: an
 absolute error cares less for outliers, a classification need not answer with the mean.
 
+Those of chroma take (N, C, H, W) float, predicted and true, in one unit, and return a
+scalar; it is NaN if a value is. Shapes that differ raise a ValueError.
+
 Reference:
     Section 4.2 of the paper, Eq. 1 and 2.
 """
@@ -27,10 +30,7 @@ def chroma_mse(pred_ab_norm: Tensor, true_ab_norm: Tensor) -> Tensor:
         true_ab_norm: (N, 2, H, W) float, true ab / 128.
 
     Returns:
-        A scalar in (ab / 128)^2: at most 4 for values in [-1, 1]. NaN if a value is.
-
-    Raises:
-        ValueError: If the shapes are not the same, or not (N, C, H, W).
+        A scalar in (ab / 128)^2: at most 4 for values in [-1, 1].
 
     Example:
         >>> import torch
@@ -44,16 +44,6 @@ def chroma_mse(pred_ab_norm: Tensor, true_ab_norm: Tensor) -> Tensor:
 def chroma_l1(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
     """Mean absolute error of the chroma; its best constant answer is the median.
 
-    Args:
-        pred_norm: (N, C, H, W) float, predicted.
-        true_norm: (N, C, H, W) float, true, in the same unit.
-
-    Returns:
-        A scalar in that unit.
-
-    Raises:
-        ValueError: If the shapes are not the same, or not (N, C, H, W).
-
     Example:
         >>> import torch
         >>> chroma_l1(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), -0.5))
@@ -63,21 +53,8 @@ def chroma_l1(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
     return (pred_norm - true_norm).abs().mean()
 
 
-def chroma_huber(
-    pred_norm: Tensor, true_norm: Tensor, delta: float = HUBER_DELTA
-) -> Tensor:
-    """Squared error near zero, absolute error beyond `delta`, joined smoothly.
-
-    Args:
-        pred_norm: (N, C, H, W) float, predicted.
-        true_norm: (N, C, H, W) float, true, in the same unit.
-        delta: Where the one becomes the other, in that unit.
-
-    Returns:
-        A scalar: half the squared error if all errors are below `delta`.
-
-    Raises:
-        ValueError: If the shapes are not the same, or not (N, C, H, W).
+def chroma_huber(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
+    """Half the squared error up to 0.1, the absolute error beyond, joined smoothly.
 
     Reference:
         Huber (1964), Robust estimation of a location parameter.
@@ -88,7 +65,7 @@ def chroma_huber(
         tensor(0.0450)
     """
     _check_pair(pred_norm, true_norm)
-    return F.huber_loss(pred_norm.to(true_norm.dtype), true_norm, delta=delta)
+    return F.huber_loss(pred_norm.to(true_norm.dtype), true_norm, delta=HUBER_DELTA)
 
 
 class BinCrossEntropy:

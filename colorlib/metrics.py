@@ -1,8 +1,9 @@
 """How close a colorization is to the original: scores per image, and their summary.
 
 Everything is computed from the two images that a viewer would see: RGB in [0, 1], with
-colours outside the gamut clipped. `summarize` describes the scores of many images in
-two ways that must not be confused:
+colours outside the gamut clipped. Other tensors than floats raise a TypeError, images
+of different shape or below the window of SSIM a ValueError. `summarize` describes the
+scores of many images in two ways that must not be confused:
 
 - the mean and the median of the scores per image;
 - the pooled value, as if all pixels belonged to one image: the root of the mean MSE,
@@ -16,16 +17,15 @@ References:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from math import exp, pi, radians
+from math import exp, inf, log10, pi, radians, sqrt
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from colorlib.color import AB_SCALE, check_image, rgb_to_lab, widen
-from colorlib.stats import Estimate, Floats, image_interval
+from colorlib.color import AB_SCALE, check_image, rgb_to_lab
+from colorlib.stats import Floats, image_interval
 
 SSIM_WINDOW = 11  # pixels; with SSIM_SIGMA, K1 and K2 as Wang et al., Sec. III-C
 SSIM_SIGMA = 1.5  # pixels
@@ -34,67 +34,47 @@ SSIM_C2 = 0.03**2  # (K2 x data range)^2
 
 ALPHA_BETA_TINY = 1e-4  # added to the brightness that is divided by
 
-ONLY_INFINITE = Estimate(np.inf, np.inf, np.inf, se=0, df=0, p=1)  # a mean of none
-
-
-def _psnr_from_mse(mse: Floats) -> Floats:
-    """Peak 1: -10 log10(MSE), infinite where there is no error."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(-10 * np.log10(mse))
-
 
 @dataclass(frozen=True)
 class Metric:
     """The description of a metric.
 
     Attributes:
-        name: Its key among the scores.
         label: For a table or an axis.
-        unit: Empty for a pure number.
         higher_is_better: None where it depends on the original image.
-        pooled_over: The score that is averaged over images for the pooled value.
-        from_mean: Turns that average into this metric.
+        unit: Empty for a pure number.
     """
 
-    name: str
     label: str
-    unit: str
-    higher_is_better: bool | None
-    pooled_over: str
-    from_mean: Callable[[Floats], Floats] = np.positive  # the mean itself
+    higher_is_better: bool | None = False
+    unit: str = ""
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("mse_ab_norm", "MSE ab/128", "", False, "mse_ab_norm"),
-        Metric("rmse_ab_norm", "RMSE ab/128", "", False, "mse_ab_norm", np.sqrt),
-        Metric(
-            "rmse_ab", "RMSE ab", "Lab units", False, "mse_ab_norm",
-            lambda mse: AB_SCALE * np.sqrt(mse),
-        ),
-        Metric("mae_ab", "MAE ab", "Lab units", False, "mae_ab"),
-        Metric("mse_rgb", "MSE RGB", "", False, "mse_rgb"),
-        Metric("psnr_rgb", "PSNR RGB", "dB", True, "mse_rgb", _psnr_from_mse),
-        Metric("ssim_rgb", "SSIM RGB", "", True, "ssim_rgb"),
-        Metric("ciede2000", "CIEDE2000", "", False, "ciede2000"),
-        Metric("colourfulness", "Colourfulness", "", None, "colourfulness"),
-        Metric(
-            "colourfulness_true", "Colourfulness of the ground truth", "", None,
-            "colourfulness_true",
-        ),
-        Metric("mse_alpha_beta", "MSE alpha-beta", "", False, "mse_alpha_beta"),
-        Metric(
-            "rmse_alpha_beta", "RMSE alpha-beta", "", False, "mse_alpha_beta", np.sqrt
-        ),
-        Metric("loss_eq1", "Loss of Eq. 1", "", False, "loss_eq1"),
-        Metric("named", "Class named rightly", "", True, "named"),
-        Metric(
-            "mean_image_loss", "Loss of the mean image", "", False, "mean_image_loss"
-        ),
-        Metric("out_of_gamut", "Pixels out of gamut", "", False, "out_of_gamut"),
-    )
-}  # fmt: skip
+METRICS = {
+    "mse_ab_norm": Metric("MSE ab/128"),
+    "rmse_ab_norm": Metric("RMSE ab/128"),
+    "rmse_ab": Metric("RMSE ab", unit="Lab units"),
+    "mae_ab": Metric("MAE ab", unit="Lab units"),
+    "mse_rgb": Metric("MSE RGB"),
+    "psnr_rgb": Metric("PSNR RGB", True, "dB"),
+    "ssim_rgb": Metric("SSIM RGB", True),
+    "ciede2000": Metric("CIEDE2000"),
+    "colourfulness": Metric("Colourfulness", None),
+    "colourfulness_true": Metric("Colourfulness of the ground truth", None),
+    "mse_alpha_beta": Metric("MSE alpha-beta"),
+    "rmse_alpha_beta": Metric("RMSE alpha-beta"),
+    "loss_eq1": Metric("Loss of Eq. 1"),
+    "named": Metric("Class named rightly", True),
+    "mean_image_loss": Metric("Loss of the mean image"),
+    "out_of_gamut": Metric("Pixels out of gamut"),
+}
+# Metric -> whose mean its pooled value is made of, and how; of others the mean itself.
+POOLED: dict[str, tuple[str, Callable[[float], float]]] = {
+    "rmse_ab_norm": ("mse_ab_norm", sqrt),
+    "rmse_ab": ("mse_ab_norm", lambda mse: AB_SCALE * sqrt(mse)),
+    "psnr_rgb": ("mse_rgb", lambda mse: -10 * log10(mse) if mse else inf),
+    "rmse_alpha_beta": ("mse_alpha_beta", sqrt),
+}
 
 
 def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
@@ -115,10 +95,6 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
         `colourfulness_true`: that of the ground truth;
         `mse_alpha_beta`, `rmse_alpha_beta`: error in the space of `alpha_beta`.
 
-    Raises:
-        TypeError: If the images are not float tensors.
-        ValueError: If the shapes differ, or are too small for SSIM.
-
     Reference:
         Section 5.3 of the paper, which names MSE, MAE, PSNR and SSIM without units.
 
@@ -128,9 +104,9 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
         >>> round(scores["psnr_rgb"].item(), 2)
         20.0
     """
-    _check_pairs(pred_rgb, true_rgb)
+    pred_rgb, true_rgb = _check_pair(pred_rgb, true_rgb)
     with torch.no_grad():
-        pred, true = widen(pred_rgb).clamp(0, 1), widen(true_rgb).clamp(0, 1)
+        pred, true = pred_rgb.clamp(0, 1), true_rgb.clamp(0, 1)
         pred_lab, true_lab = rgb_to_lab(pred), rgb_to_lab(true)
         error_ab = pred_lab[:, 1:] - true_lab[:, 1:]  # (N, 2, H, W)
         mse_ab_norm = (error_ab / AB_SCALE).square().mean((1, 2, 3))  # (N,)
@@ -165,10 +141,6 @@ def ssim(pred_rgb: Tensor, true_rgb: Tensor) -> Tensor:
         the positions where the whole 11x11 window fits, as in scikit-image;
         torchmetrics 1.9 also counts a mirrored border and may differ by 0.02.
 
-    Raises:
-        TypeError: If the images are not float tensors.
-        ValueError: If the shapes differ, or are smaller than the window.
-
     Reference:
         Wang et al. (2004), Eq. 13, with their Gaussian window and constants.
 
@@ -177,8 +149,7 @@ def ssim(pred_rgb: Tensor, true_rgb: Tensor) -> Tensor:
         >>> ssim(rgb, rgb)
         tensor([1., 1.])
     """
-    _check_pairs(pred_rgb, true_rgb)
-    x, y = widen(pred_rgb), widen(true_rgb)
+    x, y = _check_pair(pred_rgb, true_rgb)
     mean_x, mean_y = _blur(x), _blur(y)  # (N, 3, H - 10, W - 10), as all below
     var_x = _blur(x * x) - mean_x**2
     var_y = _blur(y * y) - mean_y**2
@@ -210,10 +181,6 @@ def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
         (..., H, W), 0 for equal colours. Not suited to training, as the formula is
         discontinuous where two hues are opposite.
 
-    Raises:
-        TypeError: If the images are not float tensors.
-        ValueError: If they are not (..., 3, H, W).
-
     Reference:
         Sharma, Wu & Dalal (2005), Eq. 2-22, with k_L = k_C = k_H = 1.
 
@@ -222,11 +189,9 @@ def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
         >>> ciede2000(lab[:, None, :1], lab[:, None, 1:])
         tensor([[2.0425]])
     """
-    check_image(pred_lab)
-    check_image(true_lab)
-    pred, true = widen(pred_lab), widen(true_lab)
-    chroma = (torch.hypot(*_ab(pred)) + torch.hypot(*_ab(true))) / 2  # (..., H, W)
-    stretch = 1.5 - _vivid(chroma) / 2  # of a: the eye separates grays more finely
+    pred, true = check_image(pred_lab), check_image(true_lab)
+    C1, C2 = (torch.hypot(*lab.unbind(-3)[1:]) for lab in (pred, true))  # (..., H, W)
+    stretch = 1.5 - _vivid((C1 + C2) / 2) / 2  # of a: grays are separated more finely
     L1, C1, h1 = _cylindrical(pred, stretch)
     L2, C2, h2 = _cylindrical(true, stretch)
     L, C = (L1 + L2) / 2, (C1 + C2) / 2
@@ -239,12 +204,6 @@ def ciede2000(pred_lab: Tensor, true_lab: Tensor) -> Tensor:
     blue = torch.exp(-(((h - radians(275)) / radians(25)) ** 2))
     rotation = -2 * _vivid(C) * torch.sin(radians(60) * blue)
     return (dL**2 + dC**2 + dH**2 + rotation * dC * dH).sqrt()
-
-
-def _ab(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """The two chroma channels, (..., H, W) each."""
-    _, a, b = lab.unbind(-3)
-    return a, b
 
 
 def _cylindrical(lab: Tensor, stretch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -285,10 +244,6 @@ def colourfulness(rgb: Tensor) -> Tensor:
         (...): 0 for a gray image, about 15 slightly, 45 averagely and 109 extremely
         colourful, on the 0..255 scale of the publication.
 
-    Raises:
-        TypeError: If the images are not float tensors.
-        ValueError: If they are not (..., 3, H, W).
-
     Reference:
         Hasler & Süsstrunk (2003), their third measure, with signed differences.
 
@@ -296,11 +251,11 @@ def colourfulness(rgb: Tensor) -> Tensor:
         >>> colourfulness(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1))
         tensor([85.5296])
     """
-    check_image(rgb)
-    R, G, B = (255 * widen(rgb)).flatten(-2).unbind(-2)  # 3 times (..., H W)
-    red_green, yellow_blue = R - G, (R + G) / 2 - B
-    spread = torch.hypot(_std(red_green), _std(yellow_blue))
-    strength = torch.hypot(red_green.mean(-1), yellow_blue.mean(-1))
+    R, G, B = (255 * check_image(rgb)).flatten(-2).unbind(-2)  # 3 times (..., H W)
+    opponents = R - G, (R + G) / 2 - B
+    # All pixels are no sample of them: the deviation is without correction.
+    spread = torch.hypot(*(values.std(-1, correction=0) for values in opponents))
+    strength = torch.hypot(*(values.mean(-1) for values in opponents))
     return spread + 0.3 * strength
 
 
@@ -328,16 +283,10 @@ def alpha_beta(rgb: Tensor) -> Tensor:
     return torch.stack([(B - (R + G) / 2) / L, (R - G) / L], -3)
 
 
-def _std(values: Tensor) -> Tensor:
-    """Standard deviation over all pixels, which are no sample: without correction."""
-    return values.std(-1, correction=0)
-
-
-def _check_pairs(pred_rgb: Tensor, true_rgb: Tensor) -> None:
-    """Refuse pairs that differ in shape or are too small for the window of SSIM."""
-    check_image(pred_rgb)
-    check_image(true_rgb)
-    pred, true = tuple(pred_rgb.shape), tuple(true_rgb.shape)
+def _check_pair(pred_rgb: Tensor, true_rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """Refuse what differs in shape or is too small for SSIM; halves become float32."""
+    pair = check_image(pred_rgb), check_image(true_rgb)
+    pred, true = (tuple(image.shape) for image in pair)
     if pred != true or len(pred) != 4:
         raise ValueError(
             f"found predictions of shape {pred} and a ground truth of shape {true}, "
@@ -348,6 +297,7 @@ def _check_pairs(pred_rgb: Tensor, true_rgb: Tensor) -> None:
             f"found images of {pred[-2]}x{pred[-1]} pixels, expected at least "
             f"{SSIM_WINDOW}x{SSIM_WINDOW}, the window of SSIM: score larger ones"
         )
+    return pair
 
 
 @dataclass(frozen=True)
@@ -357,7 +307,7 @@ class Summary:
     Attributes:
         mean: Of the finite scores.
         median: Of all scores.
-        pooled: As if all pixels belonged to one image, see `METRICS`.
+        pooled: As if all pixels belonged to one image, see `POOLED`.
         ci_low: Lower end of the bootstrap interval of `mean` over images.
         ci_high: Upper end.
         n: Images.
@@ -374,22 +324,15 @@ class Summary:
     n_infinite: int = 0
 
 
-def summarize(
-    scores: Mapping[str, Tensor | ArrayLike],
-    confidence: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Summary]:
+def summarize(scores: Mapping[str, Tensor | ArrayLike]) -> dict[str, Summary]:
     """Summarize the scores of many images of one size.
 
     Args:
         scores: For each name of `METRICS` the scores (N,) of the same images.
-        confidence: Of the interval, see `colorlib.stats.image_interval`.
-        resamples: Of its bootstrap.
-        seed: Of its bootstrap; every metric resamples the same images.
 
     Returns:
-        A `Summary` for each name, in the same order.
+        A `Summary` for each name, in the same order; the interval is that of 95 % of
+        `colorlib.stats.image_interval`, which resamples the same images for each.
 
     Raises:
         ValueError: If a name is unknown, a score is missing that another one is pooled
@@ -403,40 +346,36 @@ def summarize(
     unknown = sorted(set(scores) - set(METRICS))
     if unknown:
         raise ValueError(f"found unknown scores {unknown}, expected {list(METRICS)}")
-    values = {name: _values(name, given) for name, given in scores.items()}
+    values = {name: _checked(name, given) for name, given in scores.items()}
     sizes = {name: array.size for name, array in values.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"found scores of different length, {sizes}: expected as many")
-    interval = partial(
-        image_interval, confidence=confidence, resamples=resamples, seed=seed
-    )
-    return {name: _summary(METRICS[name], values, interval) for name in values}
+    return {name: _summary(name, values) for name in values}
 
 
-def _summary(
-    metric: Metric,
-    values: Mapping[str, Floats],
-    interval: Callable[[Floats], Estimate],
-) -> Summary:
+def _summary(name: str, values: Mapping[str, Floats]) -> Summary:
     """The summary of one metric."""
-    if metric.pooled_over not in values:
-        needed = metric.pooled_over
-        raise ValueError(f"found {metric.name} without {needed}, its pool: pass both")
-    scores = values[metric.name]
+    pool, from_mean = POOLED.get(name, (name, float))
+    scores = values[name]
+    if pool not in values:
+        raise ValueError(f"found {name} without {pool}, its pool: pass both")
     finite = scores[np.isfinite(scores)]
-    found = interval(finite) if finite.size else ONLY_INFINITE
+    mean = low = high = inf
+    if finite.size:
+        found = image_interval(finite)
+        mean, low, high = found.mean, found.ci_low, found.ci_high
     return Summary(
-        mean=found.mean,
+        mean=mean,
         median=float(np.median(scores)),
-        pooled=float(metric.from_mean(values[metric.pooled_over].mean())),
-        ci_low=found.ci_low,
-        ci_high=found.ci_high,
+        pooled=from_mean(float(values[pool].mean())),
+        ci_low=low,
+        ci_high=high,
         n=scores.size,
         n_infinite=scores.size - finite.size,
     )
 
 
-def _values(name: str, scores: Tensor | ArrayLike) -> Floats:
+def _checked(name: str, scores: Tensor | ArrayLike) -> Floats:
     """Scores as (N,) float64 on the CPU; refuse what has no mean."""
     if isinstance(scores, Tensor):
         scores = scores.detach().cpu().double().numpy()

@@ -15,17 +15,14 @@ References:
     Simonyan & Zisserman (2015), arXiv:1409.1556, configuration D: VGG16.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
 import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -38,8 +35,7 @@ from colorlib.backbones.specs import (
 )
 from colorlib.bins import annealed_mean, bin_centres
 from colorlib.color import AB_SCALE
-from colorlib.errors import UserError
-from colorlib.files import atomic_write
+from colorlib.files import load_network, save_network
 from colorlib.fusion import Aggregation, AggregationKind, FeatureInput, Fusion
 from colorlib.targets import Gray, Space, Target
 
@@ -125,130 +121,6 @@ class ModelConfig:
         return (sum(self.feature_channels), *grid)
 
 
-class Encoder(nn.Module):
-    """Eight 3x3 convolutions: local features on ever coarser grids."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList()
-        self.out_channels: list[int] = []  # of each stage
-        c_in = 1
-        for layers in ENCODER:
-            stage = nn.Sequential()
-            for channels, stride in layers:
-                c_out = config.scaled(channels)
-                stage.append(convolution(config, c_in, c_out, stride))
-                c_in = c_out
-            self.stages.append(stage)
-            self.out_channels.append(c_in)
-
-    def forward(self, L_norm: Tensor) -> list[Tensor]:
-        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
-        pyramid = [L_norm]
-        for stage in self.stages:
-            pyramid.append(stage(pyramid[-1]))
-        return pyramid[1:]
-
-
-class Vgg16Encoder(nn.Module):
-    """The thirteen convolutions of VGG16, on a grid no coarser than an eighth."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList()
-        c_in = 3
-        for index, layers in enumerate(VGG16):
-            block = nn.Sequential()
-            for channels in layers:
-                c_out, dilation = config.scaled(channels), 2 if index == 4 else 1
-                block.append(convolution(config, c_in, c_out, dilation=dilation))
-                c_in = c_out
-            self.blocks.append(block)
-        self.out_channels = [config.scaled(VGG16[index][-1]) for index in (1, 2, 4)]
-        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), False)
-        for layer in self.convolutions():  # without it thirteen layers learn nothing
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-
-    def convolutions(self) -> list[nn.Conv2d]:
-        """The thirteen, in order."""
-        return [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
-
-    def take_weights(self, vgg16: nn.Module) -> None:
-        """Begin with the convolutions of a trained VGG16, such as timm's."""
-        theirs = [m for m in vgg16.modules() if isinstance(m, nn.Conv2d)]
-        for mine, layer in zip(self.convolutions(), theirs, strict=False):
-            mine.load_state_dict(layer.state_dict())
-
-    def forward(self, L_norm: Tensor) -> list[Tensor]:
-        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
-        gray = (L_norm + 1) / 2
-        x = (gray.expand(-1, 3, -1, -1) - self.mean) / self.std
-        pyramid = []
-        for index, block in enumerate(self.blocks):
-            x = block(F.max_pool2d(x, 2) if 0 < index < 4 else x)
-            pyramid.append(x)
-        return [pyramid[1], pyramid[2], pyramid[4]]
-
-
-class Decoder(nn.Module):
-    """Convolutions and upsampling, back to the image's grid.
-
-    Args:
-        config: Of the model.
-        skip_channels: Of the encoder's features at a half and a quarter.
-    """
-
-    def __init__(self, config: ModelConfig, skip_channels: Sequence[int]) -> None:
-        super().__init__()
-        self.config = config
-        half, quarter = skip_channels if config.skips else (0, 0)
-        fused, wide, middle, narrow = map(config.scaled, (FUSED, 128, 64, 32))
-        self.at_eighth = convolution(config, fused, wide)
-        self.at_quarter = nn.Sequential(
-            convolution(config, wide + quarter, middle),
-            convolution(config, middle, middle),
-        )
-        if config.classes:
-            self.last = nn.Conv2d(middle, len(bin_centres()), kernel_size=1)
-        else:
-            self.at_half = convolution(config, middle + half, narrow)
-            self.last = nn.Conv2d(narrow, Target(config.target).channels, 3, padding=1)
-
-    def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
-        """Go back up.
-
-        Args:
-            fused: (N, 256, h, w), on an eighth of the image's grid.
-            pyramid: The encoder's features at a half, a quarter and an eighth.
-
-        Returns:
-            (N, 2, 8 h, 8 w) in [-1, 1]; or the logits of the bins, (N, Q, 2 h, 2 w).
-        """
-        half, quarter, _ = pyramid
-        x = self._up(self.at_eighth(fused))  # (N, 128, 2 h, 2 w)
-        x = self.at_quarter(self._with(x, quarter))  # (N, 64, 2 h, 2 w)
-        if self.config.classes:
-            return self.last(x)  # type: ignore[no-any-return]  # (N, Q, 2 h, 2 w)
-        x = self.at_half(self._with(self._up(x), half))  # (N, 32, 4 h, 4 w)
-        if self.config.upsampling == "nearest_before":
-            return torch.tanh(self.last(self._up(x)))  # (N, 2, 8 h, 8 w)
-        return self._up(torch.tanh(self.last(x)))  # (N, 2, 8 h, 8 w)
-
-    def _up(self, x: Tensor) -> Tensor:
-        """Twice as many rows and columns."""
-        mode = "bilinear" if self.config.upsampling == "bilinear" else "nearest"
-        return F.interpolate(x, scale_factor=2, mode=mode)
-
-    def _with(self, x: Tensor, finer: Tensor) -> Tensor:
-        """Beside the encoder's features of the same grid, if the config says so."""
-        return torch.cat([x, finer], dim=1) if self.config.skips else x
-
-
 class ColorizationModel(nn.Module):
     """Encoder, fusion and decoder: a gray image in, its chroma planes out.
 
@@ -258,6 +130,9 @@ class ColorizationModel(nn.Module):
     Args:
         config: The choices.
 
+    Attributes:
+        target: What the model sees of an image, and what it predicts.
+
     Departure from the paper: without backbones the 1x1 convolution stays, so that
     `plain` differs from `model3` by the networks' features alone.
     """
@@ -265,6 +140,7 @@ class ColorizationModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.target = Target(config.target, config.gray)
         count = len(config.backbones)
         vgg16 = config.encoder == "vgg16"
         self.encoder = Vgg16Encoder(config) if vgg16 else Encoder(config)
@@ -337,16 +213,131 @@ class ColorizationModel(nn.Module):
             )
 
 
+class Encoder(nn.Module):
+    """Eight 3x3 convolutions: local features on ever coarser grids."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        c_in = 1
+        for layers in ENCODER:
+            stage = nn.Sequential()
+            for channels, stride in layers:
+                c_out = config.scaled(channels)
+                stage.append(convolution(config, c_in, c_out, stride))
+                c_in = c_out
+            self.stages.append(stage)
+        self.out_channels = [config.scaled(layers[-1][0]) for layers in ENCODER]
+
+    def forward(self, L_norm: Tensor) -> list[Tensor]:
+        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        pyramid = [L_norm]
+        for stage in self.stages:
+            pyramid.append(stage(pyramid[-1]))
+        return pyramid[1:]
+
+
+class Vgg16Encoder(nn.Module):
+    """The thirteen convolutions of VGG16, on a grid no coarser than an eighth."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        c_in = 3
+        for index, layers in enumerate(VGG16):
+            block = nn.Sequential()
+            for channels in layers:
+                c_out, dilation = config.scaled(channels), 2 if index == 4 else 1
+                block.append(convolution(config, c_in, c_out, dilation=dilation))
+                c_in = c_out
+            self.blocks.append(block)
+        self.out_channels = [config.scaled(VGG16[index][-1]) for index in (1, 2, 4)]
+        for layer in self.convolutions():  # without it thirteen layers learn nothing
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The thirteen, in order."""
+        return [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
+
+    def take_weights(self, vgg16: nn.Module) -> None:
+        """Begin with the convolutions of a trained VGG16, such as timm's."""
+        theirs = [m for m in vgg16.modules() if isinstance(m, nn.Conv2d)]
+        for mine, layer in zip(self.convolutions(), theirs, strict=False):
+            mine.load_state_dict(layer.state_dict())
+
+    def forward(self, L_norm: Tensor) -> list[Tensor]:
+        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        mean, std = L_norm.new_tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 3, 1, 1)
+        x = ((L_norm + 1) / 2 - mean) / std  # (N, 3, 8 h, 8 w)
+        pyramid = []
+        for index, block in enumerate(self.blocks):
+            x = block(F.max_pool2d(x, 2) if 0 < index < 4 else x)
+            pyramid.append(x)
+        return [pyramid[1], pyramid[2], pyramid[4]]
+
+
+class Decoder(nn.Module):
+    """Convolutions and upsampling, back to the image's grid.
+
+    Args:
+        config: Of the model.
+        skip_channels: Of the encoder's features at a half and a quarter.
+    """
+
+    def __init__(self, config: ModelConfig, skip_channels: Sequence[int]) -> None:
+        super().__init__()
+        self.config = config
+        half, quarter = skip_channels if config.skips else (0, 0)
+        fused, wide, middle, narrow = map(config.scaled, (FUSED, 128, 64, 32))
+        self.at_eighth = convolution(config, fused, wide)
+        self.at_quarter = nn.Sequential(
+            convolution(config, wide + quarter, middle),
+            convolution(config, middle, middle),
+        )
+        if config.classes:
+            self.last = nn.Conv2d(middle, len(bin_centres()), kernel_size=1)
+        else:
+            self.at_half = convolution(config, middle + half, narrow)
+            self.last = nn.Conv2d(narrow, Target(config.target).channels, 3, padding=1)
+
+    def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
+        """Go back up.
+
+        Args:
+            fused: (N, 256, h, w), on an eighth of the image's grid.
+            pyramid: The encoder's features at a half, a quarter and an eighth.
+
+        Returns:
+            (N, 2, 8 h, 8 w) in [-1, 1]; or the logits of the bins, (N, Q, 2 h, 2 w).
+        """
+        half, quarter, _ = pyramid
+        x = self._up(self.at_eighth(fused))  # (N, 128, 2 h, 2 w)
+        x = self.at_quarter(self._with(x, quarter))  # (N, 64, 2 h, 2 w)
+        if self.config.classes:
+            return self.last(x)  # type: ignore[no-any-return]  # (N, Q, 2 h, 2 w)
+        x = self.at_half(self._with(self._up(x), half))  # (N, 32, 4 h, 4 w)
+        if self.config.upsampling == "nearest_before":
+            return torch.tanh(self.last(self._up(x)))  # (N, 2, 8 h, 8 w)
+        return self._up(torch.tanh(self.last(x)))  # (N, 2, 8 h, 8 w)
+
+    def _up(self, x: Tensor) -> Tensor:
+        """Twice as many rows and columns."""
+        mode = "bilinear" if self.config.upsampling == "bilinear" else "nearest"
+        return F.interpolate(x, scale_factor=2, mode=mode)
+
+    def _with(self, x: Tensor, finer: Tensor) -> Tensor:
+        """Beside the encoder's features of the same grid, if the config says so."""
+        return torch.cat([x, finer], dim=1) if self.config.skips else x
+
+
 def convolution(
     config: ModelConfig, c_in: int, c_out: int, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
     """A 3x3 convolution that keeps the grid but for its stride, and a ReLU."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
-    ]
-    if config.normalisation == "batch":
-        layers.append(nn.BatchNorm2d(c_out))
-    return nn.Sequential(*layers, nn.ReLU())
+    layer = nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
+    norms = [nn.BatchNorm2d(c_out)] if config.normalisation == "batch" else []
+    return nn.Sequential(layer, *norms, nn.ReLU())
 
 
 def build_model(
@@ -392,47 +383,18 @@ def build_model(
 
 
 def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> None:
-    """Write a model as safetensors: numbers and text, nothing that could be executed.
-
-    Args:
-        model: What to save.
-        path: The file, by custom `.safetensors`; appears whole or not at all.
-        notes: What one must know to use it, see `colorlib.backbones.InputSpec`;
-            anything JSON can hold.
-    """
+    """Write a model, with `notes` on its use, see `colorlib.backbones.InputSpec`."""
     about = {"config": asdict(model.config), "notes": notes}
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    atomic_write(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
+    save_network(path, model.state_dict(), about)
 
 
 def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
-    """Read a model that `save_model` wrote.
+    """Read a model that `save_model` wrote, and its notes, see `load_network`."""
 
-    Returns:
-        The model on the CPU, float32, in evaluation mode; and its notes.
+    def build(about: dict[str, Any]) -> ColorizationModel:
+        return ColorizationModel(ModelConfig(**about["config"]))
 
-    Raises:
-        UserError: If the file is missing, is no safetensors file, or was not written
-            by this package.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["colorlib"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config, notes = ModelConfig(**about["config"]), dict(about["notes"])
-        with torch.device("meta"):  # the shapes are compared before memory is taken
-            ColorizationModel(config).load_state_dict(weights, assign=True)
-        model = ColorizationModel(config)
-        model.load_state_dict(weights)
-    except FileNotFoundError as error:
-        raise UserError(f"found no model at {path}; train one first") from error
-    except Exception as error:  # a foreign file makes torch raise almost anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"{path} is no model of this package, expected a safetensors file written "
-            f"by `companion train`: {reason}"
-        ) from error
-    return model.eval(), notes
+    return load_network(path, build, "companion train")
 
 
 def torch_device(accelerator: str) -> torch.device:

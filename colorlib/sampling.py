@@ -40,12 +40,7 @@ class Batch(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What a sampler yields: which samples make a batch, and which are flipped.
-
-    Attributes:
-        positions: (B,) int64.
-        flip_mask: (B,) bool, images to be mirrored left to right.
-    """
+    """Which samples make a batch, (B,), and which of their images are mirrored."""
 
     positions: Indices
     flip_mask: NDArray[np.bool_]
@@ -82,73 +77,41 @@ class Samples(Dataset[Batch]):
     def take(self, positions: Indices) -> Batch:
         """Copy the samples at `positions`, (B,), out of the arrays."""
         if self.cached is not None:
-            chosen = torch.from_numpy(positions).to(self.cached.images.device)
-            features = self.cached.features
-            return Batch(
-                self.cached.images[chosen],
-                None if features is None else features[chosen],
-            )
+            images, features = self.cached
+            chosen = torch.from_numpy(positions).to(images.device)
+            return Batch(images[chosen], None if features is None else features[chosen])
         rows = self.indices[positions]
         features = None if self.features is None else self.features.take(rows)
         return Batch(torch.from_numpy(self.images[rows]), features)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all samples, as batches hold them."""
-        first = self.take(np.arange(min(1, len(self))))
-        return len(self) * sum(part.nbytes for part in first if part is not None)
 
     def cache_on_device(self, device: torch.device) -> "Samples":
         """The same samples, held by a GPU if they fit: no step waits for a disk."""
         if device.type != "cuda" or not len(self):
             return self
-        free, _ = torch.cuda.mem_get_info(device)
-        if self.nbytes > HELD_FRACTION * free:
+        one = self.take(np.zeros(1, np.int64))
+        nbytes = len(self) * sum(part.nbytes for part in one if part is not None)
+        if nbytes > HELD_FRACTION * torch.cuda.mem_get_info(device)[0]:
             return self
-        parts = [self.take(chunk) for chunk in np.array_split(np.arange(len(self)), 64)]
-        images = torch.cat([part.images.to(device) for part in parts])
-        each = [p.features.to(device) for p in parts if p.features is not None]
+        chunks = np.array_split(np.arange(len(self)), 64)
+        parts = [self.take(chunk).to(device) for chunk in chunks]
+        images = torch.cat([part.images for part in parts])
+        each = [part.features for part in parts if part.features is not None]
         return replace(self, cached=Batch(images, torch.cat(each) if each else None))
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler[Draw]):
-    """The batches of each epoch, shuffled by (seed, epoch).
+    """The batches of each epoch; the first attributes are those of `EpochLoader`."""
 
-    Args:
-        count: Samples.
-        batch_size: Samples a batch, of all processes together; the last one is smaller.
-        seed: Of the shuffling; None for the samples' own order.
-        hflip: Whether half of the images, drawn anew each epoch, are mirrored.
-        rank: Which of the processes this is.
-        world_size: How many processes train together.
-
-    Example:
-        >>> sampler = EpochSampler(5, 2, seed=0)
-        >>> sampler.set_epoch(3)
-        >>> [len(draw.positions) for draw in sampler]
-        [2, 2, 1]
-        >>> bool((next(iter(sampler)).positions == next(iter(sampler)).positions).all())
-        True
-    """
-
-    def __init__(
-        self,
-        count: int,
-        batch_size: int,
-        seed: int | None = None,
-        hflip: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.count = count
-        self.batch_size = batch_size
-        self.seed = seed
-        self.hflip = hflip
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
-        self.start = 0  # the batch that the next epoch begins with, after a resume
-        self.done = 0  # batches of this epoch
+    count: int
+    batch_size: int
+    seed: int | None = None
+    hflip: bool = False
+    rank: int = 0
+    world_size: int = 1
+    epoch: int = 0
+    start: int = 0  # the batch that the next epoch begins with, after a resume
+    done: int = 0  # batches of this epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning when an epoch begins."""
@@ -167,38 +130,50 @@ class EpochSampler(Sampler[Draw]):
         first, self.start = self.start, 0
         for batch in range(first, len(self)):
             whole = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            mine = self.shard_for_rank(whole)
+            each = -(-len(whole) // self.world_size)
+            even = np.resize(whole, each * self.world_size)  # some may be in it twice
+            mine = even[self.rank :: self.world_size]
             self.done = (batch + 1) % len(self)
             yield Draw(mine, flip_mask[mine])
 
-    def shard_for_rank(self, whole: Indices) -> Indices:
-        """This process's part of a batch; some samples twice if they do not divide."""
-        each = -(-len(whole) // self.world_size)
-        return np.resize(whole, each * self.world_size)[self.rank :: self.world_size]
-
 
 class EpochLoader(DataLoader[Batch]):
-    """A data loader whose place within the epoch Lightning saves and restores.
+    """Batches of samples, shuffled by (seed, epoch).
+
+    Lightning saves and restores its place within the epoch.
 
     Args:
         samples: What to load.
-        sampler: Which of them make each batch.
+        batch_size: Samples a batch, of all processes together; the last one is smaller.
+        seed: Of the shuffling; None for the samples' own order.
+        hflip: Whether half of the images, drawn anew each epoch, are mirrored.
+        rank: Which of the processes this is.
+        world_size: How many processes train together.
+
+    Example:
+        >>> images = np.zeros((5, 8, 8, 3), np.uint8)
+        >>> loader = EpochLoader(Samples(images, None, np.arange(5)), 2, seed=0)
+        >>> [len(batch.images) for batch in loader]
+        [2, 2, 1]
     """
 
-    def __init__(self, samples: Samples, sampler: EpochSampler) -> None:
-        super().__init__(samples, batch_size=None, sampler=sampler)
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int,
+        seed: int | None = None,
+        hflip: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        count = len(samples)
+        self.order = EpochSampler(count, batch_size, seed, hflip, rank, world_size)
+        super().__init__(samples, batch_size=None, sampler=self.order)
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of the current epoch are done."""
-        assert isinstance(self.sampler, EpochSampler)
-        return {"batches_done": self.sampler.done}
+        return {"batches_done": self.order.done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the batches that are done."""
-        assert isinstance(self.sampler, EpochSampler)
-        self.sampler.start = state["batches_done"]
-
-
-def loader(samples: Samples, batch_size: int) -> EpochLoader:
-    """All samples once, in their own order."""
-    return EpochLoader(samples, EpochSampler(len(samples), batch_size))
+        self.order.start = state["batches_done"]

@@ -11,7 +11,7 @@ References:
     Hillis (2007), Statistics in Medicine 26: readers and cases for seeds and images.
     Satterthwaite (1946), Biometrics Bulletin 2. Owen (2007), Ann. Appl. Stat. 1.
     Cochran (1977), Sampling Techniques. Efron & Tibshirani (1993), the bootstrap.
-    Holm (1979), Scand. J. Stat. 6. Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57.
+    Holm (1979), Scand. J. Stat. 6.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 Conclusion = Literal["significant", "not significant", "inconclusive"]
 
 ALPHA = 0.05
+RESAMPLES = 1000
 BOOTSTRAP_BLOCK = 2**20  # values drawn at a time: 8 MB
 
 
@@ -162,15 +163,13 @@ def ratio_interval(
     return crossed_interval(ratio + (top - ratio * bottom) / scale, groups)
 
 
-def image_interval(
-    values: ArrayLike, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> Estimate:
+def image_interval(values: ArrayLike) -> Estimate:
     """Mean over the images of one run, (N,), by the bootstrap; its seed stays fixed.
 
-    The interval holds the middle of the means of `resamples` draws with replacement.
+    The interval holds the middle of the means of 1000 draws with replacement.
     Percentiles, not BCa: over hundreds of images the ends differ by less than the
     bootstrap's own noise, and no jackknife of N squared values is needed. `p` is that
-    of the same draws, at least 2 / (resamples + 1).
+    of the same draws, at least 2 / 1001.
 
     Example:
         >>> found = image_interval(np.arange(100.0))
@@ -181,30 +180,20 @@ def image_interval(
     if array.size < 2:
         return _unknown(array)
     found = stats.bootstrap(
-        (array,), np.mean, n_resamples=resamples, vectorized=True,
-        batch=max(1, BOOTSTRAP_BLOCK // array.size), confidence_level=confidence,
-        method="percentile", rng=np.random.default_rng(seed),
-    )  # fmt: skip
+        (array,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, BOOTSTRAP_BLOCK // array.size),
+        vectorized=True,
+        confidence_level=1 - ALPHA,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
     means, interval = found.bootstrap_distribution, found.confidence_interval
     tail = 1 + min(int((means <= 0).sum()), int((means >= 0).sum()))
     ends, se = (float(interval.low), float(interval.high)), float(found.standard_error)
-    p = min(1.0, 2 * tail / (resamples + 1))
+    p = min(1.0, 2 * tail / (RESAMPLES + 1))
     return Estimate(float(array.mean()), *ends, se, inf, p)
-
-
-def seed_interval(values: ArrayLike) -> Estimate:
-    """Mean of one number a seed, (S,), by Student's t: what lies between runs.
-
-    Example:
-        >>> found = seed_interval([1.0, 2.0, 3.0])
-        >>> round(found.ci_low, 3), found.mean, round(found.ci_high, 3)
-        (-0.484, 2.0, 4.484)
-    """
-    (array,) = _crossed(np.asarray(values)[None])  # (S,)
-    if array.size < 2:
-        return _unknown(array)
-    se = float(array.std(ddof=1)) / sqrt(array.size)
-    return _student(array, se, array.size - 1.0)
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -220,16 +209,6 @@ def holm(p: ArrayLike) -> Floats:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return adjusted
-
-
-def benjamini_hochberg(p: ArrayLike) -> Floats:
-    """Adjust (M,) p-values: of the rejections a fraction alpha is false, on average.
-
-    Example:
-        >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
-        [0.03, 0.04, 0.04]
-    """
-    return np.asarray(stats.false_discovery_control(p, method="bh"))
 
 
 def smallest_detectable_effect(

@@ -4,7 +4,8 @@
 
 The paper divides Lab. Luv and YUV, which are defined here, divide colour from
 lightness differently, and RGB does not divide them at all: the model must then predict
-what it was shown.
+what it was shown. Conversions behave as those of `colorlib.color`, but the ways back
+to RGB clip nothing.
 
 References:
     CIE 15 (Luv); ITU-R BT.601 (luma, YUV).
@@ -19,9 +20,10 @@ from torch import Tensor
 
 from colorlib.color import (
     L_SCALE,
-    WHITE_D65,
+    WHITE_X,
+    WHITE_Y,
+    WHITE_Z,
     check_image,
-    conversion,
     denormalize_lab,
     inverse_lightness_curve,
     lightness_curve,
@@ -30,7 +32,6 @@ from colorlib.color import (
     normalize_lab,
     rgb_to_lab,
     srgb_to_linear,
-    widen,
     xyz_to_lab,
     xyz_to_linear,
 )
@@ -42,9 +43,8 @@ LUV_SCALE = 180.0  # Luv units: the most saturated sRGB colour has |u| = 175
 YUV_SCALE = 0.65  # the largest |V| of an sRGB colour is 0.615
 
 # Chromaticity of the white in Luv, and bounds below which no colour is visible.
-_WHITE_SUM = WHITE_D65[0] + 15 * WHITE_D65[1] + 3 * WHITE_D65[2]
-WHITE_U = 4 * WHITE_D65[0] / _WHITE_SUM  # 0.1978
-WHITE_V = 9 * WHITE_D65[1] / _WHITE_SUM  # 0.4683
+WHITE_U = 4 * WHITE_X / (WHITE_X + 15 * WHITE_Y + 3 * WHITE_Z)  # 0.1978
+WHITE_V = 9 * WHITE_Y / (WHITE_X + 15 * WHITE_Y + 3 * WHITE_Z)  # 0.4683
 V_PRIME_MIN = 0.01  # the spectrum's violet end has 0.016
 L_MIN = 1e-4
 SUM_MIN = 1e-12  # of X + 15 Y + 3 Z: below it there is no chromaticity
@@ -113,18 +113,17 @@ class Target:
             screen shows.
         """
         check_image(target_norm, self.channels)
+        L = (L_norm + 1) * L_SCALE
         if self.space == "lab":
             return denormalize_lab(L_norm, target_norm)
-        if self.space.startswith("rgb"):
-            lab = rgb_to_lab((target_norm + 1) / 2)
-            if self.space == "rgb":
-                return lab
-            return torch.cat([(L_norm + 1) * L_SCALE, lab[:, 1:]], -3)
         if self.space == "luv":
-            luv = torch.cat([(L_norm + 1) * L_SCALE, target_norm * LUV_SCALE], -3)
-            return xyz_to_lab(luv_to_xyz(widen(luv)))
-        yuv = torch.cat([(L_norm + 1) / 2, target_norm * YUV_SCALE], -3)
-        return rgb_to_lab(yuv_to_rgb(yuv, clip=False))
+            luv = torch.cat([L, target_norm * LUV_SCALE], -3)
+            return xyz_to_lab(luv_to_xyz(check_image(luv)))
+        if self.space == "yuv":
+            yuv = torch.cat([(L_norm + 1) / 2, target_norm * YUV_SCALE], -3)
+            return rgb_to_lab(yuv_to_rgb(yuv))
+        lab = rgb_to_lab((target_norm + 1) / 2)
+        return lab if self.space == "rgb" else torch.cat([L, lab[:, 1:]], -3)
 
     def _divided(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Lightness and colour in the target's space, both in [-1, 1]."""
@@ -144,12 +143,10 @@ PAPER = Target()  # Lab, and L as the gray image
 # ------------------------------------------------------------------------------ CIE Luv
 
 
-@conversion
 def rgb_to_luv(rgb: Tensor) -> Tensor:
-    """Convert sRGB to CIE Luv.
+    """Convert sRGB, (..., 3, H, W) float in [0, 1], to CIE Luv.
 
-    Args:
-        rgb: (..., 3, H, W) float, sRGB in [0, 1].
+    Lightness is that of Lab; u and v are the chromaticity, seen from the white.
 
     Returns:
         (..., 3, H, W): L in [0, 100], u in [-83.1, 175.1], v in [-134.1, 107.4].
@@ -159,37 +156,25 @@ def rgb_to_luv(rgb: Tensor) -> Tensor:
         >>> [round(v, 2) for v in rgb_to_luv(red).flatten().tolist()]
         [53.24, 175.01, 37.76]
     """
-    return xyz_to_luv(linear_to_xyz(srgb_to_linear(rgb)))
+    xyz = linear_to_xyz(srgb_to_linear(check_image(rgb)))
+    x, y, z = xyz.unbind(-3)  # 3 times (..., H, W)
+    L = 116 * lightness_curve(y) - 16
+    total = (x + 15 * y + 3 * z).clamp(min=SUM_MIN)
+    u = 13 * L * (4 * x / total - WHITE_U)
+    v = 13 * L * (9 * y / total - WHITE_V)
+    return torch.stack([L, u, v], -3).to(rgb.dtype)
 
 
-@conversion
-def luv_to_rgb(luv: Tensor, clip: bool = True) -> Tensor:
-    """Convert CIE Luv to sRGB.
-
-    Args:
-        luv: (..., 3, H, W) float: L in [0, 100], u and v in Luv units.
-        clip: Whether colours that no display shows are clipped to [0, 1].
-
-    Returns:
-        (..., 3, H, W) sRGB, in [0, 1] if clipped.
+def luv_to_rgb(luv: Tensor) -> Tensor:
+    """Convert CIE Luv, (..., 3, H, W) in its own units, to sRGB.
 
     Example:
         >>> luv = torch.tensor([50.0, 0.0, 0.0]).view(3, 1, 1)
         >>> [round(v, 2) for v in luv_to_rgb(luv).flatten().tolist()]
         [0.47, 0.47, 0.47]
     """
-    rgb = linear_to_srgb(xyz_to_linear(luv_to_xyz(luv)))
-    return rgb.clamp(0, 1) if clip else rgb
-
-
-def xyz_to_luv(xyz: Tensor) -> Tensor:
-    """CIE XYZ to CIE Luv: lightness, and chromaticity seen from the white."""
-    x, y, z = xyz.unbind(-3)  # 3 times (..., H, W)
-    L = 116 * lightness_curve(y) - 16
-    total = (x + 15 * y + 3 * z).clamp(min=SUM_MIN)
-    u = 13 * L * (4 * x / total - WHITE_U)
-    v = 13 * L * (9 * y / total - WHITE_V)
-    return torch.stack([L, u, v], -3)
+    linear = xyz_to_linear(luv_to_xyz(check_image(luv)))
+    return linear_to_srgb(linear).to(luv.dtype)
 
 
 def luv_to_xyz(luv: Tensor) -> Tensor:
@@ -206,12 +191,8 @@ def luv_to_xyz(luv: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------- YUV
 
 
-@conversion
 def rgb_to_yuv(rgb: Tensor) -> Tensor:
-    """Convert sRGB to the YUV of analogue television.
-
-    Args:
-        rgb: (..., 3, H, W) float, sRGB in [0, 1].
+    """Convert sRGB, (..., 3, H, W) float in [0, 1], to YUV of analogue television.
 
     Returns:
         (..., 3, H, W): Y in [0, 1], U in [-0.436, 0.436], V in [-0.615, 0.615].
@@ -224,36 +205,26 @@ def rgb_to_yuv(rgb: Tensor) -> Tensor:
         >>> [round(v, 3) for v in rgb_to_yuv(red).flatten().tolist()]
         [0.299, -0.147, 0.615]
     """
-    R, _, B = rgb.unbind(-3)  # 3 times (..., H, W)
-    Y = luma(rgb).squeeze(-3)
-    return torch.stack([Y, U_SCALE * (B - Y), V_SCALE * (R - Y)], -3)
+    image = check_image(rgb)
+    R, _, B = image.unbind(-3)  # 3 times (..., H, W)
+    Y = luma(image).squeeze(-3)
+    return torch.stack([Y, U_SCALE * (B - Y), V_SCALE * (R - Y)], -3).to(rgb.dtype)
 
 
-@conversion
-def yuv_to_rgb(yuv: Tensor, clip: bool = True) -> Tensor:
-    """Convert YUV to sRGB.
-
-    Args:
-        yuv: (..., 3, H, W) float: Y in [0, 1], U in [-0.436, 0.436], V in
-            [-0.615, 0.615].
-        clip: Whether colours that no display shows are clipped to [0, 1].
-
-    Returns:
-        (..., 3, H, W) sRGB, in [0, 1] if clipped.
+def yuv_to_rgb(yuv: Tensor) -> Tensor:
+    """Convert YUV, (..., 3, H, W) in the ranges of `rgb_to_yuv`, to sRGB.
 
     Example:
         >>> yuv_to_rgb(torch.tensor([0.5, 0.0, 0.0]).view(3, 1, 1)).flatten()
         tensor([0.5000, 0.5000, 0.5000])
     """
-    Y, U, V = yuv.unbind(-3)  # 3 times (..., H, W)
+    Y, U, V = check_image(yuv).unbind(-3)  # 3 times (..., H, W)
     R = Y + V / V_SCALE
     B = Y + U / U_SCALE
     G = (Y - LUMA_R * R - LUMA_B * B) / LUMA_G
-    rgb = torch.stack([R, G, B], -3)
-    return rgb.clamp(0, 1) if clip else rgb
+    return torch.stack([R, G, B], -3).to(yuv.dtype)
 
 
-@conversion
 def luma(rgb: Tensor) -> Tensor:
     """Gray by BT.601, the gray of most image software; not the L of Lab.
 
@@ -267,5 +238,5 @@ def luma(rgb: Tensor) -> Tensor:
         >>> luma(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1))
         tensor([[[0.2990]]])
     """
-    R, G, B = rgb.unbind(-3)  # 3 times (..., H, W)
-    return (LUMA_R * R + LUMA_G * G + LUMA_B * B).unsqueeze(-3)
+    R, G, B = check_image(rgb).unbind(-3)  # 3 times (..., H, W)
+    return (LUMA_R * R + LUMA_G * G + LUMA_B * B).unsqueeze(-3).to(rgb.dtype)

@@ -20,12 +20,13 @@ References:
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,7 +34,7 @@ from torch.nn import functional as F
 from colorlib.bins import TEMPERATURE, annealed_mean, bin_centres
 from colorlib.color import AB_SCALE, check_image
 from colorlib.errors import UserError
-from colorlib.files import atomic_write
+from colorlib.files import load_network, save_network
 
 NETWORK = "ColorUNet"  # in a file's metadata: which class reads it
 
@@ -49,7 +50,7 @@ MOBILENET_V2 = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class UNetConfig:
     """What determines the network, and how it is to be used.
 
@@ -147,19 +148,18 @@ class ColorUNet(nn.Module):
         self.head = nn.Conv2d(channels, len(centres), 1)
         self.register_buffer("centres", centres.clone())
 
-    def forward(self, L_norm: Tensor, temperature: float | None = None) -> Tensor:
+    def forward(self, L_norm: Tensor) -> Tensor:
         """Predict chroma on a quarter of the grid.
 
         Args:
             L_norm: (N, 1, H, W) in [-1, 1], lightness. Trained on squares of 64 to 160
                 pixels; see `config.view_size`.
-            temperature: Of the annealed mean; that of the config by default.
 
         Returns:
             `ab_norm`, (N, 2, ceil(H / 4), ceil(W / 4)) in [-1, 1].
         """
-        T = self.config.temperature if temperature is None else temperature
-        ab = annealed_mean(self.logits(L_norm).float(), self.centres, T)
+        logits = self.logits(L_norm).float()
+        ab = annealed_mean(logits, self.centres, self.config.temperature)
         return ab / AB_SCALE  # (N, 2, H / 4, W / 4)
 
     def logits(self, L_norm: Tensor) -> Tensor:
@@ -198,23 +198,22 @@ class ColorUNet(nn.Module):
         return [*maps, features]
 
 
-def save_unet(
-    net: ColorUNet,
-    path: Path,
-    notes: dict[str, Any],
-    dtype: torch.dtype = torch.float16,
-) -> None:
-    """Write the network as safetensors, with all that is needed to use it.
-
-    Args:
-        net: What to save.
-        path: The file; appears whole or not at all.
-        notes: Where it comes from; anything JSON can hold.
-        dtype: Of the weights in the file.
-    """
+def save_unet(net: ColorUNet, path: Path, notes: dict[str, Any]) -> None:
+    """Write the network in half precision, with `notes` on its origin."""
     about = {"network": NETWORK, "config": asdict(net.config), "notes": notes}
-    weights = {k: v.to(dtype).contiguous() for k, v in net.state_dict().items()}
-    atomic_write(path, safetensors.torch.save(weights, {"colorlib": json.dumps(about)}))
+    weights = {name: value.half() for name, value in net.state_dict().items()}
+    save_network(path, weights, about)
+
+
+def load_unet(path: Path) -> tuple[ColorUNet, dict[str, Any]]:
+    """Read a network that `save_unet` wrote, and its notes, see `load_network`."""
+
+    def build(about: dict[str, Any]) -> ColorUNet:
+        if about.get("network") != NETWORK:
+            raise UserError(f"it is no {NETWORK}")
+        return ColorUNet(UNetConfig(**about["config"]))
+
+    return load_network(path, build, "tools.train_bundled")
 
 
 def is_unet(path: Path) -> bool:
@@ -225,39 +224,3 @@ def is_unet(path: Path) -> bool:
     except Exception:  # whatever it is: the loader of models says what is wrong
         return False
     return isinstance(about, dict) and about.get("network") == NETWORK
-
-
-def load_unet(path: Path, **changes: Any) -> tuple[ColorUNet, dict[str, Any]]:
-    """Read a network that `save_unet` wrote.
-
-    Args:
-        path: The file.
-        changes: Of the config, such as `temperature=0.3`.
-
-    Returns:
-        The network on the CPU, float32, in evaluation mode; and its notes.
-
-    Raises:
-        UserError: If the file is missing or holds no such network.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["colorlib"])
-            weights = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
-        if about.get("network") != NETWORK:
-            raise UserError(f"it is no {NETWORK}")
-        about["config"]["stages"] = tuple(map(tuple, about["config"]["stages"]))
-        about["config"]["decoder"] = tuple(about["config"]["decoder"])
-        with torch.device("meta"):  # the shapes are compared before memory is taken
-            net = ColorUNet(replace(UNetConfig(**about["config"]), **changes))
-        net.load_state_dict(weights, assign=True)
-        notes = dict(about["notes"])
-    except FileNotFoundError as error:
-        raise UserError(f"found no model at {path}; train one first") from error
-    except Exception as error:  # a foreign file makes torch raise almost anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"{path} is no model of this package, expected a safetensors file written "
-            f"by `tools.train_bundled`: {reason}"
-        ) from error
-    return net.eval(), notes

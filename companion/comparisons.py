@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from colorlib import stats
 from colorlib.errors import UserError
@@ -255,7 +256,7 @@ def compare_all(runs: Runs, contrasts: Sequence[Contrast]) -> list[Result]:
     for primary in (True, False):
         family = [c for c in contrasts if bool(c.hypothesis) is primary]
         found = [_estimate(runs, contrast, groups) for contrast in family]
-        adjust = stats.holm if primary else stats.benjamini_hochberg
+        adjust = stats.holm if primary else false_discovery_control
         adjusted = adjust([r.effect.p if r else 1.0 for r in found]).tolist()
         alpha = stats.ALPHA / len(family) if primary and family else stats.ALPHA
         both = zip(found, adjusted, strict=True)

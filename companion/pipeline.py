@@ -132,7 +132,6 @@ class _Run:
             self.data.subset(features, parts.validation),
             folder,
             config.train,
-            target=target_of(config),
             resume=resume,
             progress=progress,
         )

@@ -21,7 +21,7 @@ from colorlib.features import Features
 from colorlib.files import atomic_write, file_lock, hash_of
 from colorlib.metrics import summarize
 from colorlib.model import ColorizationModel, torch_device
-from colorlib.sampling import Batch, Samples, loader
+from colorlib.sampling import Batch, EpochLoader, Samples
 from colorlib.targets import Target
 from companion.builders import Data, target_of
 from companion.code_hash import modules_hash
@@ -116,7 +116,7 @@ class Scorer:
         self, predict: Predictor, samples: Samples, target: Target
     ) -> dict[str, Tensor]:
         """Metric -> (N,) of one way to predict colour."""
-        batches = loader(samples, EVALUATED)
+        batches = EpochLoader(samples, EVALUATED)
         return evaluation.score_predictor(predict, batches, self.device, target)
 
     def _group_numbers(self) -> dict[str, list[int]]:
@@ -155,7 +155,7 @@ class Scorer:
         target = Target(gray=self.config.model.gray)
         train = self.data.subset(None, self.data.split.train)
         predictors = evaluation.baselines(
-            evaluation.TrainingMean.of(loader(train, EVALUATED))
+            evaluation.mean_image(EpochLoader(train, EVALUATED))
         )
         for test in self.data.split.tests:
             samples = self._samples(test, None)
@@ -187,7 +187,7 @@ class Scorer:
         groups = [self.data.packed.manifest.groups[i] for i in indices]
         truth = torch.tensor([_synsets()[group] for group in groups])
         answers = []
-        for batch in loader(self.data.subset(features, indices), EVALUATED):
+        for batch in EpochLoader(self.data.subset(features, indices), EVALUATED):
             rgb = _coloured(batch.to(self.device), predict, target)  # (B, 3, S, S)
             size = (JUDGE_SIZE, JUDGE_SIZE)
             seen = F.interpolate(rgb, size, mode="bilinear", antialias=True)
@@ -212,7 +212,7 @@ class Scorer:
     def _breakdown(self, model: ColorizationModel, loss_eq1: Tensor) -> BreakdownRecord:
         """Where a model's errors on the first test set are."""
         samples = self._samples(self.first, self.features)
-        batches = loader(samples, EVALUATED)
+        batches = EpochLoader(samples, EVALUATED)
         found = evaluation.break_down(
             model, batches, self.device, target_of(self.config)
         )

@@ -1,7 +1,8 @@
 """Training: a model, a loss and samples in; trained weights and their curve out.
 
 Nothing is built here. The loop is Lightning's: it steps, validates, saves and resumes.
-What one step means is the whole lesson of `ColorizationTask`.
+What one step means is the whole lesson of `ColorizationTask`; what happens between the
+steps is in `Session`.
 
 Reference:
     Section 4.2 (loss and optimiser) and Section 5.2 (learning rate, batch) of the
@@ -19,9 +20,10 @@ from typing import Annotated, Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import CSVLogger
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -29,39 +31,23 @@ from colorlib.bins import bin_prior, rebalancing
 from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.errors import UserError
 from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
-from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples, loader
-from colorlib.targets import PAPER, Target
-from colorlib.training.callbacks import (
+from colorlib.model import ColorizationModel
+from colorlib.sampling import Batch, EpochLoader, Samples
+from colorlib.training.session import (
     AtomicCheckpoints,
-    EarlyStop,
-    EpochCheckpoint,
-    History,
-    StopOnSignal,
+    Session,
     check_finite,
-    is_rank_zero,
     started_processes,
 )
-
-__all__ = [
-    "ColorizationTask",
-    "FitResult",
-    "Loss",
-    "TrainConfig",
-    "discard",
-    "fit",
-    "is_rank_zero",
-    "loss_named",
-]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LossName = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
 Positive = Annotated[int, Field(ge=1)]
 
 EVALUATED = 80  # samples at a time where nothing is learned
-SAVE_EVERY = 200  # steps between two checkpoints within an epoch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class TrainConfig:
     """How to train; the first bound that is reached ends it.
 
@@ -109,20 +95,19 @@ class ColorizationTask(pl.LightningModule):
     """What one step of training is: see the gray image, predict chroma, compare.
 
     Args:
-        model: Its `outputs(L_norm, features)` are what the loss compares.
+        model: Its `outputs(L_norm, features)` are what the loss compares; its `target`
+            divides images into what it sees and what it predicts.
         loss: Called as `loss(outputs, true_target_norm)`, returns a scalar.
         config: Learning rate, weight decay and schedule.
-        target: What of an image is the input, and what is predicted.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss, config: TrainConfig, target: Target = PAPER
+        self, model: ColorizationModel, loss: Loss, config: TrainConfig
     ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
         self.config = config
-        self.target = target
         self._step = self.compare
         if config.compile_mode != "none":  # an epoch's last batch has another size
             mode = config.compile_mode
@@ -162,9 +147,8 @@ class ColorizationTask(pl.LightningModule):
     def compare(self, batch: Batch) -> Tensor:
         """Images in, the loss of the predicted chroma out."""
         rgb = images_to_float(batch.images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
-        L_norm, target_norm = self.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
-        outputs = self.model.outputs(L_norm, batch.features)  # type: ignore[operator]
-        return self.loss(outputs, target_norm)
+        L_norm, target_norm = self.model.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
+        return self.loss(self.model.outputs(L_norm, batch.features), target_norm)
 
 
 @plain_dataclass(frozen=True)
@@ -192,14 +176,13 @@ class FitResult:
 
 
 def fit(
-    model: nn.Module,
+    model: ColorizationModel,
     loss: Loss,
     train: Samples,
     validation: Samples,
     folder: Path,
     config: TrainConfig,
     *,
-    target: Target = PAPER,
     resume: bool = True,
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -216,7 +199,6 @@ def fit(
         validation: What chooses the weights; may be empty.
         folder: Where `last.ckpt`, `best.ckpt` and a CSV log a session go.
         config: Bounds, optimiser, device and precision.
-        target: What of an image is the input, and what is predicted.
         resume: Whether to go on from the folder's checkpoint, if it has one.
         progress: Whether to draw a progress bar.
         callbacks: Further Lightning callbacks.
@@ -231,52 +213,40 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.to(memory_format=torch.channels_last)  # a third faster on a processor
-    task, watched = ColorizationTask(model, loss, config, target), bool(len(validation))
-    history, last = History(_most_steps(config, len(train))), folder / "last.ckpt"
-    stop = StopOnSignal(last)
-    saving = [*_checkpoints(folder, watched), stop]
-    trainer = _trainer(
-        folder, config, [history, *callbacks, *_early_stop(config, watched), *saving],
-        progress,
-    )  # fmt: skip
+    task, minutes = ColorizationTask(model, loss, config), config.max_minutes
+    steps = config.max_epochs * -(-len(train) // config.batch_size)
+    session = Session(folder, min(steps, config.max_steps or steps), config.patience)
+    timer = Timer(None if minutes is None else timedelta(minutes=minutes))
+    trainer = _trainer(folder, config, [*callbacks, timer, session], progress)
     rank, world = trainer.global_rank, trainer.world_size
     device = trainer.strategy.root_device
+    _check_normalisation(model, world, device)
     if not resume and is_rank_zero():
         discard(folder)
-    _check_normalisation(model, world, device)
-    order = EpochSampler(
-        len(train), config.batch_size, config.seed, config.hflip, rank, world
-    )
-    watch = EpochSampler(len(validation), EVALUATED, rank=rank, world_size=world)
-    with warnings.catch_warnings(), stop.listening():
+    shown, watched = train.cache_on_device(device), validation.cache_on_device(device)
+    order = config.batch_size, config.seed, config.hflip
+    with warnings.catch_warnings():
         _ignore_known_warnings()
         trainer.fit(
             task,
-            EpochLoader(train.cache_on_device(device), order),
-            EpochLoader(validation.cache_on_device(device), watch) if watched else None,
-            ckpt_path=str(last) if resume and last.exists() else None,
+            EpochLoader(shown, *order, rank, world),
+            EpochLoader(watched, EVALUATED, None, False, rank, world)
+            if len(watched)
+            else None,
+            ckpt_path=str(session.last) if resume and session.last.exists() else None,
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )
-    epochs, losses = len(history.curve["train"]), history.curve["validation"]
-    best = 1 + losses.index(min(losses)) if losses else epochs
-    if losses:
-        _take_weights(task, folder / "best.ckpt")
+    if session.curve["validation"]:
+        _take_weights(task, session.best)
     return FitResult(
-        epochs=epochs,
+        epochs=len(session.curve["train"]),
         steps=trainer.global_step,
-        sessions=history.sessions,
-        seconds=history.seconds,
-        curve=history.curve,
-        best_epoch=best,
+        sessions=session.sessions,
+        seconds=timer.time_elapsed(),
+        curve=session.curve,
+        best_epoch=session.best_epoch,
         processes=world,
     )
-
-
-REGRESSIONS: dict[str, Loss] = {
-    "mse": chroma_mse,
-    "huber": chroma_huber,
-    "l1": chroma_l1,
-}
 
 
 def loss_named(name: LossName, train: Samples) -> Loss:
@@ -290,15 +260,17 @@ def loss_named(name: LossName, train: Samples) -> Loss:
     Returns:
         Called as `loss(outputs, true_target_norm)`.
     """
-    if name == "cross_entropy":
-        return BinCrossEntropy()
     if name == "rebalanced":
-        batches = (
-            batch.images for batch in loader(replace(train, features=None), EVALUATED)
-        )
-        ab = (rgb_to_lab(images_to_float(images))[:, 1:] for images in batches)
-        return BinCrossEntropy(rebalancing(bin_prior(ab)))
-    return REGRESSIONS[name]
+        batches = EpochLoader(replace(train, features=None), EVALUATED)
+        labs = (rgb_to_lab(images_to_float(batch.images)) for batch in batches)
+        return BinCrossEntropy(rebalancing(bin_prior(lab[:, 1:] for lab in labs)))
+    losses: dict[str, Loss] = {
+        "mse": chroma_mse,
+        "huber": chroma_huber,
+        "l1": chroma_l1,
+        "cross_entropy": BinCrossEntropy(),
+    }
+    return losses[name]
 
 
 def discard(folder: Path) -> None:
@@ -307,41 +279,14 @@ def discard(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _most_steps(config: TrainConfig, count: int) -> int:
-    """How many steps the bounds allow, of `count` samples an epoch."""
-    steps = config.max_epochs * -(-count // config.batch_size)
-    return min(steps, config.max_steps or steps)
+def is_rank_zero() -> bool:
+    """Whether this process is the one that writes; a process alone is.
 
-
-def _checkpoints(folder: Path, watched: bool) -> list[Callback]:
-    """Two checkpoints: the best weights so far, and all that a resume needs."""
-    names: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
-    best = EpochCheckpoint(
-        filename="best",
-        monitor="val_loss",
-        save_weights_only=True,
-        save_on_train_epoch_end=False,  # the validation comes after the epoch
-        **names,
-    )
-    within = EpochCheckpoint(filename="last", every_n_train_steps=SAVE_EVERY, **names)
-    after = EpochCheckpoint(
-        filename="last", every_n_epochs=1, save_on_train_epoch_end=not watched, **names
-    )
-    return [best, within, after] if watched else [within, after]
-
-
-def _early_stop(config: TrainConfig, watched: bool) -> list[Callback]:
-    """The end after epochs without a lower validation loss."""
-    if config.patience is None or not watched:
-        return []
-    return [
-        EarlyStop(
-            "val_loss",
-            patience=config.patience,
-            check_finite=False,
-            check_on_train_epoch_end=False,  # the validation comes after the epoch
-        )
-    ]
+    Example:
+        >>> is_rank_zero()
+        True
+    """
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 def _take_weights(task: ColorizationTask, path: Path) -> None:
@@ -366,7 +311,6 @@ def _trainer(
     """Lightning's trainer with our options, its chatter turned down."""
     for part in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(part).setLevel(logging.WARNING)
-    minutes = config.max_minutes
     bar = [RichProgressBar(leave=True)] if progress else []
     devices, nodes = started_processes() or (config.devices, 1)
     return pl.Trainer(
@@ -379,11 +323,11 @@ def _trainer(
         deterministic=config.deterministic,
         max_epochs=config.max_epochs,
         max_steps=-1 if config.max_steps is None else config.max_steps,
-        max_time=None if minutes is None else timedelta(minutes=minutes),
         logger=CSVLogger(folder, name="csv", flush_logs_every_n_steps=50),
         log_every_n_steps=10,
         callbacks=[*callbacks, *bar],
         plugins=[AtomicCheckpoints()],
+        enable_checkpointing=False,  # `Session` saves
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -394,8 +338,6 @@ def _ignore_known_warnings() -> None:
     """Warnings of Lightning that do not concern us, each with its reason."""
     for message in (
         ".*Experiment logs directory .* exists and is not empty.*",  # and append to it
-        ".*Checkpoint directory .* exists and is not empty.*",  # it is resumed
-        ".*callbacks used to create the checkpoint need.*",  # other bounds are allowed
         ".*does not have many workers.*",  # a batch is a slice of a memory map
         ".*GPU available but not used.*",  # the device is an option
         ".*have no .val_dataloader.. Skipping val loop.*",  # nothing to watch

@@ -80,12 +80,6 @@ def test_rebalancing_weighs_rare_colours_more_and_averages_to_one():
     assert weights.max() / weights.min() <= 2 * 261
 
 
-def test_all_uniform_rebalances_nothing():
-    prior = torch.rand(261, dtype=torch.float64)
-    weights = rebalancing(prior / prior.sum(), uniform=1)
-    torch.testing.assert_close(weights, torch.ones_like(weights))
-
-
 @pytest.mark.parametrize("prior", [torch.ones(261), torch.full((313,), 1 / 313)])
 def test_refuses_what_is_no_distribution(prior):
     with pytest.raises(ValueError, match=r"expected \(261,\) and 1"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import together
 
-from colorlib.training.callbacks import started_processes
+from colorlib.training.session import started_processes
 
 # Two processes add up the same gradients in another order, so they agree to rounding.
 CURVE = 1e-5  # relative

@@ -123,26 +123,32 @@ def test_patience_ends_a_training_for_good(tmp_path):
     assert checkpoints(tmp_path) == before
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_a_cosine_falls_to_nothing_over_all_steps(tmp_path, schedule):
-    rates = []
+@pytest.mark.parametrize(("schedule", "decay"), [("constant", 0.0), ("cosine", 0.2)])
+def test_the_rate_falls_as_a_cosine_and_decay_is_that_of_adamw(
+    tmp_path, schedule, decay
+):
+    model, rates = new_model(), []
+    for weights in model.parameters():
+        weights.register_hook(torch.zeros_like)
+    before = [p.detach().clone() for p in model.parameters()]
 
     def note(task):
         rates.append(task.trainer.optimizers[0].param_groups[0]["lr"])
 
-    train(tmp_path, at("before", range(15), note), schedule=schedule)
+    noting = at("before", range(15), note)
+    train(
+        tmp_path,
+        noting,
+        model=model,
+        schedule=schedule,
+        weight_decay=decay,
+        watched=NONE,
+    )
     wave = [5e-4 * (1 + math.cos(math.pi * step / 15)) for step in range(15)]
     assert rates == pytest.approx(wave if schedule == "cosine" else [1e-3] * 15)
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.2])
-def test_decay_is_that_of_adamw(tmp_path, decay):
-    model = new_model()
-    for weights in model.parameters():
-        weights.register_hook(torch.zeros_like)
-    expected = [(1 - 1e-3 * decay) ** 5 * p.detach() for p in model.parameters()]
-    train(tmp_path, model=model, weight_decay=decay, max_epochs=1)
-    torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
+    left = math.prod(1 - rate * decay for rate in rates)
+    after = [p.detach() for p in model.parameters()]
+    torch.testing.assert_close(after, [left * p for p in before])
 
 
 # Going on ---------------------------------------------------------------------------
@@ -153,7 +159,7 @@ def test_decay_is_that_of_adamw(tmp_path, decay):
 def test_a_stopped_training_goes_on_to_the_same_bits(
     tmp_path, whole, monkeypatch, stop, every, watched
 ):
-    monkeypatch.setattr("colorlib.training.SAVE_EVERY", every)
+    monkeypatch.setattr("colorlib.training.session.SAVE_EVERY", every)
     first, _ = train(tmp_path / "here", max_steps=stop, watched=watched)
     assert (first.steps, first.epochs) == (stop, stop // 5)
     (tmp_path / "here").rename(tmp_path / "moved")
@@ -203,16 +209,15 @@ def test_a_finished_training_is_only_read_and_goes_on_if_longer(tmp_path, whole)
     assert checkpoints(tmp_path) == before
 
 
-SHORTER = [({"max_epochs": 1}, 5), ({"max_steps": 7}, 7), ({"batch_size": 12}, 6)]
-
-
-@pytest.mark.parametrize(("bounds", "allowed"), SHORTER)
-def test_a_training_does_not_pass_for_a_shorter_one(tmp_path, bounds, allowed):
+def test_a_training_does_not_pass_for_a_shorter_one(tmp_path):
     train(tmp_path, max_epochs=2)
     before = checkpoints(tmp_path)
-    told = rf"a training of 10 steps, expected at most the {allowed} .*--restart"
-    with pytest.raises(UserError, match=told):
-        train(tmp_path, **bounds)
+    for bounds, allowed in (
+        ({"max_epochs": 1}, 5), ({"max_steps": 7}, 7), ({"batch_size": 12}, 6),
+    ):  # fmt: skip
+        told = rf"a training of 10 steps, expected at most the {allowed} .*--restart"
+        with pytest.raises(UserError, match=told):
+            train(tmp_path, **bounds)
     assert checkpoints(tmp_path) == before
 
 
@@ -248,7 +253,7 @@ def test_a_training_that_diverges_keeps_its_checkpoint(
 ):
     train(tmp_path, max_epochs=1)
     before = checkpoints(tmp_path)
-    monkeypatch.setattr("colorlib.training.SAVE_EVERY", steps)
+    monkeypatch.setattr("colorlib.training.session.SAVE_EVERY", steps)
     harm = at(when, {steps}, lambda task: spoil(task, torch.nan))
     with pytest.raises(UserError, match=rf"after {steps} steps, .*learning_rate"):
         train(tmp_path, harm)

@@ -1,16 +1,24 @@
-"""The bundled network: grids, exactness, and its file."""
+"""The bundled network: grids, exactness, its file; and what it makes of photographs."""
 
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from skimage import data
 
 from colorlib.bins import bin_centres
+from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
+from colorlib.colorize import BUNDLED, Colorizer
 from colorlib.errors import UserError
+from colorlib.images import Photograph
+from colorlib.metrics import colourfulness
 from colorlib.model import build_model, save_model
 from colorlib.unet import ColorUNet, UNetConfig, load_unet, save_unet
 
@@ -24,7 +32,7 @@ SMALL = UNetConfig(
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return ColorUNet(SMALL).eval()
+    return ColorUNet(SMALL).eval().requires_grad_(False)
 
 
 def gray(*shape):
@@ -35,8 +43,7 @@ def gray(*shape):
 @settings(max_examples=30, deadline=None)
 @given(H=st.integers(1, 100), W=st.integers(1, 100))
 def test_any_size_gives_chroma_on_a_quarter_of_the_grid(net, H, W):
-    with torch.no_grad():
-        ab_norm = net(gray(H, W))
+    ab_norm = net(gray(H, W))
     assert ab_norm.shape == (1, 2, math.ceil(H / 4), math.ceil(W / 4))
     assert ab_norm.abs().max() <= 110 / 128  # no bin lies further out
 
@@ -49,46 +56,41 @@ def test_the_network_of_the_package_has_the_published_encoder():
     ]
     inside = sum(p.numel() for p in net.blocks.parameters())
     assert inside == 1_795_040  # with biases for its batch normalisations
-    assert 2 * sum(p.numel() for p in net.parameters()) < 8e6  # bytes in the package
 
 
 def test_training_and_evaluation_compute_the_same(net):
     L_norm = gray(37, 50)
-    with torch.no_grad():
-        expected = net(L_norm)
-        found = net.train()(L_norm)
+    expected, found = net(L_norm), net.train()(L_norm)
     net.eval()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_low_temperatures_give_the_most_probable_bin(net):
-    L_norm = gray(32, 32)
-    with torch.no_grad():
-        mode = bin_centres()[net.logits(L_norm).argmax(1)].movedim(
-            -1, 1
-        )  # (1, 2, 8, 8)
-        torch.testing.assert_close(net(L_norm, 1e-5) * 128, mode)
-        assert not torch.equal(net(L_norm, 1.0), net(L_norm))
+    cold = ColorUNet(replace(SMALL, temperature=1e-5)).eval().requires_grad_(False)
+    cold.load_state_dict(net.state_dict())
+    mode = bin_centres()[net.logits(gray(32, 32)).argmax(1)]  # (1, 8, 8, 2)
+    torch.testing.assert_close(cold(gray(32, 32)) * 128, mode.movedim(-1, 1))
+    assert not torch.equal(cold(gray(32, 32)), net(gray(32, 32)))
 
 
-def test_a_file_holds_all_that_is_needed(net, tmp_path):
+def test_colour_images_are_refused(net):
+    with pytest.raises(ValueError, match="expected"):
+        net(torch.zeros(1, 3, 32, 32))
+
+
+# ----------------------------------------------------------------------------- its file
+
+
+def test_a_file_holds_all_that_is_needed_in_half_precision(net, tmp_path):
     path = tmp_path / "net.safetensors"
-    save_unet(net, path, {"trained": "on nothing"}, torch.float32)
+    save_unet(net, path, {"trained": "on nothing"})
     again, notes = load_unet(path)
-    assert again.config == SMALL
-    assert notes == {"trained": "on nothing"}
+    assert (again.config, notes) == (SMALL, {"trained": "on nothing"})
     assert not again.training
-    with torch.no_grad():
-        assert torch.equal(again(gray(40, 30)), net(gray(40, 30)))
-    assert load_unet(path, temperature=0.2)[0].config.temperature == 0.2
-
-
-def test_half_precision_moves_chroma_by_less_than_half_a_unit(net, tmp_path):
-    path = tmp_path / "net.safetensors"
-    save_unet(net, path, {})
-    with torch.no_grad():
-        moved = load_unet(path)[0](gray(64, 64)) - net(gray(64, 64))
-    assert moved.abs().max() * 128 < 0.5
+    for name, weights in again.state_dict().items():
+        assert torch.equal(weights, net.state_dict()[name].half().float()), name
+    moved = again.requires_grad_(False)(gray(64, 64)) - net(gray(64, 64))
+    assert moved.abs().max() * 128 < 0.5  # Lab units
 
 
 def test_what_is_no_such_file_is_refused_in_a_line(tmp_path):
@@ -102,14 +104,41 @@ def test_what_is_no_such_file_is_refused_in_a_line(tmp_path):
         load_unet(tmp_path / "paper.safetensors")
 
 
-def test_colour_images_are_refused(net):
-    with pytest.raises(ValueError, match="expected"):
-        net(torch.zeros(1, 3, 32, 32))
-
-
-def test_it_runs_without_timm():
+def test_it_runs_without_what_training_needs():
+    heavy = {"timm", "torchvision", "lightning", "pooch", "requests", "pandas"}
     program = (
-        "import sys, torch, colorlib.unet as u; u.ColorUNet();"
-        "assert not {'timm', 'torchvision'} & set(sys.modules)"
+        "import sys, colorlib.colorize as c; c.Colorizer.load();"
+        f"assert not {heavy | {'matplotlib'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# -------------------------------------------------------------------- the bundled model
+
+
+@pytest.fixture(scope="module")
+def colorizer():
+    return Colorizer.load()  # without a path, without weights of others
+
+
+def test_it_is_small_and_its_card_stands_beside_it():
+    assert BUNDLED.stat().st_size < 8e6
+    with safe_open(BUNDLED, framework="pt") as file:
+        tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
+    assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float16}
+    assert all(t.isfinite().all() for t in tensors)
+    assert BUNDLED.with_suffix(".md").read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("name", ["astronaut", "cat", "coffee", "rocket"])
+def test_what_it_makes_of_an_image_is_coloured_and_not_sepia(colorizer, name):
+    original = getattr(data, name)()
+    made = colorizer.colorize(Photograph(original)).rgb
+    assert made.shape == original.shape
+    rgb = images_to_float(torch.from_numpy(np.ascontiguousarray(made))[None])[0]
+    assert colourfulness(rgb) > 8
+    _, ab_norm = normalize_lab(rgb_to_lab(rgb))
+    strength = 128 * ab_norm.norm(dim=0).mean()
+    of_mean = 128 * ab_norm.mean(dim=(1, 2)).norm()
+    assert strength > 3  # Lab units
+    assert of_mean < 0.99 * strength  # sepia: one hue, so the two are the same

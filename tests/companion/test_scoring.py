@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from colorlib.backbones import load_backbone
-from colorlib.evaluation import MODEL, TrainingMean, baselines, score_predictor
+from colorlib.evaluation import MODEL, baselines, mean_image, score_predictor
 from colorlib.model import build_model
-from colorlib.sampling import loader
+from colorlib.sampling import EpochLoader
 from companion import scoring
 from companion.builders import Folders, setup_data
 from companion.config import load_profile
@@ -36,16 +36,21 @@ def scorer(data, tmp_path):
     return Scorer(CONFIG, data, None, tmp_path)
 
 
+def batches(data, indices):
+    return EpochLoader(data.subset(None, indices), 7)
+
+
 def test_scores_are_those_of_the_library(data, model, scorer):
     scores = scorer.scores(model)["test"]
-    train, test = (
-        lambda part=part: loader(data.subset(None, part), 7)
-        for part in (data.split.train, data.split.tests["test"])
-    )
-    naive = baselines(TrainingMean.of(train())).items()
-    expected = {name: score_predictor(predict, test()) for name, predict in naive}
-    mean_image = expected["per-pixel mean image"]["loss_eq1"]
-    expected[MODEL] = {**score_predictor(model, test()), "mean_image_loss": mean_image}
+    mean = mean_image(batches(data, data.split.train))
+    test = data.split.tests["test"]
+    expected = {
+        name: score_predictor(predict, batches(data, test))
+        for name, predict in baselines(mean).items()
+    }
+    naive = expected["per-pixel mean image"]["loss_eq1"]
+    own = score_predictor(model, batches(data, test))
+    expected[MODEL] = {**own, "mean_image_loss": naive}
     assert set(scores) == set(expected)
     for method, metrics in expected.items():
         torch.testing.assert_close(scores[method], metrics)

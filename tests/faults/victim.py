@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from colorlib import training
+from colorlib.training import session
 from companion import cli
 
 # phase -> (end of the file's name, functions)
@@ -24,7 +24,7 @@ PHASES = {
     "stepping": ("training/__init__.py", {"training_step", "configure_optimizers"}),
     "updating the weights": ("optim/adam.py", {"step", "_single_tensor_adam"}),
     "validating": ("training/__init__.py", {"validation_step"}),
-    "after a validation": ("training/callbacks.py", {"on_validation_end"}),
+    "after a validation": ("training/session.py", {"on_validation_end"}),
     "scoring": ("evaluation.py", {"score_predictor", "_score", "break_down"}),
 }
 # phase -> name of the file that `atomic_write` is writing
@@ -44,7 +44,7 @@ def train(arguments, output, tell=None):
     Before each line that belongs to a phase, `tell` is called with that.
     """
     torch.set_num_threads(1)
-    training.SAVE_EVERY = BETWEEN_CHECKPOINTS
+    session.SAVE_EVERY = BETWEEN_CHECKPOINTS
     for stream in (1, 2):
         os.dup2(output.fileno(), stream)
     output.close()
