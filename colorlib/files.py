@@ -3,14 +3,19 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
+
+from colorlib.errors import UserError
+
+T = TypeVar("T")
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -89,6 +94,50 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
         yield lock.is_locked
     finally:
         lock.release()
+
+
+def cached(path: Path, find: Callable[[], T | None], make: Callable[[Path], None]) -> T:
+    """Find a file or folder of a cache, or make it: it is there whole or not at all.
+
+    What is there is taken without a lock. Of several processes that miss it one makes
+    it while the others wait.
+
+    Args:
+        path: Its place. Beside it, its lock and what is being made.
+        find: Opens it; None if there is none, or it is damaged.
+        make: Makes it at the path that it is given.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        if (found := find()) is None:
+            with file_lock(path.with_name(f"{path.name}.lock")):
+                if (found := find()) is None:  # nobody made it while we waited
+                    _remove(part)  # of a process that was killed
+                    try:
+                        make(part)
+                        _remove(path)  # if it was found damaged
+                        atomic_rename(part, path)
+                    finally:
+                        _remove(part)
+                    found = find()
+    except OSError as error:
+        raise UserError(
+            f"{path}: the cache cannot be written: {error.strerror or error}; make "
+            "room for it, or give another cache_root (--cache-root)"
+        ) from error
+    assert found is not None
+    return found
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:

@@ -397,7 +397,7 @@ def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> N
     Args:
         model: What to save.
         path: The file, by custom `.safetensors`; appears whole or not at all.
-        notes: What one must know to use it, see `colorlib.backbones.InputSpec`;
+        notes: What one must know to use it, see `colorlib.backbones.load_stated`;
             anything JSON can hold.
     """
     about = {"config": asdict(model.config), "notes": notes}

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorlib.files import atomic_rename, atomic_write, file_lock, file_sha256, hash_of
+from colorlib.files import (
+    atomic_rename,
+    atomic_write,
+    cached,
+    file_lock,
+    file_sha256,
+    hash_of,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -123,3 +130,10 @@ def test_a_disk_without_flock_is_locked_all_the_same(tmp_path, monkeypatch):
         with file_lock(path, wait=False) as again:
             assert again
     assert len({str(one.message) for one in caught}) == 1
+
+
+def test_of_a_cache_that_another_process_made_meanwhile_nothing_is_made(tmp_path):
+    looks = iter([None, "made while we waited for the lock"])
+    assert cached(tmp_path / "x", lambda: next(looks), make=None).startswith("made")
+    assert cached(tmp_path / "in" / "y", lambda: "there", make=None) == "there"
+    assert not (tmp_path / "in").exists()  # no lock is taken for what is there
