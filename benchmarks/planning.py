@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks.records import OURS, Measurement, Rounds, SpeedRecord
 from benchmarks.tables import LATER_EPOCH, duration
-from colorlib.backbones import NUM_CLASSES
+from colorlib.backbones.specs import NUM_CLASSES
 from colorlib.model import MODELS
 from companion.report.tables import markdown_table
 

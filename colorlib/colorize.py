@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.backbones import Backbone, features_of_images, input_spec, load_stated
+from colorlib.backbones import Backbone, features_of_images, load_stated
 from colorlib.color import (
     L_SCALE,
     denormalize_lab,
@@ -87,10 +87,9 @@ class Colorizer:
             unet, _ = load_unet(Path(path))
             return cls(unet.to(device), (), unet.config.view_size)
         model, notes = load_model(Path(path))
-        spec = input_spec(Path(path), notes)
-        backbones = load_stated(spec, Path(path), weights_root)
+        size, backbones = load_stated(Path(path), notes, weights_root)
         own = tuple(backbone.to(device) for backbone in backbones)
-        return cls(model.to(device), own, spec.size)
+        return cls(model.to(device), own, size)
 
     @torch.inference_mode()
     def colorize(self, photograph: Photograph, *, in_place: bool = False) -> Photograph:

@@ -1,8 +1,8 @@
 """Features on disk: each image goes once through each frozen network.
 
 Training looks at every image many times, and three networks cost more than the model
-that is trained. So their features are extracted once, in one pass over the images for
-all networks that lack them, into memory-mapped arrays::
+that is trained. So their features are extracted once, in a pass over the images for
+each network, into memory-mapped arrays::
 
     <cache>/features/<images>/<network>-<content>-<hash>.npy
 
@@ -11,26 +11,24 @@ at all: a pass that was killed starts again. Logits are what is stored; the soft
 taken when a batch is read.
 """
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone, FeatureKind, content_of, feature_shape
-from colorlib.backbones.specs import BackboneSpec
+from colorlib.backbones import Backbone, Content, content_of, joined
+from colorlib.backbones.specs import FeatureKind
 from colorlib.color import gray_from_L, images_to_float
 from colorlib.data import ImageSource, Manifest
 from colorlib.data.packed import decoded
 from colorlib.errors import UserError
-from colorlib.files import atomic_rename, file_lock, hash_of
+from colorlib.files import cached, hash_of, synchronise
 from colorlib.images import PhotographError
 from colorlib.targets import Gray, Target
 
@@ -38,7 +36,7 @@ Array = NDArray[np.floating[Any]]
 Indices = NDArray[np.int64]
 
 FORMAT_VERSION = 3  # raise it when the same image would get other features
-STORED = {"logits": np.float32, "pooled": np.float32, "maps": np.float16}
+STORED = {"logits": "float32", "pooled": "float32", "maps": "float16"}
 BATCH = 32  # images at a time
 
 
@@ -66,10 +64,7 @@ class Features:
             (B, C, 8, 8), the channels of all networks concatenated.
         """
         each = [torch.from_numpy(array[rows]).float() for array in self.arrays]
-        if content_of(self.kind) != "logits":
-            return torch.cat(each, dim=1)  # K of (B, C_k, ...) -> (B, C, ...)
-        logits = torch.stack(each, dim=1)  # (B, K, 1000)
-        return logits.softmax(dim=-1) if self.kind == "softmax" else logits
+        return joined(each, self.kind)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -144,150 +139,21 @@ def compute_features(
     sizes = input_sizes or [backbone.spec.input_size for backbone in backbones]
     images = hash_of([manifest.content_hash, rows.tolist()])[:16]
     folder = cache_root / "features" / f"{manifest.source}-{images}"
-    count = len(manifest.ids)
-    passes = [
-        _Pass(backbone, size, kind, folder / _name(backbone, size, kind, gray))
-        for backbone, size in zip(backbones, sizes, strict=True)
-    ]
-    try:
-        with file_lock(folder / "lock"):
-            missing = {p.path: p for p in passes if _mapped(p.path, count) is None}
-            if missing:
-                shown = _gray_batches(source, manifest, rows, max(sizes), gray, device)
-                _extract(list(missing.values()), shown, count, device)
-            arrays = [_checked(_mapped(p.path, count), p.path, rows) for p in passes]
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the features cannot be written: {error}; make room, or give "
-            "another cache_root (--cache-root)"
-        ) from error
+    content, count, arrays = content_of(kind), len(manifest.ids), []
+    shown = max(sizes, default=0)
+    batches = partial(_gray_batches, source, manifest, rows, shown, gray, device)
+    for backbone, size in zip(backbones, sizes, strict=True):
+        path = folder / _name(backbone, size, content, gray)
+        find = partial(_mapped, path, count)
+        make = partial(_extract, backbone, size, content, batches, count)
+        arrays.append(_checked(cached(path, find, make), path, rows))
     return Features(tuple(arrays), kind)
 
 
-@dataclass(frozen=True)
-class _Pass:
-    """One network that all images go through, and the file of what comes out."""
-
-    backbone: Backbone
-    size: int
-    kind: FeatureKind
-    path: Path
-
-
-def _extract(
-    passes: Sequence[_Pass],
-    batches: Iterator[tuple[Indices, Tensor]],
-    count: int,
-    device: torch.device | str,
-) -> None:
-    """Send every image through the networks, and name the files when all are done."""
-    content = content_of(passes[0].kind)
-    part = passes[0].path.parent / "part"
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    part.mkdir()
-    try:
-        paths = [part / one.path.name for one in passes]
-        arrays = [
-            np.lib.format.open_memmap(
-                path,
-                "w+",
-                STORED[content],
-                (count, *feature_shape(one.backbone, content)),
-            )
-            for path, one in zip(paths, passes, strict=True)
-        ]
-        networks = [one.backbone.to(device) for one in passes]
-        with ExitStack() as opened:
-            files = [opened.enter_context(path.open("r+b")) for path in paths]
-            for rows, gray in batches:
-                for k, one in enumerate(passes):
-                    with torch.no_grad():
-                        features = networks[k](gray, [content], one.size)[content]
-                    _write(files[k], arrays[k], rows, features.cpu().numpy())
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for path, one in zip(paths, passes, strict=True):
-            atomic_rename(path, one.path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _write(file: BinaryIO, array: Array, rows: Indices, values: Array) -> None:
-    """Write some rows; through the map a full disk were a signal that ends us."""
-    assert isinstance(array, np.memmap)
-    most = float(np.finfo(array.dtype).max)
-    if (high := float(np.abs(values).max())) > most:
-        raise UserError(
-            f"{array.filename}: found features up to {high:g}, expected at most "
-            f"{most:g}, which {array.dtype} holds; check the network's weights"
-        )
-    for row, own in zip(rows.tolist(), values.astype(array.dtype), strict=True):
-        file.seek(array.offset + row * own.nbytes)
-        file.write(own.tobytes())
-
-
-def _gray_batches(
-    source: ImageSource,
-    manifest: Manifest,
-    rows: Indices,
-    size: int,
-    gray: Gray,
-    device: torch.device | str,
-) -> Iterator[tuple[Indices, Tensor]]:
-    """Some packed images again, (B,) rows and (B, 1, size, size) gray in [0, 1]."""
-    index_of = {name: index for index, name in enumerate(source.ids)}
-    names = [manifest.ids[row] for row in rows]
-    if gone := [name for name in names if name not in index_of]:
-        raise UserError(_another(manifest, gone[0], "nothing"))
-    title = f"features of {manifest.source}"
-    loaded = decoded(source, [index_of[name] for name in names], size, title)
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        squares = []
-        for row, (_, found) in zip(batch.tolist(), loaded, strict=False):
-            if isinstance(found, PhotographError):
-                raise UserError(_another(manifest, manifest.ids[row], found.reason))
-            rgb, sha256 = found
-            if sha256 != manifest.sha256s[row]:
-                raise UserError(_another(manifest, manifest.ids[row], "another image"))
-            squares.append(rgb)
-        images = torch.from_numpy(np.stack(squares)).to(device)  # (B, S, S, 3)
-        yield batch, gray_of_images(images, gray)
-
-
-def _another(manifest: Manifest, name: str, found: str) -> str:
-    """What is said of an image that is not the one that was packed."""
-    return (
-        f"{manifest.source}: found {found} in place of {name}, expected the image that "
-        "was packed; restore it, or pack again"
-    )
-
-
-def gray_of_images(images: Tensor, gray: Gray = "L") -> Tensor:
-    """Make the one gray image that every network is given.
-
-    Args:
-        images: (N, H, W, 3) uint8 sRGB.
-        gray: The `L` of Lab, or that of the `luma` gray, see `Target`.
-
-    Returns:
-        L / 100, (N, 1, H, W) float32 in [0, 1]. Two images that differ in their
-        colours alone give the same.
-
-    Example:
-        >>> gray_of_images(torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)).shape
-        torch.Size([2, 1, 4, 4])
-    """
-    L_norm, _ = Target(gray=gray).split(images_to_float(images))
-    return gray_from_L(L_norm)  # (N, 1, H, W)
-
-
-def _name(backbone: Backbone, size: int, kind: FeatureKind, gray: Gray) -> str:
+def _name(backbone: Backbone, size: int, content: Content, gray: Gray) -> str:
     """Which network with which weights, what it sees, and what is stored of it."""
-    spec: BackboneSpec = backbone.spec
+    spec = backbone.spec
     prepares = (spec.timm_name, spec.mean, spec.std, spec.interpolation, spec.tap)
-    content = content_of(kind)
     decides = [FORMAT_VERSION, prepares, backbone.weights_hash, content, size, gray]
     return f"{spec.name}-{content}-{hash_of(decides)[:16]}.npy"
 
@@ -301,9 +167,85 @@ def _mapped(path: Path, count: int) -> Array | None:
     return array if len(array) == count else None
 
 
-def _checked(array: Array | None, path: Path, rows: Indices) -> Array:
+def _extract(
+    backbone: Backbone,
+    size: int,
+    content: Content,
+    batches: Callable[[], Iterator[tuple[Indices, Tensor]]],
+    count: int,
+    path: Path,
+) -> None:
+    """Send images through a network, into a new file of `count` rows of zeros.
+
+    It is written as a file: through a map a full disk were a signal that ends us.
+    """
+    with path.open("wb") as file, torch.no_grad():
+        for rows, gray in batches():
+            features = backbone.to(gray.device)(gray, content, size)
+            values = _stored(features.cpu().numpy(), content, backbone.spec.name)
+            if not file.tell():
+                about = np.lib.format.header_data_from_array_1_0(values)
+                about["shape"] = (count, *values.shape[1:])
+                np.lib.format.write_array_header_1_0(file, about)
+                start = file.tell()
+                file.truncate(start + count * values[0].nbytes)
+            for row, own in zip(rows.tolist(), values, strict=True):
+                file.seek(start + row * own.nbytes)
+                file.write(own.tobytes())
+        synchronise(file)
+
+
+def _stored(values: Array, content: Content, name: str) -> Array:
+    """Features as they are stored, if these numbers can be."""
+    most = float(torch.finfo(getattr(torch, STORED[content])).max)
+    if (high := float(np.abs(values).max())) > most:
+        raise UserError(
+            f"{name}: found features up to {high:g}, expected at most {most:g}, which "
+            f"{STORED[content]} holds; check the network's weights"
+        )
+    return values.astype(STORED[content], order="C")
+
+
+def _gray_batches(
+    source: ImageSource,
+    manifest: Manifest,
+    rows: Indices,
+    size: int,
+    gray: Gray,
+    device: torch.device | str,
+) -> Iterator[tuple[Indices, Tensor]]:
+    """Some packed images again, (B,) rows and (B, 1, size, size) gray in [0, 1]."""
+    index_of = {name: index for index, name in enumerate(source.ids)}
+    names = [manifest.ids[row] for row in rows]
+    for name in names:
+        if name not in index_of:
+            raise _another(manifest, name, "nothing")
+    title = f"features of {manifest.source}"
+    loaded = decoded(source, [index_of[name] for name in names], size, title)
+    for start in range(0, len(rows), BATCH):
+        batch, squares = rows[start : start + BATCH], []
+        for row, found in zip(batch.tolist(), loaded, strict=False):
+            if isinstance(found, PhotographError):
+                raise _another(manifest, manifest.ids[row], found.reason)
+            rgb, sha256 = found
+            if sha256 != manifest.sha256s[row]:
+                raise _another(manifest, manifest.ids[row], "another image")
+            squares.append(rgb)
+        images = torch.from_numpy(np.stack(squares)).to(device)  # (B, S, S, 3)
+        L_norm, _ = Target(gray=gray).split(images_to_float(images))
+        yield batch, gray_from_L(L_norm)  # (B, 1, S, S)
+
+
+def _another(manifest: Manifest, name: str, found: str) -> UserError:
+    """The error of an image that is not the one that was packed."""
+    return UserError(
+        f"{manifest.source}: found {found} in place of {name}, expected the image that "
+        "was packed; restore it, or pack again"
+    )
+
+
+def _checked(array: Array, path: Path, rows: Indices) -> Array:
     """An array of features, if a working network can have made it."""
-    assert array is not None
     some = np.stack([array[row].ravel() for row in rows[:: max(1, len(rows) // 64)]])
     if not np.isfinite(some).all():
         fault = "not finite"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # torch is imported by those who have networks
     from torch import Tensor, nn
 
 Network = TypeVar("Network", bound="nn.Module")
+T = TypeVar("T")
 
 
 @contextmanager
@@ -46,6 +48,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         hidden.unlink(missing_ok=True)
         raise
+
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, see `atomic_file`."""
@@ -145,6 +148,50 @@ def file_lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         yield
+
+
+def cached(path: Path, find: Callable[[], T | None], make: Callable[[Path], None]) -> T:
+    """Find a file or folder of a cache, or make it: it is there whole or not at all.
+
+    What is there is taken without a lock. Of several processes that miss it one makes
+    it while the others wait.
+
+    Args:
+        path: Its place. Beside it, its lock and what is being made.
+        find: Opens it; None if there is none, or it is damaged.
+        make: Makes it at the path that it is given.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        if (found := find()) is None:
+            with file_lock(path.with_name(f"{path.name}.lock")):
+                if (found := find()) is None:  # nobody made it while we waited
+                    _remove(part)  # of a process that was killed
+                    try:
+                        make(part)
+                        _remove(path)  # if it was found damaged
+                        atomic_rename(part, path)
+                    finally:
+                        _remove(part)
+                    found = find()
+    except OSError as error:
+        raise UserError(
+            f"{path}: the cache cannot be written: {error.strerror or error}; make "
+            "room for it, or give another cache_root (--cache-root)"
+        ) from error
+    assert found is not None
+    return found
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:

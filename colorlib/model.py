@@ -383,7 +383,7 @@ def build_model(
 
 
 def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> None:
-    """Write a model, with `notes` on its use, see `colorlib.backbones.InputSpec`."""
+    """Write a model, with `notes` on its use, see `colorlib.backbones.load_stated`."""
     about = {"config": asdict(model.config), "notes": notes}
     save_network(path, model.state_dict(), about)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from colorlib.backbones import Backbone, content_of, feature_shape, load_backbone
+from colorlib.backbones import Backbone, load_backbone
 from colorlib.data import ImageSource, PackedImages, Split, open_source, pack, split
 from colorlib.errors import UserError
 from colorlib.features import Features, compute_features
@@ -166,7 +166,6 @@ def target_of(config: RunConfig) -> Target:
 
 def initial_model(
     config: RunConfig,
-    backbones: Sequence[Backbone],
     features: Features | None,
     train: NDArray[np.int64],
     vgg16: Backbone | None = None,
@@ -175,15 +174,13 @@ def initial_model(
 
     Args:
         config: Of the run.
-        backbones: The networks that are fused.
-        features: Theirs, of which the training images' standardise them.
+        features: Of the fused networks; the training images' standardise them.
         train: (M,), the training images.
         vgg16: The network that `model4` begins with.
     """
-    content = content_of(config.model.features)
-    channels = tuple(feature_shape(b, content)[0] for b in backbones)
-    by_class = content == "logits"
-    built = replace(config.model, feature_channels=() if by_class else channels)
+    by_class = config.model.features in ("softmax", "logits")
+    channels = () if by_class or features is None else features.channels
+    built = replace(config.model, feature_channels=channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         model = ColorizationModel(built)

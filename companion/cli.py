@@ -63,8 +63,8 @@ def prepare(
     ] = False,
 ) -> None:
     """Decode a profile's images once into a packed cache, and count them."""
+    from colorlib.data import download as fetch_data
     from colorlib.data import open_source, pack, split
-    from colorlib.data.sources import download as fetch_data
     from companion.config import load_profile
 
     config = load_profile(profile, **_changed(changes)).data

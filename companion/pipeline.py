@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone, input_spec, load_stated
+from colorlib.backbones import Backbone, load_stated
 from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
 from colorlib.features import Features
@@ -120,9 +120,7 @@ class _Run:
         config, parts = self.config, self.data.split
         features = setup_features(config, self.data, self.networks, self.folders)
         self.clock.lap("features")
-        model = builders.initial_model(
-            config, self.networks, features, parts.train, self.vgg16
-        )
+        model = builders.initial_model(config, features, parts.train, self.vgg16)
         log.info("training %s on %d images", config.run_name, len(parts.train))
         train = self.data.subset(features, parts.train)
         trained = fit(
@@ -224,15 +222,14 @@ def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Summa
             trained with.
     """
     model, notes = load_model(weights)
-    spec = input_spec(weights, notes)
+    size, backbones = load_stated(weights, notes, folders.weights)
     config = RunConfig(
         name=notes.get("model", "plain"),
-        data=replace(profile.data, size=spec.size),
+        data=replace(profile.data, size=size),
         model=replace(model.config, feature_channels=()),
         train=profile.train,
     )
     data = setup_data(config, folders)
-    backbones = load_stated(spec, weights, folders.weights)
     features = setup_features(config, data, backbones, folders)
     scored = Scorer(config, data, features, folders.cache).in_record(model)
     return cast(Summaries, scored["scores"])

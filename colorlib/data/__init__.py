@@ -1,8 +1,9 @@
 """Images from somewhere, packed once into one array, divided into parts."""
 
+from colorlib.data.archives import download
 from colorlib.data.packed import Manifest, PackedImages, pack
 from colorlib.data.sources import DataConfig, ImageSource, open_source
-from colorlib.data.splits import Split, near_duplicates, split
+from colorlib.data.splits import Split, split
 
 __all__ = [
     "DataConfig",
@@ -10,7 +11,7 @@ __all__ = [
     "Manifest",
     "PackedImages",
     "Split",
-    "near_duplicates",
+    "download",
     "open_source",
     "pack",
     "split",

@@ -5,25 +5,24 @@ address ─ pooch ─► archive ─ tarfile, filter="data" ─► folder of ima
 
 import errno
 import json
-import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Self
 
 import pooch
+from torchvision.datasets import Imagenette
 
 from colorlib.errors import UserError
-from colorlib.files import atomic_rename, atomic_write, file_lock, hash_of
+from colorlib.files import atomic_write, cached, hash_of
 from colorlib.images import PHOTOGRAPH_SUFFIXES, is_photograph
 
 ARCHIVE_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
-MAX_FILE_BYTES = 256 * 2**20  # of one image; a larger member is not unpacked
 MAX_GROWTH = 200  # unpacked to packed size: images are compressed already
 FREE_BYTES = 64 * 2**20  # that any archive may unpack to
-LEAST_BYTES = 100  # that an image takes in an archive: fewer are a bomb of files
-FREE_FILES = 10_000  # that any archive may hold
+MEMBER_BYTES = 2**14  # that a member counts for beside its content: an empty one, too
 MAX_NAME_BYTES = 2**20  # of an extended header, which `tarfile` reads in one piece
 HEADERS = (
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
@@ -34,14 +33,47 @@ UNUSABLE = (  # what the system says of a name that it cannot give to a file
     *(errno.EINVAL, errno.EILSEQ),
 )
 
-LFW = (  # name, hash and addresses as in scikit-learn's fetch_lfw_people
-    "lfw-funneled.tgz",
-    "sha256:b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a",
-    (
+# Name, hash and address: of LFW as in scikit-learn's `fetch_lfw_people`, of Imagenette
+# as in torchvision, which itself would leave it half unpacked if it were killed.
+DOWNLOADS = {
+    "lfw": (
+        "lfw-funneled.tgz",
+        "sha256:b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a",
         "https://ndownloader.figshare.com/files/5976015",
-        "https://figshare.com/ndownloader/files/5976015",
     ),
-)
+    "imagenette": (
+        "imagenette2-320.tgz",
+        f"md5:{Imagenette._ARCHIVES['320px'][1]}",
+        Imagenette._ARCHIVES["320px"][0],
+    ),
+}
+
+
+def download(dataset: str, data_root: Path) -> None:
+    """Download a data set that has a free address, unless a file of its name is there.
+
+    Args:
+        dataset: `lfw` or `imagenette`.
+        data_root: The folder it goes to.
+
+    Raises:
+        UserError: If it has no free address, or that gives no file of the known hash.
+    """
+    if dataset not in DOWNLOADS:
+        raise UserError(
+            f"found no address of {dataset}, expected one of {', '.join(DOWNLOADS)}; "
+            "place its files in the data folder by hand"
+        )
+    name, known_hash, address = DOWNLOADS[dataset]
+    if (data_root / name).exists():
+        return
+    try:
+        pooch.retrieve(address, known_hash, name, data_root, progressbar=True)
+    except Exception as error:  # whatever the HTTP library raises
+        raise UserError(
+            f"{address}: found no file with {known_hash} ({type(error).__name__}); "
+            f"place {name} in {data_root} by hand"
+        ) from error
 
 
 def is_archive(path: Path) -> bool:
@@ -49,39 +81,8 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES)
 
 
-def fetch(folder: Path, name: str, known_hash: str, addresses: Sequence[str]) -> Path:
-    """Download a file, unless it is there; its hash is checked.
-
-    Args:
-        folder: Where it goes.
-        name: What it is called there.
-        known_hash: `sha256:...` or `md5:...`.
-        addresses: Mirrors, tried in this order.
-
-    Raises:
-        UserError: If no mirror gave the file with that hash.
-    """
-    reasons = []
-    for address in () if (folder / name).exists() else addresses:
-        try:
-            pooch.retrieve(address, known_hash, name, folder, progressbar=True)
-        except Exception as error:  # whatever the HTTP library raises
-            reasons.append(f"{address}: {type(error).__name__}")
-        else:
-            break
-    if not (folder / name).exists():
-        raise UserError(
-            f"{name}: no mirror gave the file with {known_hash} ({'; '.join(reasons)});"
-            f" place it in {folder} by hand"
-        )
-    return folder / name
-
-
 def left_out_as(path: PurePath) -> str:
-    """What kind of file is not taken, by its name; nothing for a visible image.
-
-    Args:
-        path: Below the folder that is searched.
+    """What kind of file is not taken, by its name below the folder that is searched.
 
     Example:
         >>> [left_out_as(Path(name)) for name in ("a.jpg", "._a.jpg", "a.TXT", "a")]
@@ -95,17 +96,10 @@ def left_out_as(path: PurePath) -> str:
 
 
 def unpacked(archive: Path, cache_root: Path) -> tuple[Path, dict[str, int]]:
-    """Unpack the images of a tar archive, or find the folder unpacked before.
+    """The folder of a tar archive's images, and what was left out: kind -> how many.
 
     Only regular files that are images are unpacked, and nothing outside the folder:
     links, devices and paths that leave it are left out and counted.
-
-    Args:
-        archive: Its path.
-        cache_root: The folder of caches.
-
-    Returns:
-        The folder of its images; and what was left out, kind -> how many.
 
     Raises:
         UserError: If the archive is damaged, or unpacks to more than images can; or the
@@ -114,34 +108,18 @@ def unpacked(archive: Path, cache_root: Path) -> tuple[Path, dict[str, int]]:
     status = archive.stat()
     key = hash_of([str(archive.resolve()), status.st_size, status.st_mtime_ns])[:16]
     folder = cache_root / "unpacked" / f"{archive.name.partition('.')[0]}-{key}"
-    try:
-        with file_lock(folder.with_suffix(".lock")):
-            if not folder.is_dir():
-                _make(archive, folder)
-            counts = folder.with_suffix(".json")
-            return folder, json.loads(counts.read_bytes()) if counts.exists() else {}
-    except OSError as error:
-        raise UserError(
-            f"{archive}: cannot be unpacked to {folder}: {error.strerror or error}; "
-            "make room there, or give another cache_root (--cache-root)"
-        ) from error
+    counts = folder.with_suffix(".json")
+
+    def find() -> dict[str, int] | None:
+        whole = folder.is_dir() and counts.exists()
+        return json.loads(counts.read_bytes()) if whole else None
+
+    return folder, cached(folder, find, partial(_unpack, archive, counts))
 
 
-def _make(archive: Path, folder: Path) -> None:
-    """Unpack beside the folder's place, then rename it there."""
-    part = folder.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    part.mkdir()
-    try:
-        left_out = _unpack(archive, part)
-        atomic_write(folder.with_suffix(".json"), json.dumps(left_out).encode())
-        atomic_rename(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _unpack(archive: Path, folder: Path) -> dict[str, int]:
-    """Unpack the images of an archive into an empty folder; what was left out."""
+def _unpack(archive: Path, counts: Path, folder: Path) -> None:
+    """Unpack the images of an archive into a new folder, and note what is left out."""
+    folder.mkdir()
     status, left_out = archive.stat(), Counter[str]()
     try:
         with tarfile.open(archive, tarinfo=_Member) as tar:
@@ -159,7 +137,7 @@ def _unpack(archive: Path, folder: Path) -> dict[str, int]:
             "expected a whole one of images; fetch it again"
         ) from error
     left_out.pop("folders", None)
-    return dict(left_out)
+    atomic_write(counts, json.dumps(left_out).encode())
 
 
 class _Member(tarfile.TarInfo):
@@ -176,19 +154,13 @@ class _Member(tarfile.TarInfo):
 
 def _members(tar: tarfile.TarFile, packed: int) -> Iterator[tarfile.TarInfo]:
     """The members, as long as together they are not too large or too many."""
-    most_bytes = max(FREE_BYTES, MAX_GROWTH * packed)
-    most_files = max(FREE_FILES, packed // LEAST_BYTES)
-    total = images = 0
+    total, most = 0, max(FREE_BYTES, MAX_GROWTH * packed)
     while (member := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # it grows without end
-        total += tarfile.BLOCKSIZE + member.size
-        images += not _kind(member)
-        if member.size < 0:
-            raise tarfile.ReadError(f"a header says that it has {member.size} bytes")
-        if total > most_bytes or images > most_files:
+        total += MEMBER_BYTES + member.size
+        if total > most or member.size < 0:
             raise tarfile.ReadError(
-                f"it unpacks to more than {most_bytes:,} bytes or {most_files:,} files,"
-                " of which images could not be packed so small"
+                f"it unpacks to {total:,} bytes or more, at most {most:,} of images"
             )
         yield member
 
@@ -199,22 +171,18 @@ def _kind(member: tarfile.TarInfo) -> str:
         return "folders"
     if not member.isreg():
         return "links" if member.issym() or member.islnk() else "devices"
-    if member.size > MAX_FILE_BYTES:
-        return f"files of more than {MAX_FILE_BYTES:,} bytes"
     return left_out_as(PurePath(member.name))
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> str:
     """Unpack an image; what is wrong with its name, if that leads nowhere here."""
-    wrong = "images whose names cannot be used"
     try:
         tar.extract(member, folder, filter="data")
-    except (tarfile.FilterError, ValueError):  # it leads out, or holds a zero byte
-        return wrong
-    except OSError as error:
-        if error.errno not in UNUSABLE:
+    except (tarfile.FilterError, ValueError, OSError) as error:
+        # It leads out, or holds a zero byte; or the system cannot use it.
+        if isinstance(error, OSError) and error.errno not in UNUSABLE:
             raise
-        return wrong
+        return "images whose names cannot be used"
     return ""
 
 

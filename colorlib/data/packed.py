@@ -1,19 +1,14 @@
 """The packed cache: every image decoded once, at one size, in one mapped array.
 
-    ImageSource ─ pack ─► images.u8, (N, S, S, 3) uint8, and manifest.json
-
-A cache appears whole or not at all: it is made in a folder of its own and renamed. Of
-several processes that want the same cache one makes it while the others wait.
+ImageSource ─ pack ─► images.u8, (N, S, S, 3) uint8, and manifest.json
 """
 
 import json
-import math
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +23,15 @@ from rich.progress import track
 from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.data.sources import ImageSource, Rgb
 from colorlib.errors import UserError
-from colorlib.files import atomic_rename, atomic_write, file_lock, hash_of
+from colorlib.files import atomic_write, cached, hash_of, synchronise
 from colorlib.images import PhotographError
 
 FORMAT_VERSION = 2  # raise it when the same images would be packed otherwise
 GRAY_AB = 5.0  # Lab units: Zhang et al. (2016) train on no image without |ab| above it
 THREADS = min(16, os.cpu_count() or 2)  # that decode
 AHEAD = 64  # images in memory at a time
+
+Loaded = tuple[Rgb, str] | PhotographError
 
 
 @dataclass(frozen=True)
@@ -116,32 +113,14 @@ def pack(source: ImageSource, size: int, cache_root: Path) -> PackedImages:
     """
     key = hash_of([FORMAT_VERSION, source.fingerprint])
     folder = cache_root / "packed" / f"{source.name}-{size}-{key[:16]}"
-    try:
-        with file_lock(folder.with_suffix(".lock")):
-            packed = _open(folder)
-            if packed is None:
-                _write(source, size, folder)
-                packed = _open(folder)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"{folder}: the cache cannot be written: {reason}; make room for it, or "
-            "give another cache_root (--cache-root)"
-        ) from error
-    assert packed is not None
-    return packed
+    return cached(folder, partial(_open, folder), partial(_write, source, size))
 
 
 def _open(folder: Path) -> PackedImages | None:
-    """Map a cache; None if there is none, or it is not what was written."""
+    """Map a cache; None if there is none, or it is damaged."""
     try:
         manifest = Manifest(**json.loads((folder / "manifest.json").read_bytes()))
-        count = len(manifest.ids)
-        shape = (count, manifest.size, manifest.size, 3)
-        lists = (manifest.groups, manifest.sha256s, manifest.phashes)
-        nbytes = (folder / "images.u8").stat().st_size
-        if nbytes != math.prod(shape) or any(len(own) != count for own in lists):
-            return None
+        shape = (len(manifest.ids), manifest.size, manifest.size, 3)
         images = np.memmap(folder / "images.u8", np.uint8, "r", shape=shape)
     except (OSError, ValueError, TypeError):
         return None
@@ -149,62 +128,26 @@ def _open(folder: Path) -> PackedImages | None:
 
 
 def _write(source: ImageSource, size: int, folder: Path) -> None:
-    """Make the cache beside its place, then rename it there."""
-    part = folder.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    part.mkdir()
-    try:
-        manifest = Manifest(source.name, size, left_out=source.left_out)
-        with (part / "images.u8").open("wb") as file:
-            title = f"packing {source.name} at {size} px"
-            for index, loaded in decoded(source, range(len(source)), size, title):
-                if (rgb := _kept(manifest, source, index, loaded)) is not None:
-                    file.write(rgb.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        if not manifest.ids:
-            raise UserError(_nothing_kept(manifest))
-        text = json.dumps(asdict(manifest), indent=0)
-        atomic_write(part / "manifest.json", text.encode())
-        shutil.rmtree(folder, ignore_errors=True)  # one that was found damaged
-        atomic_rename(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-Loaded = tuple[Rgb, str] | PhotographError
-
-
-def decoded(
-    source: ImageSource, indices: Sequence[int], size: int, title: str
-) -> Iterator[tuple[int, Loaded]]:
-    """Some images of a source, in the order asked for, decoded by several threads.
-
-    Args:
-        source: Where they come from.
-        indices: Which.
-        size: Side S of each, pixels.
-        title: Of the progress bar, if this is a terminal.
-
-    Yields:
-        Index; and the image, (S, S, 3) uint8, with the SHA-256 of its file, or why it
-        cannot be read.
-    """
-
-    def load(index: int) -> Loaded:
-        try:
-            return source.load(index, size)
-        except PhotographError as error:
-            return error
-
-    console = Console(stderr=True)
-    starts = range(0, len(indices), AHEAD)
-    with ThreadPoolExecutor(THREADS) as threads:
-        for start in track(
-            starts, title, console=console, disable=not console.is_terminal
-        ):
-            block = indices[start : start + AHEAD]
-            yield from zip(block, threads.map(load, block), strict=True)
+    """Pack a source into a new folder."""
+    folder.mkdir()
+    manifest = Manifest(source.name, size, left_out=source.left_out)
+    everything = range(len(source))
+    with (folder / "images.u8").open("wb") as file:
+        loaded = decoded(source, everything, size, f"packing {source.name}, {size} px")
+        for index, one in zip(everything, loaded, strict=True):
+            if (rgb := _kept(manifest, source, index, one)) is not None:
+                file.write(rgb.tobytes())
+        synchronise(file)
+    if not manifest.ids:
+        first = next(iter(manifest.unreadable.items()), None)
+        example = f", such as {first[0]} ({first[1]})" if first else ""
+        raise UserError(
+            f"{source.name}: found {len(manifest.grayscale)} images without colour and "
+            f"{len(manifest.unreadable)} unreadable files{example}, expected colour "
+            "images; some copies of this data are grayscale: get the original"
+        )
+    text = json.dumps(asdict(manifest), indent=0)
+    atomic_write(folder / "manifest.json", text.encode())
 
 
 def _kept(
@@ -226,15 +169,27 @@ def _kept(
     return rgb
 
 
-def _nothing_kept(manifest: Manifest) -> str:
-    """Why a source is refused, and what to do."""
-    first = next(iter(manifest.unreadable.items()), None)
-    example = f", such as {first[0]} ({first[1]})" if first else ""
-    return (
-        f"{manifest.source}: found {len(manifest.grayscale)} images without colour and "
-        f"{len(manifest.unreadable)} unreadable files{example}, expected colour images;"
-        " some copies of this data are grayscale: get the original"
-    )
+def decoded(
+    source: ImageSource, indices: Sequence[int], size: int, title: str
+) -> Iterator[Loaded]:
+    """Some images of a source in the order asked for, decoded by several threads.
+
+    Yields:
+        The image, (size, size, 3) uint8, and the SHA-256 of its file; or why it cannot
+        be read.
+    """
+
+    def load(index: int) -> Loaded:
+        try:
+            return source.load(index, size)
+        except PhotographError as error:
+            return error
+
+    console, starts = Console(stderr=True), range(0, len(indices), AHEAD)
+    hidden = not console.is_terminal
+    with ThreadPoolExecutor(THREADS) as threads:
+        for start in track(starts, title, console=console, disable=hidden):
+            yield from threads.map(load, indices[start : start + AHEAD])
 
 
 def is_grayscale(rgb: NDArray[np.uint8]) -> bool:

@@ -3,11 +3,11 @@
 DataConfig ─ open_source ─► ImageSource: ids, groups, load(index) -> rgb
 """
 
+import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass as plain_dataclass
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,15 +15,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torchvision.datasets import ImageFolder, Imagenette
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from colorlib.data.archives import LFW, fetch, is_archive, left_out_as, unpacked
+from colorlib.data.archives import is_archive, left_out_as, unpacked
 from colorlib.errors import UserError
-from colorlib.files import hash_of
-from colorlib.images import PhotographError, load_rgb
+from colorlib.files import file_sha256, hash_of
+from colorlib.images import load_rgb
 from colorlib.scenes import SCENES_VERSION, render_scenes
 
 Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
@@ -40,10 +40,9 @@ NAMES = {  # in the data folder: archives or folders, the first one found is tak
     "imagenette": ("imagenette2", "imagenette2-320", "imagenette2-160"),
 }
 PARTS = ("train", "val")  # of ImageNet and Imagenette
-PLACES = ("", "lfw-py", "lfw_home")  # torchvision's and scikit-learn's folders of LFW
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class DataConfig:
     """Which images, at which size, and how they are divided.
 
@@ -94,7 +93,7 @@ class DataConfig:
             raise ValueError("found classes of scenes, expected none: give count")
 
 
-@plain_dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ImageSource:
     """Images that can be loaded, at any size, as often as needed.
 
@@ -130,7 +129,7 @@ class ImageSource:
             (S, S, 3) uint8 RGB, the middle of the image; and the file's SHA-256.
         """
         rgb, sha256 = self.open(index, DECODE_MARGIN * size)
-        return fit_square(rgb, size), sha256
+        return _square(rgb, size), sha256
 
     def chosen(self, indices: Sequence[int]) -> "ImageSource":
         """Only some of the images, in this order."""
@@ -144,20 +143,8 @@ class ImageSource:
         )
 
 
-def fit_square(rgb: Rgb, size: int) -> Rgb:
-    """Resize the shorter side to `size` and cut out the middle.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        size: Side S of the result, pixels.
-
-    Returns:
-        (S, S, 3) uint8.
-
-    Example:
-        >>> fit_square(np.zeros((30, 50, 3), np.uint8), 16).shape
-        (16, 16, 3)
-    """
+def _square(rgb: Rgb, size: int) -> Rgb:
+    """Resize the shorter side to `size` and cut out the middle, (S, S, 3)."""
     image = torch.from_numpy(rgb).permute(2, 0, 1)  # (3, H, W)
     H, W = image.shape[1:]
     most = LONGEST * min(H, W)
@@ -198,42 +185,24 @@ def open_source(
         raise UserError(
             f"found no data folder, but {config.dataset} needs one: --data-root"
         )
+    root, left_out = _find(config.dataset, Path(data_root)), Counter[str]()
+    if is_archive(root):
+        root, counts = unpacked(root, cache_root)
+        left_out.update(counts)
+    if not root.is_dir():
+        raise UserError(f"{root}: found no folder or tar archive; check the path")
     if config.dataset == "folder":
-        source = _folder(Path(data_root), cache_root)
+        paths = _images_below(root, left_out)
+        groups = [path.parent.relative_to(root).as_posix() for path in paths]
     else:
-        source = _classes(
-            config.dataset, _find(config.dataset, Path(data_root)), cache_root
-        )
-    if config.classes is not None:
-        return source.chosen(_draw_classes(source, config))
-    if config.count is None:
-        return source
-    if config.count > len(source):
+        root = _innermost(root)
+        paths, groups = _in_classes(root, left_out)
+    if not paths:
         raise UserError(
-            f"{data_root}: found {len(source)} images, expected {config.count}; "
-            "lower count"
+            f"{root}: found no image, expected some, of classes in one folder a class; "
+            "check the path"
         )
-    drawn = sorted(range(len(source)), key=lambda i: _lot(config.seed, source.ids[i]))
-    return source.chosen(sorted(drawn[: config.count]))
-
-
-def download(dataset: Dataset, data_root: Path) -> None:
-    """Download a data set that has a free address, unless a copy of it is there.
-
-    Raises:
-        UserError: If it has none, or no mirror gave the right file.
-    """
-    if dataset == "lfw":
-        name, known_hash, addresses = LFW
-        fetch(data_root, name, known_hash, addresses)
-    elif dataset == "imagenette":  # torchvision itself would unpack it half if killed
-        address, md5 = Imagenette._ARCHIVES["320px"]
-        fetch(data_root, Path(address).name, f"md5:{md5}", [address])
-    else:
-        raise UserError(
-            f"found no address of {dataset}, expected lfw or imagenette; place its "
-            "files in the data folder by hand"
-        )
+    return _drawn(_files(config.dataset, root, paths, groups, left_out), config)
 
 
 # ------------------------------------------------------------------------- the sources
@@ -254,24 +223,32 @@ def _scenes(count: int, seed: int) -> ImageSource:
     return ImageSource("scenes", ids, groups, render, fingerprint)
 
 
-def _classes(dataset: Dataset, root: Path, cache_root: Path) -> ImageSource:
-    """One folder per class or person, by torchvision; `train` and `val` together."""
-    root, left_out = _as_folder(root, cache_root)
-    while (inner := _only_folder(root)) is not None:  # of an archive
-        root = inner
-    parts = [part for part in PARTS if (root / part).is_dir()]
-    found: list[tuple[Path, str]] = []
-    for folder in [root / part for part in parts] or [root]:
-        try:
-            images = _ClassFolders(str(folder), allow_empty=True)
-        except FileNotFoundError:  # there is no folder of a class
-            continue
-        found += [(path, images.classes[label]) for path, label in images.samples]
-        left_out += images.left_out
-    if not found:
-        raise UserError(f"{root}: found no image, expected one folder a class")
-    paths, groups = zip(*found, strict=True)
-    return _files(dataset, root, paths, groups, left_out)
+def _find(dataset: Dataset, data_root: Path) -> Path:
+    """The folder or archive of a data set, in the data folder or that itself."""
+    names = NAMES.get(dataset)
+    own_name = data_root.name.partition(".")[0]
+    if names is None or own_name in names or is_archive(data_root):
+        return data_root
+    for name in names:
+        for path in [data_root / name, *sorted(data_root.glob(f"{name}.t*"))]:
+            if path.is_dir() or is_archive(path):
+                return path
+    looks = [*data_root.glob("n[0-9]*"), *(data_root / part for part in PARTS)]
+    if dataset != "lfw" and any(path.is_dir() for path in looks):
+        return data_root  # the folder of classes itself
+    raise UserError(
+        f"{data_root}: found no {dataset}, expected a folder or tar archive called one "
+        f"of {', '.join(names)}; place it there"
+    )
+
+
+def _innermost(root: Path) -> Path:
+    """Where the folders of classes lie: an archive may hold one folder of them all."""
+    inside = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
+    if len(inside) != 1 or not inside[0].is_dir():
+        return root
+    holds_folders = any(entry.is_dir() for entry in inside[0].iterdir())
+    return _innermost(inside[0]) if holds_folders else root
 
 
 class _ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no types
@@ -280,36 +257,38 @@ class _ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no ty
     def make_dataset(
         self, directory: str, class_to_idx: dict[str, int], **_: Any
     ) -> list[tuple[Path, int]]:
-        """Find the images of each class."""
-        paths, self.left_out = _images_below(Path(directory))
-        classes = [path.relative_to(directory).parts[0] for path in paths]
-        self.left_out["images in no class"] += sum(
-            name not in class_to_idx for name in classes
-        )
-        return [
-            (path, class_to_idx[name])
-            for path, name in zip(paths, classes, strict=True)
-            if name in class_to_idx
-        ]
+        """Find the images of each class, and count what else there is."""
+        self.left_out, samples = Counter[str](), []
+        for path in _images_below(Path(directory), self.left_out):
+            name = path.relative_to(directory).parts[0]
+            if name in class_to_idx:
+                samples.append((path, class_to_idx[name]))
+            else:
+                self.left_out["images in no class"] += 1
+        return samples
 
 
-def _folder(root: Path, cache_root: Path) -> ImageSource:
-    """Any images, nested as they are."""
-    root, left_out = _as_folder(root, cache_root)
-    paths, more = _images_below(root)
-    if not paths:
-        raise UserError(f"{root}: found no image file, expected some; check the path")
-    groups = [path.parent.relative_to(root).as_posix() for path in paths]
-    return _files("folder", root, paths, groups, left_out + more)
+def _in_classes(root: Path, left_out: Counter[str]) -> tuple[list[Path], list[str]]:
+    """Images, and the class or person of each; `train` and `val` together."""
+    paths, groups = [], []
+    parts = [root / part for part in PARTS if (root / part).is_dir()]
+    for folder in parts or [root]:
+        try:
+            found = _ClassFolders(str(folder), allow_empty=True)
+        except FileNotFoundError:  # there is no folder of a class
+            continue
+        paths += [path for path, _ in found.samples]
+        groups += [found.classes[label] for _, label in found.samples]
+        left_out.update(found.left_out)
+    return paths, groups
 
 
-def _images_below(root: Path) -> tuple[list[Path], Counter[str]]:
-    """All visible images below a folder, in order; and what else there is.
+def _images_below(root: Path, left_out: Counter[str]) -> list[Path]:
+    """All visible images below a folder, in order; what else there is is counted.
 
     Links are followed out of the folder. Within it they lead where one comes anyway.
     """
-    paths, left_out, visited = [], Counter[str](), set()
-    top = os.path.realpath(root)
+    paths, visited, top = [], set(), os.path.realpath(root)
     for place, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
         inward = os.path.islink(place) and os.path.commonpath([real, top]) == top
@@ -324,7 +303,7 @@ def _images_below(root: Path) -> tuple[list[Path], Counter[str]]:
                 left_out[kind] += 1
             else:
                 paths.append(path)
-    return sorted(paths, key=lambda path: (str(path.parent), path.name)), left_out
+    return sorted(paths, key=lambda path: (str(path.parent), path.name))
 
 
 def _files(
@@ -337,13 +316,13 @@ def _files(
     """A source of image files."""
 
     def read(index: int, at_least: int) -> tuple[Rgb, str]:
-        if any(stamps[index][1:]) and not os.path.lexists(paths[index]):
+        path = paths[index]
+        if any(stamps[index][1:]) and not os.path.lexists(path):
             raise UserError(
-                f"{paths[index]}: found nothing, expected an image that was there when "
-                "the data set was opened; restore it and try again"
+                f"{path}: found nothing, expected an image that was there when the "
+                "data set was opened; restore it and try again"
             )
-        content = _content(paths[index])
-        return load_rgb(content, at_least), hashlib.sha256(content).hexdigest()
+        return load_rgb(path, at_least), file_sha256(path)
 
     ids = [path.relative_to(root).as_posix() for path in paths]
     stamps = [[name, *_stamp(path)] for name, path in zip(ids, paths, strict=True)]
@@ -359,80 +338,49 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _content(path: Path) -> bytes:
-    """A file's bytes; opening a pipe would wait for ever, so it is not tried."""
-    try:
-        if not path.is_file():
-            raise PhotographError(path.name, "is not a file")
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise PhotographError(path.name, f"cannot be read: {reason}") from error
+# --------------------------------------------------------------------------- the draws
 
 
-# ------------------------------------------------------------------ places and drawing
+def _drawn(source: ImageSource, config: DataConfig) -> ImageSource:
+    """The images that the configuration wants.
+
+    A draw does not depend on what else there is to draw from.
+    """
+    if config.classes is not None:
+        return source.chosen(_candidates(source, config))
+    if config.count is None:
+        return source
+    if config.count > len(source):
+        raise UserError(
+            f"{source.name}: found {len(source)} images, expected {config.count}; "
+            "lower count"
+        )
+    drawn = _shuffled(range(len(source)), source.ids, config.seed)
+    return source.chosen(sorted(drawn[: config.count]))
 
 
-def _find(dataset: Dataset, data_root: Path) -> Path:
-    """The folder or archive of a data set, in the data folder or that itself."""
-    names = NAMES[dataset]
-    if data_root.name.partition(".")[0] in names or is_archive(data_root):
-        return data_root
-    candidates = [data_root / place for place in PLACES]
-    for folder in candidates:
-        for name in names:
-            for path in [folder / name, *sorted(folder.glob(f"{name}.t*"))]:
-                if path.is_dir() or is_archive(path):
-                    return path
-    parts = [data_root / part for part in PARTS]
-    if dataset != "lfw" and any([*data_root.glob("n[0-9]*"), *map(Path.is_dir, parts)]):
-        return data_root  # the folder of classes itself
-    raise UserError(
-        f"{data_root}: found no {dataset}, expected a folder or tar archive called one "
-        f"of {', '.join(names)}; place it there"
-    )
-
-
-def _as_folder(path: Path, cache_root: Path) -> tuple[Path, Counter[str]]:
-    """The folder itself, or that of an archive; and what is not in it of that."""
-    if is_archive(path):
-        folder, left_out = unpacked(path, cache_root)
-        return folder, Counter(left_out)
-    if not path.is_dir():
-        raise UserError(f"{path}: found no folder or tar archive; check the path")
-    return path, Counter()
-
-
-def _only_folder(root: Path) -> Path | None:
-    """The one folder within a folder that holds nothing else but folders of folders."""
-    inside = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
-    if len(inside) != 1 or not inside[0].is_dir():
-        return None
-    return inside[0] if any(entry.is_dir() for entry in inside[0].iterdir()) else None
-
-
-def _draw_classes(source: ImageSource, config: DataConfig) -> list[int]:
-    """Candidates of the drawn classes, more than are wanted, class by class."""
-    assert config.classes is not None
+def _candidates(source: ImageSource, config: DataConfig) -> list[int]:
+    """Images of the drawn classes, more than are wanted, class by class."""
     members: dict[str, list[int]] = {}
     for index, group in enumerate(source.groups):
         members.setdefault(group, []).append(index)
-    wanted = config.classes + config.unseen_classes
-    if wanted > len(members):
+    names, seen = list(members), config.classes or 0
+    if seen + config.unseen_classes > len(names):
         raise UserError(
-            f"{source.name}: found {len(members)} classes, expected {wanted}; lower "
-            "classes or unseen_classes"
+            f"{source.name}: found {len(names)} classes, expected "
+            f"{seen + config.unseen_classes}; lower classes or unseen_classes"
         )
-    drawn = sorted(members, key=lambda name: _lot(config.seed, name))[:wanted]
-    chosen = []
-    for rank, name in enumerate(drawn):
-        each = config.per_class if rank < config.classes else config.unseen_per_class
-        most = len(members[name]) if each is None else int(CANDIDATES * each)
-        order = sorted(members[name], key=lambda i: _lot(config.seed, source.ids[i]))
-        chosen += order[:most]
+    chosen: list[int] = []
+    drawn = _shuffled(range(len(names)), names, config.seed)
+    for rank, number in enumerate(drawn[: seen + config.unseen_classes]):
+        own, each = members[names[number]], config.per_class
+        if rank >= seen:
+            each = config.unseen_per_class
+        most = len(own) if each is None else int(CANDIDATES * each)
+        chosen += _shuffled(own, source.ids, config.seed)[:most]
     return chosen
 
 
-def _lot(seed: int, name: str) -> str:
-    """What a draw sorts by: it does not depend on what else there is to draw from."""
-    return hash_of([seed, name])
+def _shuffled(indices: Iterable[int], names: Sequence[str], seed: int) -> list[int]:
+    """Indices in an order that a seed and the names decide."""
+    return sorted(indices, key=lambda index: hash_of([seed, names[index]]))

@@ -14,37 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from colorlib.color import lab_to_rgb, out_of_gamut
-from colorlib.scenes.painting import (
-    GLASS,
-    RAMP_STEPS,
-    ROAD,
-    Canvas,
-    Ramp,
-    box,
-    disc,
-    noise,
-    paint_broadleaf,
-    paint_conifer,
-    paint_hills,
-    paint_house,
-    paint_meadow,
-    paint_road,
-    paint_sea,
-    paint_shadows,
-    paint_sky,
-    ramp,
-    to_light,
-    trapezoid,
-)
+from colorlib.color import lab_to_rgb, out_of_gamut, srgb_to_linear
+from colorlib.scenes import painting
+from colorlib.scenes.painting import GLASS, RAMP_STEPS, ROAD, Canvas, Ramp, ramp
 
 SCENES_VERSION = 2  # raise it when the same seed paints another picture
-HUES = 360  # of cars and balls: whole degrees in the ab plane, all alike likely
+HUES = 360  # of cars and balls: whole degrees in the ab plane, all equally likely
 L_DARK, L_LIGHT = 25.0, 85.0  # lightness of a car or ball at tone 0 and 1
 MAX_CHROMA = 70.0  # Lab units: brighter paint exists, but not on many cars
-STANDING = (paint_broadleaf, paint_broadleaf, paint_conifer, paint_house)  # by chance
 TYRE = ramp("#000000", "#26272a")
-BLACK, WHITE = ramp("#000000", "#000000"), ramp("#ffffff", "#ffffff")
 
 
 def render_scenes(
@@ -95,8 +73,9 @@ def recolour_scene(
         >>> recolour_scene(0, 32, hues=(0, 120, 240)).shape
         (3, 32, 32, 3)
     """
-    paints = [_paints()[round(hue) % HUES] for hue in hues]
-    return np.stack([_paint(index, size, seed, paint).developed() for paint in paints])
+    _, paints = _paints()
+    scenes = [_paint(index, size, seed, paints[round(hue) % HUES]) for hue in hues]
+    return np.stack([scene.developed() for scene in scenes])
 
 
 def object_mask(index: int, size: int, seed: int = 0) -> NDArray[np.bool_]:
@@ -114,12 +93,13 @@ def object_mask(index: int, size: int, seed: int = 0) -> NDArray[np.bool_]:
         >>> bool(object_mask(0, 64).any())
         True
     """
-    black, white = (_paint(index, size, seed, flat).light[0] for flat in (BLACK, WHITE))
+    flat = ramp("#000000", "#000000"), ramp("#ffffff", "#ffffff")
+    black, white = (_paint(index, size, seed, paint).light[0] for paint in flat)
     return np.asarray(white - black > 0.99)
 
 
 def object_colours(L: float) -> NDArray[np.float32]:
-    """The colours a car or ball of one lightness may have, all alike likely.
+    """The colours a car or ball of one lightness may have, all equally likely.
 
     Args:
         L: Lightness, 25 to 85.
@@ -132,108 +112,89 @@ def object_colours(L: float) -> NDArray[np.float32]:
         [8.0, 4.0]
     """
     angle = np.deg2rad(np.arange(HUES))
-    tone = (L - L_DARK) / (L_LIGHT - L_DARK)
-    chroma = _chroma()[:, round(np.clip(tone, 0, 1) * (RAMP_STEPS - 1))]
+    tone = np.clip((L - L_DARK) / (L_LIGHT - L_DARK), 0, 1)
+    chroma = _paints()[0][:, round(tone * (RAMP_STEPS - 1))]
     ab = chroma * np.stack([np.cos(angle), np.sin(angle)])  # (2, 360)
     return np.asarray(ab.T, np.float32)
 
 
 @lru_cache(maxsize=1)
-def _chroma() -> NDArray[np.float64]:
-    """(360, RAMP_STEPS): chroma of each hue and tone, most of what sRGB can show."""
-    low, high = np.zeros((HUES, RAMP_STEPS)), np.full((HUES, RAMP_STEPS), MAX_CHROMA)
+def _paints() -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Of each hue and tone: chroma (360, RAMP_STEPS), and a ramp (360, 3, RAMP_STEPS).
+
+    All hues are of the same lightness, and of most of the chroma that sRGB can show.
+    """
+    angle = np.deg2rad(np.arange(HUES))[:, None]
+    L = np.broadcast_to(np.linspace(L_DARK, L_LIGHT, RAMP_STEPS), (HUES, RAMP_STEPS))
+
+    def lab(chroma: NDArray[np.float64]) -> torch.Tensor:
+        values = np.stack([L, chroma * np.cos(angle), chroma * np.sin(angle)])
+        return torch.from_numpy(values.astype(np.float32))  # (3, 360, RAMP_STEPS)
+
+    low, high = np.zeros(L.shape), np.full(L.shape, MAX_CHROMA)
     for _ in range(8):  # bisection, to 0.3 units
         middle = (low + high) / 2
-        outside = out_of_gamut(_lab(middle)).numpy()
+        outside = out_of_gamut(lab(middle)).numpy()
         low, high = np.where(outside, low, middle), np.where(outside, middle, high)
-    return 0.95 * low
-
-
-def _lab(chroma: NDArray[np.float64]) -> torch.Tensor:
-    """(3, 360, RAMP_STEPS): Lab of all hues and tones."""
-    angle = np.deg2rad(np.arange(HUES))[:, None]
-    L = np.broadcast_to(np.linspace(L_DARK, L_LIGHT, RAMP_STEPS), chroma.shape)
-    lab = np.stack([L, chroma * np.cos(angle), chroma * np.sin(angle)])
-    return torch.from_numpy(lab.astype(np.float32))
-
-
-@lru_cache(maxsize=1)
-def _paints() -> NDArray[np.float32]:
-    """(360, 3, RAMP_STEPS): a ramp a hue, all of the same lightness."""
-    rgb = lab_to_rgb(_lab(_chroma())).transpose(0, 1)
-    return to_light(rgb.contiguous().numpy())
+    rgb = lab_to_rgb(lab(0.95 * low)).transpose(0, 1)  # (360, 3, RAMP_STEPS)
+    return 0.95 * low, srgb_to_linear(rgb.contiguous()).numpy()
 
 
 def _paint(index: int, size: int, seed: int, paint: Ramp | None = None) -> Canvas:
     """Paint one scene, back to front, its cars and balls by chance or in one paint."""
     rng = np.random.default_rng((seed, index))
-    canvas = Canvas(size)
+    canvas = Canvas(np.zeros((3, size, size), np.float32), rng)
     horizon = rng.uniform(0.3, 0.5)
     shore = horizon + rng.uniform(0.07, 0.16) * (rng.random() < 0.5)
     road = rng.uniform(0.76, 0.84) if rng.random() < 0.5 else None
-    paint_sky(canvas, rng, horizon)
-    paint_hills(canvas, rng, horizon)
+    painting.sky(canvas, horizon)
+    painting.hills(canvas, horizon)
     if shore > horizon:
-        paint_sea(canvas, rng, horizon, shore)
-    paint_meadow(canvas, rng, shore)
+        painting.sea(canvas, horizon, shore)
+    painting.meadow(canvas, shore)
     if road:
-        paint_road(canvas, rng, road)
-    _paint_standing(canvas, rng, shore)
-    _paint_ambiguous(canvas, rng, road, paint)
+        painting.road(canvas, road)
+    painting.trees_and_houses(canvas, shore)
+    _cars_and_balls(canvas, road, paint)
     return canvas
 
 
-def _paint_standing(canvas: Canvas, rng: np.random.Generator, shore: float) -> None:
-    """Trees and houses, the far ones first."""
-    count = int(rng.integers(2, 7))
-    x = rng.uniform(0.02, 0.98, count)
-    feet = np.sort(rng.uniform(shore + 0.04, 0.72, count))
-    heights = 0.1 + 0.5 * (feet - shore) / (1 - shore)
-    paint_shadows(canvas, x + 0.1 * heights, feet, heights)
-    grain = noise(rng, canvas.window(), 56, 56)
-    kinds = rng.integers(len(STANDING), size=count)
-    places = np.stack([x, feet, heights], axis=1).tolist()
-    for kind, place in zip(kinds.tolist(), places, strict=True):
-        STANDING[kind](canvas, grain, *place)
-
-
-def _paint_ambiguous(
-    canvas: Canvas, rng: np.random.Generator, road: float | None, paint: Ramp | None
-) -> None:
+def _cars_and_balls(canvas: Canvas, road: float | None, paint: Ramp | None) -> None:
     """Cars on the road, balls on the grass before it: at least one of them."""
+    rng = canvas.rng
     cars = int(rng.integers(1, 3)) if road else 0
     count = cars + int(rng.integers(0 if road else 1, 3))
     x = 0.14 + 0.24 * rng.permutation(4)[:count] + rng.uniform(-0.02, 0.02, count)
     y, width = rng.uniform(0.9, 0.95, count), rng.uniform(0.08, 0.12, count)
     if road:
         y[:cars], width[:cars] = road + 0.03, 0.12 + width[:cars]
-    paint_shadows(canvas, x + 0.1 * width, y, 1.2 * width)
-    hues = rng.integers(HUES, size=count).tolist()
-    for number, hue in enumerate(hues):
-        paint_thing = _paint_car if number < cars else _paint_ball
+    painting.shadows(canvas, x + 0.1 * width, y, 1.2 * width)
+    hues = rng.integers(HUES, size=count)
+    paints = _paints()[1][hues] if paint is None else [paint] * count
+    for number in range(count):
+        paint_thing = _car if number < cars else _ball
         place = float(x[number]), float(y[number]), float(width[number])
-        paint_thing(canvas, *place, _paints()[hue] if paint is None else paint)
+        paint_thing(canvas, *place, paints[number])
 
 
-def _paint_car(canvas: Canvas, x: float, y: float, length: float, paint: Ramp) -> None:
+def _car(canvas: Canvas, x: float, y: float, length: float, paint: Ramp) -> None:
     """A car from the side, its wheels standing at height `y`."""
     car = canvas.window(x - length / 2, y - 0.5 * length, x + length / 2, y + 0.02)
     height = (y - car.y) / length
     top, sill = y - 0.42 * length, y - 0.25 * length
-    cabin = trapezoid(car, x, top, sill, 0.42 * length, 0.68 * length)
-    body = box(car, x, y - 0.18 * length, 0.9 * length, 0.08 * length) - 0.05 * length
-    shape = car.inside(np.minimum(cabin, body))
-    car.paint(shape, 0.25 + 1.4 * height, paint)
+    cabin = car.trapezoid(x, top, sill, 0.42 * length, 0.68 * length)
+    body = car.box(x, y - 0.18 * length, 0.9 * length, 0.08 * length) - 0.05 * length
+    car.fill(np.minimum(cabin, body), 0.25 + 1.4 * height, paint)
     hub, tyre = y - 0.08 * length, 0.085 * length
-    front = disc(car, x - 0.27 * length, hub, tyre)
-    wheels = np.minimum(front, disc(car, x + 0.27 * length, hub, tyre))
-    car.paint(car.inside(wheels), 0.4, TYRE)
-    car.paint(car.inside(wheels + 0.05 * length), 0.8, ROAD)
+    front = car.disc(x - 0.27 * length, hub, tyre)
+    wheels = np.minimum(front, car.disc(x + 0.27 * length, hub, tyre))
+    car.fill(wheels, 0.4, TYRE)
+    car.fill(wheels + 0.05 * length, 0.8, ROAD)
     pillar = 0.015 * length - np.abs(car.x - x)
-    car.paint(car.inside(np.maximum(cabin + 0.035 * length, pillar)), 0.45, GLASS)
+    car.fill(np.maximum(cabin + 0.035 * length, pillar), 0.45, GLASS)
 
 
-def _paint_ball(canvas: Canvas, x: float, y: float, width: float, paint: Ramp) -> None:
+def _ball(canvas: Canvas, x: float, y: float, width: float, paint: Ramp) -> None:
     """A ball on the ground at (x, y), lit from above left."""
     radius = width / 2
     centre = y - 0.9 * radius
@@ -241,4 +202,4 @@ def _paint_ball(canvas: Canvas, x: float, y: float, width: float, paint: Ramp) -
     right, down = (ball.x - x) / radius, (ball.y - centre) / radius
     towards = np.sqrt(np.maximum(1 - right**2 - down**2, 0))
     light = np.maximum(-0.45 * right - 0.6 * down + 0.66 * towards, 0)
-    ball.paint(ball.inside(disc(ball, x, centre, radius)), 0.1 + 0.8 * light, paint)
+    ball.fill(ball.disc(x, centre, radius), 0.1 + 0.8 * light, paint)

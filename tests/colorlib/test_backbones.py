@@ -1,7 +1,6 @@
 """Frozen networks: what each sees, that it stays frozen, whose weights it has."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub.constants as hub
@@ -17,28 +16,22 @@ from torch import nn
 from torch.nn import functional as F
 
 from colorlib.backbones import (
-    SPECS,
     Backbone,
     BackboneRecord,
-    feature_shape,
     features_of_images,
-    hash_of_weights,
-    input_spec,
     load_backbone,
     load_stated,
-    spec_for,
+    specs,
 )
-from colorlib.backbones.specs import _spec_from_timm
+from colorlib.backbones.specs import SPECS, hash_of_weights, spec_for
 from colorlib.color import gray_from_L, lab_to_rgb, normalize_lab, rgb_to_lab
 from colorlib.errors import UserError
-from colorlib.features import gray_of_images
 from colorlib.files import file_sha256
 from colorlib.images import fit_square
 
 TINY = "test_resnet.r160_in1k"  # 0.5 million weights, 160 px
 PAPER = ("vgg16.tv_in1k", "resnet50.tv_in1k", "inception_resnet_v2.tf_in1k")
 FROM_TFLITE = [name for name in SPECS if name.startswith("mobilenet")]
-CLASSIFIERS = [name for name, spec in SPECS.items() if spec.tap is None]
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +44,13 @@ def gray():
     return photographs(4, size=64)[:, :1].float()
 
 
-def bare(name, net):
-    return Backbone(SPECS[name], net, "random", "")
+def bare(name, net=None):
+    return Backbone(spec_for(name), net or nn.Identity(), "random", "")
 
 
-def state_of(backbone):
-    return {k: v.contiguous() for k, v in backbone.net.state_dict().items()}
+def save(backbone, path, **changes):
+    state = {k: v.contiguous() for k, v in backbone.net.state_dict().items()}
+    save_file(state | changes, path)
 
 
 # ---------------------------------------------------------------- what a network sees
@@ -71,11 +65,11 @@ def state_of(backbone):
 )
 @pytest.mark.parametrize("size", [64, 400])
 def test_resizes_the_whole_image_as_pillow_does(name, filter_of_pillow, size):
-    spec = SPECS[name]
+    spec = spec_for(name)
     image = photographs(1, size)[0, 0].numpy().astype(np.float32)
     side = (spec.input_size, spec.input_size)
     expected = np.asarray(Image.fromarray(image).resize(side, filter_of_pillow))
-    seen = bare(name, nn.Identity()).prepare(torch.from_numpy(image)[None, None])
+    seen = bare(name).prepare(torch.from_numpy(image)[None, None])
     for channel in range(3):
         scaled = (expected.clip(0, 1) - spec.mean[channel]) / spec.std[channel]
         np.testing.assert_allclose(seen[0, channel].numpy(), scaled, atol=1e-5)
@@ -88,7 +82,7 @@ def test_scales_gray_as_timms_own_preprocessing(name):
         **timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
     )
     flat = Image.new("RGB", (256, 256), (128, 128, 128))
-    seen = bare(name, nn.Identity()).prepare(torch.full((1, 1, 256, 256), 128 / 255))
+    seen = bare(name).prepare(torch.full((1, 1, 256, 256), 128 / 255))
     torch.testing.assert_close(seen[0], transform(flat), rtol=0, atol=1e-5)
 
 
@@ -105,9 +99,9 @@ GRIDS = {  # of the last maps, from an input of the size of the training
 }
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", [*PAPER, *SPECS])
 def test_each_network_takes_its_input_and_gives_maps_on_its_own_grid(name):
-    spec = SPECS[name]
+    spec = spec_for(name)
     options = {"num_classes": spec.num_classes, **spec.create_options}
     if spec.tap is not None:
         options = {"features_only": True, "out_indices": (spec.tap,)}
@@ -129,8 +123,8 @@ def test_drops_the_background_class_and_no_other():
         def forward_head(self, maps, pre_logits):
             return torch.arange(1001.0).expand(len(maps), -1)
 
-    logits = bare(FROM_TFLITE[0], Net())(torch.rand(2, 1, 32, 32), ["logits"])
-    assert logits["logits"].tolist() == [list(range(1, 1001))] * 2
+    logits = bare(FROM_TFLITE[0], Net())(torch.rand(2, 1, 32, 32), "logits")
+    assert logits.tolist() == [list(range(1, 1001))] * 2
 
 
 @pytest.mark.parametrize(
@@ -152,7 +146,6 @@ def test_refuses_what_is_no_square_gray_image(tiny, image, error, reason):
 
 
 def test_stays_in_evaluation_mode_and_learns_nothing(tiny, gray):
-    before = hash_of_weights(tiny.net)
     expected = features_of_images([tiny], gray, "logits")
     holder = nn.ModuleList([tiny]).train()
     assert holder.training
@@ -160,7 +153,7 @@ def test_stays_in_evaluation_mode_and_learns_nothing(tiny, gray):
     assert not any(p.requires_grad for p in tiny.parameters())
     again = features_of_images([tiny], gray, "logits")
     torch.testing.assert_close(again, expected, rtol=0, atol=0)
-    assert hash_of_weights(tiny.net) == before
+    assert hash_of_weights(tiny.net) == tiny.weights_hash
 
 
 def test_features_do_not_depend_on_the_rest_of_the_batch(tiny, gray):
@@ -188,36 +181,27 @@ def test_softmax_is_the_formula(tiny, gray):
     powers = np.exp(logits)
     expected = powers / powers.sum(axis=-1, keepdims=True)
     softmax = features_of_images([tiny, tiny], gray)
-    assert softmax.shape == (4, 2, 1000)
-    assert softmax.dtype == torch.float32
+    assert (softmax.shape, softmax.dtype) == ((4, 2, 1000), torch.float32)
     np.testing.assert_allclose(softmax.numpy(), expected, rtol=1e-5)
 
 
-def test_pooled_features_are_what_the_last_layer_decides_from(tiny, gray):
+def test_logits_come_from_what_is_pooled_and_that_is_the_mean_of_the_maps(tiny, gray):
     pooled = features_of_images([tiny], gray, "pooled")
     logits = tiny.net.get_classifier()(pooled)
     torch.testing.assert_close(logits, features_of_images([tiny], gray, "logits")[:, 0])
     assert (pooled[0] - pooled[1]).abs().max() > 1e-6  # images differ
-
-
-def test_maps_are_resampled_and_their_mean_is_what_is_pooled(tiny, gray):
-    # of a network that pools by averaging, on its own grid
-    maps = tiny.net.forward_features(tiny.prepare(gray))
-    pooled = features_of_images([tiny], gray, "pooled")
+    maps = tiny.net.forward_features(tiny.prepare(gray))  # on the network's own grid
     torch.testing.assert_close(pooled, maps.mean(dim=(2, 3)))
     expected = F.interpolate(maps, (8, 8), mode="bilinear", antialias=True)
     torch.testing.assert_close(features_of_images([tiny], gray, "maps"), expected)
 
 
-def test_several_networks_keep_their_order_and_their_own_input_sizes(tiny, gray):
+@pytest.mark.parametrize("kind", ["maps", "logits"])
+def test_several_networks_keep_their_order_and_their_own_input_sizes(tiny, gray, kind):
     sizes = [96, 64]
-    each = [features_of_images([tiny], gray, "maps", [size]) for size in sizes]
-    both = features_of_images([tiny, tiny], gray, "maps", sizes)
-    assert feature_shape(tiny, "maps") == tuple(each[0].shape[1:])
+    each = [features_of_images([tiny], gray, kind, [size]) for size in sizes]
+    both = features_of_images([tiny, tiny], gray, kind, sizes)
     torch.testing.assert_close(both, torch.cat(each, dim=1))
-    logits = [features_of_images([tiny], gray, "logits", [size]) for size in sizes]
-    both = features_of_images([tiny, tiny], gray, "logits", sizes)
-    torch.testing.assert_close(both, torch.cat(logits, dim=1))
 
 
 def test_refuses_features_that_there_are_none_of(tiny, gray):
@@ -226,7 +210,7 @@ def test_refuses_features_that_there_are_none_of(tiny, gray):
     transformer = load_backbone("test_vit.r160_in1k", "random")
     with pytest.raises(UserError, match="take a convolutional network"):
         features_of_images([transformer], gray, "maps")
-    headless = bare("vgg16.convolutions_in1k", nn.Sequential(nn.Identity()))
+    headless = bare("vgg16.convolutions_in1k")
     with pytest.raises(UserError, match="found a network without a head"):
         headless._content(torch.zeros(1, 512, 14, 14), "pooled")
 
@@ -241,30 +225,24 @@ def test_damaged_weights_are_named(gray):
 # ------------------------------------------------------------------------------ weights
 
 
-def test_random_weights_are_the_same_every_time(tiny):
+def test_random_weights_are_the_same_every_time_and_the_hash_sees_each(tiny):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
     again = load_backbone(TINY, "random")
     assert torch.equal(torch.rand(3), expected)  # the caller's generator is untouched
-    assert again.weights_hash == tiny.weights_hash
-    assert again.weights_kind == "random"
-
-
-def test_the_hash_sees_every_weight(tiny):
-    net = load_backbone(TINY, "random").net
+    assert (again.weights_hash, again.weights_kind) == (tiny.weights_hash, "random")
     with torch.no_grad():
-        net.get_parameter("layer4.0.bn2.bias")[-1] += 1e-6
-    assert hash_of_weights(net) != tiny.weights_hash
+        again.net.get_parameter("layer4.0.bn2.bias")[-1] += 1e-6
+    assert hash_of_weights(again.net) != tiny.weights_hash
 
 
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_loads_a_file(tmp_path, tiny, as_folder):
     path = tmp_path / f"{TINY}.safetensors"
-    save_file(state_of(tiny), path)
+    save(tiny, path)
     loaded = load_backbone(TINY, tmp_path if as_folder else str(path))
-    assert loaded.weights_kind == "file"
-    assert loaded.weights_hash == tiny.weights_hash
+    assert (loaded.weights_hash, loaded.weights_kind) == (tiny.weights_hash, "file")
 
 
 def test_loads_the_layers_of_a_file_up_to_the_tap(tmp_path):
@@ -281,30 +259,24 @@ def test_loads_the_layers_of_a_file_up_to_the_tap(tmp_path):
         assert torch.equal(weights, state[key.replace("_", ".", 1)].float())
     del state["features.0.weight"]
     save_file(state, path)
-    with pytest.raises(UserError, match=r"found no features_0\.weight, expected"):
+    with pytest.raises(UserError, match=r"do not fit vgg16.*features_0\.weight"):
         load_backbone(name, tmp_path)
 
 
-def test_refuses_weights_that_do_not_fit(tmp_path):
-    path = tmp_path / "model.safetensors"
-    save_file({"layer1.weight": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match=r"do not fit test_resnet\.r160_in1k") as caught:
-        load_backbone(TINY, path)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("weights", ["pretraind", "nowhere/at/all.safetensors", "."])
-def test_says_what_weights_can_be(tmp_path, monkeypatch, weights):
+def test_refuses_what_does_not_fit_is_not_there_or_can_run_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"expected its weights; give `pretrained`"):
-        load_backbone(TINY, weights)
-
-
-def test_refuses_files_that_can_run_code(tmp_path):
-    path = tmp_path / "vgg16-397923af.pth"
-    torch.save({}, path)
-    with pytest.raises(UserError, match=r"found a \.pth file, expected \.safetensors"):
-        load_backbone("vgg16.tv_in1k", path)
+    save_file({"layer1.weight": torch.zeros(3)}, "model.safetensors")
+    torch.save({}, "vgg16-397923af.pth")
+    expected = {
+        "model.safetensors": r"do not fit test_resnet\.r160_in1k",
+        "vgg16-397923af.pth": r"found a \.pth file, expected \.safetensors",
+    }
+    for nowhere in ("pretraind", "nowhere/at/all.safetensors", "."):
+        expected[nowhere] = "expected its weights; give `pretrained`"
+    for weights, reason in expected.items():
+        with pytest.raises(UserError, match=reason) as caught:
+            load_backbone(TINY, weights)
+        assert "\n" not in str(caught.value)
 
 
 # -------------------------------------------------------------------------- the hub
@@ -330,6 +302,8 @@ def test_without_weights_the_ways_out_are_named_at_once(
         assert way in str(error.value)
     assert "\n" not in str(error.value)
     assert "Retrying" not in caplog.text
+    with pytest.raises(UserError, match=SPECS[FROM_TFLITE[0]].weights_file):
+        load_backbone(FROM_TFLITE[0], "pretrained")  # the hub has none
 
 
 def test_other_weights_under_the_same_name_are_refused(empty_hub, monkeypatch, tiny):
@@ -338,34 +312,26 @@ def test_other_weights_under_the_same_name_are_refused(empty_hub, monkeypatch, t
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0123")
-    path = snapshot / "model.safetensors"
-    save_file(state_of(tiny), path)
-    known = replace(spec_for(TINY), hub_sha256=file_sha256(path))
-    monkeypatch.setitem(SPECS, TINY, known)
+    save(tiny, path := snapshot / "model.safetensors")
+    monkeypatch.setitem(specs.HUB_SHA256, TINY, file_sha256(path))
     loaded = load_backbone(TINY, "pretrained")  # from the cache, without a network
-    assert loaded.weights_kind == "pretrained"
-    assert loaded.weights_hash == tiny.weights_hash
-    monkeypatch.setitem(SPECS, TINY, replace(known, hub_sha256="0" * 64))
-    with pytest.raises(UserError, match=rf"{known.hub_sha256}, expected 0{{64}}: "):
+    assert (loaded.weights_hash, loaded.weights_kind) == (
+        tiny.weights_hash,
+        "pretrained",
+    )
+    monkeypatch.setitem(specs.HUB_SHA256, TINY, "0" * 64)
+    with pytest.raises(UserError, match=rf"{file_sha256(path)}, expected 0{{64}}: "):
         load_backbone(TINY, "pretrained")
-
-
-def test_weights_that_only_a_file_has_are_not_looked_for():
-    with pytest.raises(UserError, match=SPECS[FROM_TFLITE[0]].weights_file):
-        load_backbone(FROM_TFLITE[0], "pretrained")
 
 
 # ---------------------------------------------------------------------- specifications
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_the_papers_networks_are_stated_as_timm_states_them(name):
-    timms = _spec_from_timm(name)
-    assert replace(SPECS[name], note="", hub_sha256="") == replace(timms, note="")
-    assert SPECS[name].note.endswith(timms.note.split()[-1])  # the licence
-
-
-def test_every_name_is_the_architecture_and_a_tag():
+def test_the_papers_networks_are_those_of_the_hub_and_their_tags_are_known():
+    for name in PAPER:
+        assert spec_for(name).hub_id == f"timm/{name}"
+        assert spec_for(name).note.endswith(("bsd-3-clause", "apache-2.0"))
+    assert specs.HUB_SHA256.keys() == set(PAPER[:2])
     for name, spec in SPECS.items():
         assert name == spec.name
         assert name.split(".")[0] == spec.timm_name.split(".")[0]
@@ -374,9 +340,9 @@ def test_every_name_is_the_architecture_and_a_tag():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("resnet50", r"without a tag.*resnet50\.tv_in1k"),
+        ("resnet50", r"with its tag, such as.*resnet50\.tv_in1k"),
         ("resnet50.tv_in1", r"such as.*resnet50\.tv_in1k"),
-        ("vit_base_patch16_224.augreg_in21k", "num_classes: found 21843"),
+        ("vit_base_patch16_224.augreg_in21k", "found 21843 classes"),
         ("hf-hub:someone/model", "expected a name of timm's"),
         ("../../x.tv_in1k", "expected a name of timm's"),
     ],
@@ -391,18 +357,16 @@ def test_refuses_what_is_no_classifier_of_imagenet(name, reason):
 
 def test_a_trained_model_gets_the_networks_it_was_trained_with(tmp_path, tiny):
     stated = BackboneRecord(name=TINY, weights="file", weights_hash=tiny.weights_hash)
-    spec = input_spec(tmp_path, {"size": 64, "backbones": [stated.model_dump()]})
+    notes = {"size": 64, "backbones": [stated.model_dump()]}
     with pytest.raises(UserError, match="give --weights-root"):
-        load_stated(spec, tmp_path)
+        load_stated(tmp_path, notes)
     path = tmp_path / f"{TINY}.safetensors"
-    save_file(state_of(tiny), path)
-    (loaded,) = load_stated(spec, tmp_path, tmp_path)
-    assert loaded.weights_hash == tiny.weights_hash
-    other = state_of(tiny)
-    other["fc.bias"] = other["fc.bias"] + 1
-    save_file(other, path)
+    save(tiny, path)
+    size, (loaded,) = load_stated(tmp_path, notes, tmp_path)
+    assert (size, loaded.weights_hash) == (64, tiny.weights_hash)
+    save(tiny, path, **{"fc.bias": tiny.net.get_parameter("fc.bias") + 1})
     with pytest.raises(UserError, match="trained with other weights of test_resnet"):
-        load_stated(spec, tmp_path, tmp_path)
+        load_stated(tmp_path, notes, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -417,7 +381,7 @@ def test_a_trained_model_gets_the_networks_it_was_trained_with(tmp_path, tiny):
 )
 def test_notes_that_do_not_fit_are_named(notes, field):
     with pytest.raises(UserError, match=rf"m\.safetensors does not say.*{field}"):
-        input_spec(Path("m.safetensors"), notes)
+        load_stated(Path("m.safetensors"), notes)
 
 
 # ------------------------------------------------------------------------ real weights
@@ -430,10 +394,10 @@ def test_real_networks_recognise_a_gray_cat_and_a_gray_espresso(name):
     if not folder:
         pytest.skip("set COLORLIB_WEIGHTS to the folder of the MobileNets' files")
     backbone = load_backbone(name, Path(folder))
-    squares = [
-        fit_square(p, 256) for p in (skimage.data.chelsea(), skimage.data.coffee())
-    ]
-    gray = gray_of_images(torch.from_numpy(np.stack(squares)))
+    pictures = (skimage.data.chelsea(), skimage.data.coffee())
+    squares = np.stack([fit_square(picture, 256) for picture in pictures])
+    rgb = torch.from_numpy(squares).movedim(-1, 1) / 255
+    gray = gray_from_L(normalize_lab(rgb_to_lab(rgb))[0])
     softmax = features_of_images([backbone], gray)[:, 0]  # (2, 1000)
     names = timm.data.ImageNetInfo("imagenet-1k").label_names()  # WordNet ids
     assert [names[i] for i in softmax.argmax(-1)] == ["n02124075", "n07920052"]

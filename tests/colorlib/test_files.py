@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorlib.files import atomic_write, file_lock, file_sha256, hash_of
+from colorlib.files import atomic_write, cached, file_lock, file_sha256, hash_of
 from colorlib.images import is_photograph
 
 values = st.none() | st.booleans() | st.integers() | st.lists(st.text())
@@ -134,3 +134,10 @@ def test_a_disk_without_flock_is_locked_all_the_same(tmp_path, monkeypatch):
             with file_lock(tmp_path / "lock"), pytest.raises(Timeout):
                 FileLock(tmp_path / "lock").acquire(timeout=0)
     assert len({str(one.message) for one in caught}) == 1
+
+
+def test_of_a_cache_that_another_process_made_meanwhile_nothing_is_made(tmp_path):
+    looks = iter([None, "made while we waited for the lock"])
+    assert cached(tmp_path / "x", lambda: next(looks), make=None).startswith("made")
+    assert cached(tmp_path / "in" / "y", lambda: "there", make=None) == "there"
+    assert not (tmp_path / "in").exists()  # no lock is taken for what is there

@@ -219,7 +219,7 @@ def test_predictions_and_scores_are_those_of_the_trained_model(folders):
 def test_the_seed_decides_the_initial_weights():
     state = torch.random.get_rng_state()
     first, other, again = (
-        next(initial_model(SMOKE.run("model4", seed), [], None, []).parameters())
+        next(initial_model(SMOKE.run("model4", seed), None, []).parameters())
         for seed in (0, 1, 0)
     )
     assert torch.equal(first, again)

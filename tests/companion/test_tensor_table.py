@@ -10,7 +10,7 @@ import torch
 from support import photographs
 
 from colorlib import color
-from colorlib.backbones import feature_shape, features_of_images, load_backbone
+from colorlib.backbones import features_of_images, load_backbone
 from colorlib.data import DataConfig, open_source, pack
 from colorlib.model import PROJECTED, build_model
 from colorlib.targets import Target
@@ -42,8 +42,8 @@ def made(tmp_path_factory):
         kind: features_of_images(backbones, gray, kind)
         for kind in ("softmax", "logits", "pooled", "maps")
     }
-    channels = tuple(feature_shape(backbone, "maps")[0] for backbone in backbones)
-    pooled = sum(feature_shape(backbone, "pooled")[0] for backbone in backbones)
+    channels = tuple(b(gray, "maps").shape[1] for b in backbones)
+    pooled = sum(b(gray, "pooled").shape[1] for b in backbones)
     options = {"features": "maps", "feature_channels": channels}
     by_class = build_model("model3", backbones=TINY)
     by_maps = build_model("model3", backbones=TINY, **options)

@@ -128,9 +128,10 @@ def test_a_bomb_is_not_unpacked(tmp_path, tally, packed, kind):
 
 
 def test_too_many_members_are_refused(tmp_path, tally, monkeypatch):
-    path = as_archive(tmp_path / "images.tar", people(), "w")
-    monkeypatch.setattr(archives, "LEAST_BYTES", 10_000)
+    path = as_archive(tmp_path / "images.tar", people(), "w")  # less than 2 kB each
+    monkeypatch.setattr(archives, "MAX_GROWTH", 1)
+    monkeypatch.setattr(archives, "FREE_BYTES", 6 * 2**14 + 12_000)
     with tally("too many members"):
-        for most, read in ((5, None), (6, 6)):
-            monkeypatch.setattr(archives, "FREE_FILES", most)
+        for most, read in ((2**15, None), (2**14, 6)):
+            monkeypatch.setattr(archives, "MEMBER_BYTES", most)
             assert refused_or_read(path) == read

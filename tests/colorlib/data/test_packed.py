@@ -176,11 +176,9 @@ def test_an_interrupted_pack_leaves_nothing_half(faces, cache, error):
 
 DAMAGES = {
     "cut images": ("images.u8", lambda content: content[:-7]),
-    "longer images": ("images.u8", lambda content: content + bytes(9)),
     "no images": ("images.u8", None),
     "cut manifest": ("manifest.json", lambda content: content[:-7]),
     "other manifest": ("manifest.json", lambda content: b'{"ids": 5}'),
-    "fewer groups": ("manifest.json", lambda text: text.replace(b'"Bo_B",\n', b"")),
 }
 
 
@@ -204,7 +202,7 @@ def test_a_full_disk_is_one_clear_error(faces, cache, tmp_path):
     try:
         with pytest.raises(UserError, match="cache cannot be written: File too large"):
             pack(faces, 64, cache)
-        with pytest.raises(UserError, match=r"cannot be unpacked to .*File too large"):
+        with pytest.raises(UserError, match="cache cannot be written: File too large"):
             open_source(LFW, tmp_path, tmp_path / "other")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

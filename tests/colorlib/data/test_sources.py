@@ -11,8 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 from torchvision.datasets import Imagenette
 
-from colorlib.data import DataConfig, open_source, sources
-from colorlib.data.sources import download, fit_square
+from colorlib.data import DataConfig, ImageSource, archives, download, open_source
 from colorlib.errors import UserError
 from colorlib.images import PhotographError
 from colorlib.scenes import render_scenes
@@ -38,18 +37,17 @@ def classes(root="", per_class=2):
 
 # Data sets --------------------------------------------------------------------------
 
-PLACES = ["lfw-deepfunneled.tgz", "lfw.tar", "lfw_home/lfw-funneled.tar.xz"]
+PLACES = ["lfw-deepfunneled.tgz", "lfw.tar", "lfw-funneled.tar.xz"]
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_people_are_the_same_from_an_archive_and_a_folder(tmp_path, opened, place):
     mode = {".tgz": "w:gz", ".tar": "w", ".xz": "w:xz"}
-    (tmp_path / place).parent.mkdir(exist_ok=True)  # as other tools place it
     path = as_archive(tmp_path / place, people(), mode[(tmp_path / place).suffix])
     as_folder(tmp_path / "unpacked", people())
     packed, unpacked = opened(LFW), opened(LFW, tmp_path / "unpacked")
     assert packed.ids == unpacked.ids == opened(LFW, path).ids == PEOPLE_IDS
-    assert packed.groups == ("Ann_A", "Ann_A", "Bo_B", "Zoë_C", "Zoë_C", "Zoë_C")
+    assert packed.groups == ["Ann_A", "Ann_A", "Bo_B", "Zoë_C", "Zoë_C", "Zoë_C"]
     for index, content in enumerate(people().values()):
         rgb, sha256 = packed.load(index, 16)
         assert (rgb == unpacked.load(index, 16)[0]).all()
@@ -76,7 +74,7 @@ def test_classes_in_any_layout(tmp_path, opened, layout, archive):
     else:
         as_folder(tmp_path, files)
     source = opened(IMAGENET)
-    assert source.groups == (("n00000001",) * 2 + ("n00000002",) * 2) * len(layout)
+    assert source.groups == (["n00000001"] * 2 + ["n00000002"] * 2) * len(layout)
     assert source.ids[0].endswith("n00000001/n00000001_0.JPEG")
     assert len(set(source.ids)) == len(source)
     if layout != ("",):  # else the folder holds more than the data set
@@ -93,7 +91,7 @@ def test_scenes_are_a_source(opened):
 
 MISSING = [
     (LFW, "no lfw, expected .* lfw-deepfunneled, .*place it there"),
-    (IMAGENETTE, "found no image, expected one folder a class"),
+    (IMAGENETTE, "found no image, expected some, of classes in one folder a class"),
     (replace(IMAGENET, classes=3), "found 2 classes, expected 3; lower classes"),
     (replace(IMAGENET, count=8), "found 4 images, expected 8; lower count"),
     (replace(FOLDER, count=9), "found 4 images, expected 9"),
@@ -116,12 +114,18 @@ def test_what_is_not_there_is_one_line(tmp_path, opened, config, message):
 
 
 UNSEEN = {"unseen_classes": 2, "unseen_per_class": 2}
-ODD = [{"classes": 2, "count": 9}, UNSEEN, {"classes": 2, "unseen_classes": 2}]
+ODD = [
+    ({"classes": 2, "count": 9}, "expected one of them"),
+    (UNSEEN, "expected both"),
+    ({"classes": 2, "unseen_classes": 2}, "expected unseen_per_class"),
+    ({"dataset": "scenes", "classes": 2}, "expected none"),
+    ({"sise": 64}, "Unexpected keyword"),
+]
 
 
-@pytest.mark.parametrize("settings", [*ODD, {"dataset": "scenes", "classes": 2}])
-def test_a_draw_that_would_be_another_than_it_seems_is_refused(settings):
-    with pytest.raises(ValidationError, match="expected"):
+@pytest.mark.parametrize(("settings", "message"), ODD)
+def test_settings_that_would_be_others_than_they_seem_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
         DataConfig(**{"dataset": "lfw"} | settings)
 
 
@@ -196,7 +200,7 @@ def test_links_are_followed_out_of_the_folder_and_never_in_a_circle(tmp_path, op
         source = opened(config, root)
         assert len(source) == len(set(source.ids)) == 6
         assert source.left_out == {"folders reached twice by links": 4}
-    assert opened(IMAGENET, root).groups[-2:] == ("n00000003",) * 2
+    assert opened(IMAGENET, root).groups[-2:] == ["n00000003"] * 2
 
 
 def test_an_unreadable_file_is_named(tmp_path, opened):
@@ -209,12 +213,19 @@ def test_an_unreadable_file_is_named(tmp_path, opened):
     source = opened(FOLDER, root)
     assert {*source.ids} == files.keys() | {"pipe.jpg", "gone.jpg", "loop.jpg"}
     for index in range(len(source)):
-        with pytest.raises(PhotographError, match=r"not a file|cannot be|not an image"):
+        with pytest.raises(
+            PhotographError, match=r"is no file|found nothing|cannot be|not an image"
+        ):
             source.load(index, 16)
     root.rename(tmp_path / "elsewhere")  # as a disk that is no longer mounted
     with pytest.raises(UserError, match="restore it") as caught:
         source.load(source.ids.index("cut.jpg"), 16)
     assert not isinstance(caught.value, PhotographError)  # it says nothing of the image
+
+
+def square(rgb, size):
+    """An image as a source loads it."""
+    return ImageSource("x", ["x"], [""], lambda *_: (rgb, ""), "").load(0, size)[0]
 
 
 @pytest.mark.parametrize("shape", [(50, 80), (80, 50), (31, 31), (16, 16), (9, 30)])
@@ -224,14 +235,14 @@ def test_squares_are_those_of_pillow(shape):
     resized = np.array(image.resize((width, height), Image.Resampling.BICUBIC), int)
     top, left = round((height - 16) / 2), round((width - 16) / 2)
     expected = resized[top : top + 16, left : left + 16]
-    assert abs(fit_square(np.array(image), 16) - expected).max() <= 1
+    assert abs(square(np.array(image), 16) - expected).max() <= 1
 
 
 def test_of_a_long_strip_the_middle_is_shown():
     strip = np.zeros((2, 200_000, 3), np.uint8)
     strip[:, 100_000 - 20 : 100_000 + 20] = 200  # as resized: a gigabyte
     for rgb in (strip, strip.transpose(1, 0, 2)):
-        assert (fit_square(rgb, 64) == 200).all()
+        assert (square(rgb, 64) == 200).all()
 
 
 def test_an_archive_reaches_nothing_outside_itself(tmp_path, opened):  # see also faults
@@ -267,33 +278,30 @@ def server(tmp_path):
         yield address
 
 
-def test_a_download_is_checked_and_tries_the_mirrors_in_turn(
-    tmp_path, opened, server, monkeypatch
-):
-    data = tmp_path / "data"
-    path = as_archive(tmp_path / "server" / "lfw.tgz", people())
-    known = hashlib.sha256(path.read_bytes()).hexdigest()
-    mirrors = [f"{server}/gone.tgz", f"{server}/lfw.tgz"]
-    monkeypatch.setattr(sources, "LFW", ("lfw.tgz", f"sha256:{'0' * 64}", mirrors))
-    with pytest.raises(UserError, match=r"place it in .* by hand") as caught:
-        download("lfw", data)
-    assert f"{mirrors[0]}: HTTPError; {mirrors[1]}: ValueError" in str(caught.value)
-    assert not list(data.iterdir())
-    monkeypatch.setattr(sources, "LFW", ("lfw.tgz", f"sha256:{known}", mirrors))
-    download("lfw", data)
-    assert len(opened(LFW, data)) == 6
-    (data / "lfw.tgz").write_bytes(b"mine")
-    download("lfw", data)
-    assert (data / "lfw.tgz").read_bytes() == b"mine"
-
-
-def test_imagenette_is_that_of_torchvision(tmp_path, opened, server, monkeypatch):
-    name = "imagenette2-320.tgz"
-    path = as_archive(tmp_path / "server" / name, classes("imagenette2-320/train/"))
-    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    assert Imagenette._ARCHIVES["320px"][0].endswith(name)
-    monkeypatch.setitem(Imagenette._ARCHIVES, "320px", (f"{server}/{name}", md5))
-    download("imagenette", tmp_path)
-    assert len(opened(IMAGENETTE)) == 4
+def test_a_download_is_checked(tmp_path, opened, server, monkeypatch):
+    data, files = tmp_path / "data", {"lfw.tgz": people()}
+    files["imagenette2-320.tgz"] = classes("imagenette2-320/train/")
+    for dataset, (name, content) in zip(archives.DOWNLOADS, files.items(), strict=True):
+        path = as_archive(tmp_path / "server" / name, content)
+        known = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for address, error in (("gone.tgz", "HTTPError"), (name, "ValueError")):
+            wrong = (name, f"sha256:{'0' * 64}", f"{server}/{address}")
+            monkeypatch.setitem(archives.DOWNLOADS, dataset, wrong)
+            with pytest.raises(UserError, match=rf"{error}.* place .* by hand"):
+                download(dataset, data)
+            assert not (data / name).exists()
+        right = (name, known, f"{server}/{name}")
+        monkeypatch.setitem(archives.DOWNLOADS, dataset, right)
+        download(dataset, data)
+        assert len(opened(DataConfig(dataset=dataset), data)) == len(content)
+        (data / name).write_bytes(b"mine")
+        download(dataset, data)
+        assert (data / name).read_bytes() == b"mine"
     with pytest.raises(UserError, match="no address of imagenet"):
-        download("imagenet", tmp_path)
+        download("imagenet", data)
+
+
+def test_imagenette_is_that_of_torchvision():
+    name, known, address = archives.DOWNLOADS["imagenette"]
+    assert (address, known.removeprefix("md5:")) == Imagenette._ARCHIVES["320px"]
+    assert address.endswith(f"/{name}")
