@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from colorlib.model import build_model
 from colorlib.stats import Estimate
 from companion.comparisons import Contrast, Result
+from companion.photographs import PHOTOGRAPHS, square
 from companion.report import figures
 
 
@@ -38,6 +39,17 @@ def test_a_grid_shows_the_pixels_it_is_given_without_smoothing():
     assert shown[2].get_clim() == (0, 1)  # gray is not stretched
     assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", ""]
     assert texts(figure) == ["up", "down"]
+
+
+def test_photographs_stand_in_the_papers_arrangement():
+    ab = np.full((len(PHOTOGRAPHS), 2, 8, 8), 30, np.int8)
+    figure = figures.photograph_grid({"Model 3": ab}, ["cat", "coffee"])
+    titles = [axis.get_title() for axis in figure.axes][:4]
+    assert titles == ["gray", "Model 3", "ground truth", ""]
+    gray, _, truth, *_ = [axis.images[0].get_array() for axis in figure.axes]
+    np.testing.assert_array_equal(truth, square("cat", truth.shape[0]))
+    assert np.ptp(gray, axis=2).max() <= 2
+    assert len(figure.axes) == 6
 
 
 def test_curves_are_those_given_and_differ_by_more_than_colour():

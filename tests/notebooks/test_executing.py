@@ -26,23 +26,23 @@ def test_a_lesson_gets_what_it_declares_by_paths_as_seen_from_it(monkeypatch):
     }
 
 
-def test_what_stands_in_braces_is_computed_and_must_be_known(tmp_path):
+def test_what_stands_in_comments_is_computed_and_must_be_known(tmp_path):
     noisy = "{__import__('warnings').warn('loud') or count:,}"
-    caption = f"{noisy} images of {{DATA_NAMES[data]}}, 5 %"
-    figure = {"mystnb": {"figure": {"caption": caption}}}
+    text = f"All<!-- {noisy}--> images<!-- of {{DATA_NAMES[data]}}-->, $R^{{2}}$, 5 %"
     cells = [
         v4.new_code_cell("count: int = 2", metadata={"tags": ["parameters"]}),
-        v4.new_code_cell("data = 'lfw'", metadata=figure),
+        v4.new_code_cell("data = 'lfw'"),
+        v4.new_markdown_cell(f"**Figure.** {text}"),
     ]
     source, target = tmp_path / "lesson.ipynb", tmp_path / "done.ipynb"
     nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), source)
     execute(source, target, {"count": 13233})
-    parameters, injected, shown = nbformat.read(target, as_version=4).cells
+    parameters, injected, figure, caption = nbformat.read(target, as_version=4).cells
     assert "13233" in injected.source
-    assert shown.metadata.mystnb.figure.caption == "13,233 images of LFW, 5 %"
-    assert [c.execution_count for c in (parameters, injected, shown)] == [1, 2, 3]
+    assert caption.source == "**Figure.** All 13,233 images of LFW, $R^{2}$, 5 %"
+    assert [c.execution_count for c in (parameters, injected, figure)] == [1, 2, 3]
     target.unlink()
-    cells[1].metadata.mystnb.figure.caption = "{nowhere} images"
+    cells[2].source = "**Figure.** All<!-- {nowhere}--> images"
     nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), source)
     with pytest.raises(PapermillExecutionError, match="nowhere"):
         execute(source, target, {})

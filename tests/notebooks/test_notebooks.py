@@ -15,9 +15,7 @@ FOLDERS = {"data_root", "weights_root", "cache_root", "runs_root", "results_root
 LONGEST_CELL = 15  # lines that are not empty
 FACTS = ["Time", "Hardware", "Data", "Prerequisites"]
 GRADES = ["warm-up", "core", "stretch"]  # from easy to hard
-EXERCISE = re.compile(
-    r"```\{admonition\} Exercise (\d+)\.(\d+) \((.+)\)\n:class: tip\n(.+)\n```"
-)
+EXERCISE = re.compile(r"### Exercise (\d+)\.(\d+) \((.+)\)\n\n(.+)", re.DOTALL)
 # What runs on one machine alone: installations, paths, files left behind.
 ELSEWHERE = re.compile(
     r"""^\s*[!%]\s*(pip|conda)|\.\./|["'](/|~/|[A-Z]:\\)|savefig""", re.MULTILINE
@@ -66,10 +64,11 @@ def test_it_is_a_notebook_for_python_3_without_outputs_whose_cells_are_short(pat
 @each_notebook
 def test_it_opens_with_its_title_and_a_box_and_says_what_is_learned(path):
     first = nbformat.read(path, as_version=4).cells[0].source
-    title, box, facts, *_ = first.split("\n\n")
+    title, box, *_ = first.split("\n\n")
     assert re.fullmatch(r"# \S.+", title)
     kinds = "Reproduces|Goes beyond the paper"
-    assert re.match(rf"```{{admonition}} ({kinds})\n:class: note\n\S", box)
+    assert re.match(rf"> \*\*({kinds})\*\*\n>\n> \S", box)
+    [facts] = re.findall(r"^> (\*\*Time\*\* .+)$", box, re.MULTILINE)
     assert re.findall(r"\*\*(\w+)\*\* [^·\s]", facts) == FACTS
     assert re.search(r"\n\nYou will learn\n\n(\d\. .+[,.]\n?){2,}$", first)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from tools.colab import in_use, requirements
+
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CELLS = [nbformat.read(path, as_version=4).cells for path in PATHS]
@@ -46,7 +48,7 @@ def test_in_colab_the_package_comes_from_the_repository(tmp_path):
     published, colab = tmp_path / "published", tmp_path / "content"
     colab.mkdir()
     ignore = shutil.ignore_patterns("__pycache__", "results")
-    for name in ("colorlib", "companion"):
+    for name in ("colorlib", "companion", "tools"):
         shutil.copytree(ROOT / name, published / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, published / name)
@@ -63,5 +65,16 @@ def test_in_colab_the_package_comes_from_the_repository(tmp_path):
     for _ in range(2):  # as when the cell is run again
         done = run_set_up(colab, code, COLAB_RELEASE_TAG="release", **pip, **git)
         assert done.returncode == 0, done.stdout + done.stderr
-        file = Path(done.stdout.splitlines()[-1])
-        assert file == colab / "companion" / "colorlib" / "__init__.py"
+        *_, said, file = done.stdout.splitlines()
+        assert said == "Ready: go on with the next cell, no restart is needed."
+        assert Path(file) == colab / "companion" / "colorlib" / "__init__.py"
+
+
+def test_in_colab_its_own_torch_stays_and_a_package_in_use_wants_a_restart():
+    asked = requirements({"torch": "2.9.0+cu126", "numpy": "2.0.2"})
+    assert "torch==2.9.0+cu126" in asked  # as it is: nothing is downloaded
+    assert "scikit-image" in asked
+    assert not any(line.startswith("snakemake") for line in asked)
+    changed = ["numpy", "pillow", "timm", "imagehash"]
+    assert in_use(changed, {"numpy", "PIL", "torch"}) == ["numpy", "pillow"]
+    assert in_use(["timm"], {"numpy", "__main__"}) == []
