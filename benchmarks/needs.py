@@ -108,8 +108,8 @@ def lines_of(runs: Iterable[Run]) -> Iterator[str]:
             stored[run.data, network, kind] = size  # once for all runs
         epochs = run.config.train.max_epochs
         yield f"{run.name}  {run.condition}: {needs.trained:,} images x {epochs} epochs"
-    for (data, network, kind), size in stored.items():
-        yield f"features: {kind} of {network}, {data}: {size / 1e9:.2f} GB on disk"
+    for (data, network, what), size in stored.items():
+        yield f"features: {what} of {network}, {data}: {size / 1e9:.2f} GB on disk"
     yield (
         f"at most {hours[0]:.1f} hours of training on two CPU cores, {hours[1]:.1f} on "
         "an H200, by rough rates"

@@ -252,36 +252,6 @@ def verify(
 
 
 @app.command()
-def photographs(
-    data: Annotated[str, typer.Option(help="Whose runs predict.")] = "imagenet",
-    weights_root: WeightsRoot = None,
-    runs_root: RunsRoot = RUNS_ROOT,
-    results_root: ResultsRoot = RESULTS_ROOT,
-) -> None:
-    """Keep what classifiers and trained runs make of the book's photographs.
-
-    Of each condition of the ablations `fusion` and `networks` the first run predicts
-    whose model is in --runs-root. Class scores need --weights-root.
-    """
-    from companion import photographs as kept
-    from companion.comparisons import FUSION
-    from companion.studies import plan
-
-    if weights_root is not None:
-        scores = kept.compute_class_scores(weights_root)
-        kept.write_arrays(scores, results_root / kept.SCORES)
-        say(f"class scores: {results_root / kept.SCORES}")
-    planned = [run for name in FUSION for run in plan(name, "protocol")]
-    wanted = [run for run in planned if run.data == data]
-    predictions = kept.compute_predictions(wanted, runs_root, weights_root)
-    found = [condition for condition in predictions if condition != "origin"]
-    if not found:
-        raise UserError(f"{runs_root}: found no trained run of {data}, expected some")
-    kept.write_arrays(predictions, results_root / kept.PREDICTIONS)
-    say(f"predictions of {', '.join(found)}: {results_root / kept.PREDICTIONS}")
-
-
-@app.command()
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A model.safetensors of `train`.")],
     profile: ProfileName = "quick",

@@ -21,7 +21,7 @@ def requirements(installed: Mapping[str, str]) -> list[str]:
     """What the lessons need, with torch as it is installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     companion = project["optional-dependencies"]["companion"]
-    wanted = [*project["dependencies"], *companion, "scikit-image"]
+    wanted = [*project["dependencies"], *companion]
     named = {re.match(r"[\w-]+", line)[0]: line for line in wanted}
     fixed = {name: f"{name}=={installed[name]}" for name in KEPT if name in installed}
     return [line for name, line in (named | fixed).items() if name not in LEFT_OUT]

@@ -55,7 +55,7 @@ if __name__ == "__main__":
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     needed, extras = project["dependencies"], project["optional-dependencies"]
     if sys.argv[1:] == ["binder"]:
-        names = names_of([*needed, *extras["companion"], "scikit-image"])
+        names = names_of([*needed, *extras["companion"]])
         write(TORCH, [name for name in names if name not in ("torch", "torchvision")])
     else:
         write([], names_of(chain(needed, *extras.values())))

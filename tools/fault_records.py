@@ -6,7 +6,7 @@ code. What they counted is kept, and the book's page is made of it.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from colorlib.files import atomic_write
 from companion.provenance import current_commit, now, this_hardware
@@ -67,7 +67,7 @@ class FaultRecord(Part):
         return sum(trial.held for trial in self.trials)
 
 
-def fault_record(trials: Iterable[Trial], seconds: float, **about: str) -> FaultRecord:
+def fault_record(trials: Iterable[Trial], seconds: float, **about: Any) -> FaultRecord:
     """What was counted on this machine, now.
 
     Args:

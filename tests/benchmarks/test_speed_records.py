@@ -26,68 +26,56 @@ MACHINE = Hardware(
     python="3.11", packages={}, system="Linux", cpu="any", threads=2, gpu=None
 )
 CLUSTER = Path(__file__).parents[2] / "book" / "cluster.md"
-
-
-@pytest.fixture
-def measurement():
-    return Measurement(
-        benchmark="epoch",
-        case="a later epoch, 64 px",
-        reference="written plainly",
-        images={"ours": 20, "reference": 4},
-        seconds={
-            "ours": [2.0, 4.0, 2.0],
-            "reference": [8.0, 8.0, 16.0],
-            "matrix": [0.5, 1.0, 1.0],
-        },
-        flops=3 * MATRIX_FLOPS,
-        peak_bytes={"ours": 2 * 10**9, "reference": 10**9},
-        bars=(
-            Bar(quantity="ratio", at_least=20, obstacle="a wall"),
-            Bar(quantity="matrix share", at_least=0.8),
-            Bar(quantity="seconds", at_most=2),
-            Bar(quantity="bytes", at_most=10**9, obstacle="a tank"),
-        ),
-    )
+EPOCH = Measurement(
+    benchmark="epoch",
+    case="a later epoch, 64 px",
+    reference="written plainly",
+    images={"ours": 20, "reference": 4},
+    seconds={
+        "ours": [2.0, 4.0, 2.0],
+        "reference": [8.0, 8.0, 16.0],
+        "matrix": [0.5, 1.0, 1.0],
+    },
+    flops=3 * MATRIX_FLOPS,
+    peak_bytes={"ours": 2 * 10**9, "reference": 10**9},
+    bars=(
+        Bar(quantity="ratio", at_least=20, obstacle="a wall"),
+        Bar(quantity="matrix share", at_least=0.8),
+        Bar(quantity="seconds", at_most=2),
+        Bar(quantity="bytes", at_most=10**9, obstacle="a tank"),
+    ),
+)
 
 
 def record_of(*measurements):
     return SpeedRecord(
-        name="bench-2026-01-01T000000",
-        created="2026-01-01T00:00:00+00:00",
-        commit="unknown",
-        quick=False,
-        load=0.1,
-        seconds=60,
-        hardware=MACHINE,
+        name="bench-2026-01-01T000000", created="2026-01-01T00:00:00+00:00",
+        commit="unknown", quick=False, load=0.1, seconds=60, hardware=MACHINE,
         measurements=measurements,
-    )
+    )  # fmt: skip
 
 
 def changed(part, **values):
     return part.model_copy(update=values)
 
 
-def test_ratios_are_of_images_and_within_a_round(measurement):
+def test_ratios_are_of_images_within_a_round_and_rates_of_one_kind_of_numbers():
     # An image: ours .1, .2, .1 s; the reference's 2, 2, 4 s.
-    assert measurement.ratio == Rounds.of([20, 10, 40])
-    assert measurement.per_image("reference").median == pytest.approx(2)
-    held = [bar.holds(value) for bar, value in measurement.reached()]
+    assert EPOCH.ratio == Rounds.of([20, 10, 40])
+    assert EPOCH.per_image("reference").median == pytest.approx(2)
+    held = [bar.holds(value) for bar, value in EPOCH.reached()]
     assert held == [True, False, True, False]
-
-
-def test_a_rate_is_a_fraction_of_that_of_its_own_kind_of_numbers(measurement):
     # A processor that emulates bfloat16 may do more float32 operations than those.
-    assert measurement.matrix_share == Rounds.of([0.75, 0.75, 1.5])
-    larger = changed(measurement, matrix_flops=4 * MATRIX_FLOPS)
-    assert larger.matrix_share.median == measurement.matrix_share.median / 4
-    assert changed(measurement, matrix_dtype="bfloat16").matrix_share is None
-    assert changed(measurement, flops=None).matrix_share is None
-    assert changed(measurement, seconds={"ours": [1.0]}).ratio is None
+    assert EPOCH.matrix_share == Rounds.of([0.75, 0.75, 1.5])
+    larger = changed(EPOCH, matrix_flops=4 * MATRIX_FLOPS)
+    assert larger.matrix_share.median == EPOCH.matrix_share.median / 4
+    assert changed(EPOCH, matrix_dtype="bfloat16").matrix_share is None
+    assert changed(EPOCH, flops=None).matrix_share is None
+    assert changed(EPOCH, seconds={"ours": [1.0]}).ratio is None
 
 
-def test_the_newest_record_of_a_kind_of_machine_is_taken(measurement, tmp_path):
-    record = record_of(measurement)
+def test_the_newest_record_of_a_kind_of_machine_is_taken(tmp_path):
+    record = record_of(EPOCH)
     with pytest.raises(UserError, match="python -m benchmarks"):
         latest_speed(tmp_path)
     path = write_speed(record, tmp_path)
@@ -100,13 +88,13 @@ def test_the_newest_record_of_a_kind_of_machine_is_taken(measurement, tmp_path):
     assert latest_speed(tmp_path, on_gpu=True) == gpu
 
 
-def test_a_record_names_a_wrong_field_and_other_work(measurement, tmp_path):
-    values = json.loads(record_of(measurement).model_dump_json())
+def test_a_record_names_a_wrong_field_and_other_work(tmp_path):
+    values = json.loads(record_of(EPOCH).model_dump_json())
     values["measurements"][0]["seconds"] = "fast"
     (tmp_path / "bench.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match=r"measurements\.0\.seconds"):
         read_speed(tmp_path / "bench.json")
-    record = record_of(measurement)
+    record = record_of(EPOCH)
     work = ({}, {"load": 2.0}, {"stolen": 0.01}, {"stolen": 0.3})
     assert [changed(record, **w).busy for w in work] == [False, True, False, True]
 
@@ -118,13 +106,13 @@ def test_the_saved_records_cover_the_whole_suite():
     assert {m.dtype for m in shares} == {"bfloat16"}
 
 
-def test_tables_show_every_number_and_which_bars_are_missed_and_why(measurement):
-    (row,) = summary_rows(record_of(measurement))
+def test_tables_show_every_number_and_which_bars_are_missed_and_why():
+    (row,) = summary_rows(record_of(EPOCH))
     assert row[:5] == ["a later epoch, 64 px", "100 ms", "2 s", "20", "38 %"]
     assert row[5:7] == ["75 %", "2 GB / 1 GB"]
     assert row[7].startswith("ratio at least 20: holds; matrix share at least 80 %: mi")
-    other = changed(measurement, case="another epoch, 64 px")
-    tables = book_tables(record_of(measurement, other))
+    other = changed(EPOCH, case="another epoch, 64 px")
+    tables = book_tables(record_of(EPOCH, other))
     bars = tables["The bars"].replace("\u00a0", " ")
     assert "| a later epoch, 64 px | ratio at least 20 | 20 | holds |" in bars
     assert "| 75 % | missed |" in bars

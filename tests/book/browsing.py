@@ -14,6 +14,7 @@ AXE = {"resultTypes": ["violations"], "preload": False}
 def open_page(context, address):
     """Open a page; the tab, and a list of what goes wrong in it, now and later."""
     tab = context.new_page()
+    tab.set_default_timeout(120_000)  # a busy machine must not fail a test
     faults = []
     tab.on("console", lambda m: m.type == "error" and faults.append(m.text))
     tab.on("pageerror", lambda error: faults.append(str(error)))
@@ -33,8 +34,8 @@ def open_page(context, address):
 def barriers(tab, theme="light", width=1400):
     """What the accessibility checker finds in a page, in a theme and at a width."""
     tab.set_viewport_size({"width": width, "height": 900})
+    tab.add_style_tag(content="* { transition: none !important }")  # at once
     tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    tab.wait_for_timeout(300)  # colours change smoothly
     return [
         f"{rule['id']}: {rule['help']}: {node['html'][:120]}"
         for rule in Axe().run(tab, options=AXE).response["violations"]

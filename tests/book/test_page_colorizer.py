@@ -27,10 +27,6 @@ from colorlib.errors import UserError
 from colorlib.unet import ColorUNet, load_unet, save_unet
 from tools.page_weights import write_page_weights
 
-STYLES = {  # of the book's theme
-    pydata_sphinx_theme: ("theme.css", "pydata-sphinx-theme.css"),
-    sphinx_book_theme: ("sphinx-book-theme.css",),
-}
 PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>A page</title>{styles}</head>
@@ -47,14 +43,15 @@ def page_in(root, model):
     static = root / "_static"
     shutil.copytree(ROOT / "book/static/colorizer", static / "colorizer")
     write_page_weights(static / "colorizer/weights.js", model)
-    (static / "styles").mkdir()
     (static / "basic.css").touch()  # of Sphinx, which the theme's asks for
+    (static / "styles").mkdir()
     links = ""
-    for theme, names in STYLES.items():
-        styles = next(Path(theme.__file__).parent.glob("theme/*/static/styles"))
-        for name in names:
-            shutil.copy(styles / name, static / "styles")
-            links += f'<link rel="stylesheet" href="../_static/styles/{name}">'
+    for theme in (pydata_sphinx_theme, sphinx_book_theme):
+        for style in Path(theme.__file__).parent.glob(
+            "theme/*/static/styles/*theme.css"
+        ):
+            shutil.copy(style, static / "styles")
+            links += f'<link rel="stylesheet" href="../_static/styles/{style.name}">'
     widget = (static / "colorizer/widget.html").read_text()
     (root / "book").mkdir()
     page = root / "book/page.html"
@@ -128,7 +125,6 @@ def tab(browser, book):
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
     context = browser.new_context(offline=True, **phone)
     tab, faults = open_page(context, book)
-    tab.set_default_timeout(120_000)
     yield tab
     assert faults == []
     context.close()
@@ -324,9 +320,16 @@ def divider_at(tab):
     return float(re.search(r"([\d.]+)%", clip)[1])
 
 
-def test_the_divider_is_moved_by_keyboard_mouse_and_finger(result):
+def test_all_is_reached_by_keyboard_and_the_divider_moved_by_finger_too(result):
     divider = result.get_by_label("Where gray ends")
     divider.fill("50")
+    result.locator("[type=file]").focus()
+    reached = []
+    for _ in range(7):
+        result.keyboard.press("Tab")
+        focused = "(({ type, tagName }) => type || tagName)(document.activeElement)"
+        reached.append(result.evaluate(focused))
+    assert reached == ["range", "A", "button", "button", "SUMMARY", "range", "radio"]
     divider.focus()
     for _ in range(10):
         result.keyboard.press("ArrowLeft")
@@ -344,16 +347,6 @@ def test_the_divider_is_moved_by_keyboard_mouse_and_finger(result):
     assert divider_at(result) == pytest.approx(25, abs=1)
     result.touchscreen.tap(box["x"] + 0.75 * box["width"], middle)
     assert divider_at(result) == pytest.approx(75, abs=1)
-
-
-def test_all_is_reached_by_keyboard(result):
-    result.locator("[type=file]").focus()
-    reached = []
-    for _ in range(7):
-        result.keyboard.press("Tab")
-        focused = "(({ type, tagName }) => type || tagName)(document.activeElement)"
-        reached.append(result.evaluate(focused))
-    assert reached == ["range", "A", "button", "button", "SUMMARY", "range", "radio"]
 
 
 def test_settings_change_the_colours(result, net):
@@ -380,34 +373,17 @@ def test_it_fits_and_passes_the_accessibility_checker(result, theme, width):
     assert set(result.locator("canvas").evaluate_all(filters)) == {"none"}
 
 
-def test_before_a_photograph_there_is_little_and_no_weights(browser, book):
-    context = browser.new_context(offline=True)
-    asked = []
-    context.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
-    tab, faults = open_page(context, book)
-    assert "network.js" in asked
-    assert "weights.js" not in asked
-    assert tab.locator(".colorizer-result").is_hidden()
-    assert barriers(tab) == faults == []
-    context.close()
-
-
-def test_without_weights_or_javascript_the_page_says_what_to_do(
-    browser, book, tmp_path
-):
+def test_a_page_brings_little_and_says_what_it_lacks(browser, book, tmp_path):
     root = tmp_path / "book"
     shutil.copytree(Path(book.removeprefix("file://")).parents[1], root)
     (root / "_static/colorizer/weights.js").unlink()
     address = (root / "book/page.html").as_uri()
-    for script in (True, False):
-        tab = browser.new_page(java_script_enabled=script)
-        tab.goto(address)
-        if script:
-            sentence = give(tab, as_file(photograph(side=64)))
-            assert sentence.endswith(
-                "built without the network: weights.js is missing."
-            )
-        else:
-            assert tab.get_by_text("colorlib.Colorizer").is_visible()
-            assert tab.locator(".colorizer").is_hidden()
-        tab.close()
+    tab, faults = open_page(browser.new_context(offline=True), address)
+    assert tab.locator(".colorizer-result").is_hidden()
+    assert barriers(tab) == faults == []  # the weights are not asked for
+    sentence = give(tab, as_file(photograph(side=64)))
+    assert sentence.endswith("built without the network: weights.js is missing.")
+    plain = browser.new_page(java_script_enabled=False)
+    plain.goto(address)
+    assert plain.get_by_text("colorlib.Colorizer").is_visible()
+    assert plain.locator(".colorizer").is_hidden()

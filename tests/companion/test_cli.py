@@ -53,9 +53,7 @@ def test_help_needs_no_torch_and_names_every_command(companion):
     code = "import sys; import companion.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     _, out, _ = companion("--help")
-    commands = (
-        "data", "train", "evaluate", "study", "run", "rerun", "verify", "photographs",
-    )  # fmt: skip
+    commands = ("data", "train", "evaluate", "study", "run", "rerun", "verify")
     assert all(name in out for name in commands)
 
 

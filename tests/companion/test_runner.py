@@ -46,7 +46,6 @@ def test_a_record_can_be_run_again_and_again_and_gives_the_same(folders, results
         old, new = rerun(results / f"{RUNS[0].name}.json", folders)
         assert new.per_image == old.per_image
         assert new.model.weights_sha256 == old.model.weights_sha256
-        assert new.created >= old.created
         assert new.training.sessions == 1  # it was trained
 
 

@@ -79,7 +79,7 @@ def test_what_the_packages_declare_is_imported():
 
 
 LIBRARY = {Requirement(line).name for line in [*NEEDED, *EXTRAS["companion"]]}
-BINDER = LIBRARY - {"torch", "torchvision"} | {"scikit-image"}  # torch by conda
+BINDER = LIBRARY - {"torch", "torchvision"}  # by conda
 
 
 @pytest.mark.parametrize(
