@@ -2,6 +2,7 @@
 #
 #   make book                        the whole book, from drawn scenes, in minutes
 #   make book PROFILE=laptop DATA_ROOT=../photographs
+#   make lab                         the lessons in JupyterLab, to be changed and run
 #   make pdf                         that book as one PDF, printed by the browser
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
@@ -40,7 +41,7 @@ STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
 BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links test test-faults mutants coverage lint format lock clean
+.PHONY: help setup book lab pdf links test test-faults mutants coverage lint format lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -68,6 +69,10 @@ book: setup
 	  --config profile='$(PROFILE)' data_root='$(DATA_ROOT)' weights_root='$(WEIGHTS_ROOT)' \
   solutions='$(SOLUTIONS)'
 	@echo "the book: $(BOOK)html/index.html"
+
+# Among the notebooks, which then find what `make book` has trained.
+lab: setup
+	$(BIN)/jupyter-lab notebooks
 
 pdf: book
 	$(BIN)/python -m tools.print_book $(BOOK)html $(BOOK)book.pdf

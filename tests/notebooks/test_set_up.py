@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from tools.colab import in_use, requirements
+
 ROOT = Path(__file__).parents[2]
 CELLS = {
     path.stem: nbformat.read(path, as_version=4).cells
@@ -45,7 +47,7 @@ def test_in_colab_the_package_comes_from_the_repository(tmp_path):
     published, colab = tmp_path / "published", tmp_path / "content"
     colab.mkdir()
     ignore = shutil.ignore_patterns("__pycache__", "results")
-    for name in ("colorlib", "companion"):
+    for name in ("colorlib", "companion", "tools"):
         shutil.copytree(ROOT / name, published / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, published / name)
@@ -63,9 +65,20 @@ def test_in_colab_the_package_comes_from_the_repository(tmp_path):
     for _ in range(2):  # as when the cell is run again
         done = run_set_up(colab, code, COLAB_RELEASE_TAG="release", **pip, **git)
         assert done.returncode == 0, done.stdout + done.stderr
-        *_, file, dataset = done.stdout.splitlines()
+        *_, said, file, dataset = done.stdout.splitlines()
+        assert said == "Ready: go on with the next cell, no restart is needed."
         assert Path(file) == colab / "companion" / "colorlib" / "__init__.py"
         assert dataset == "scenes"
+
+
+def test_in_colab_its_own_torch_stays_and_a_package_in_use_wants_a_restart():
+    asked = requirements({"torch": "2.9.0+cu126", "numpy": "2.0.2"})
+    assert "torch==2.9.0+cu126" in asked  # as it is: nothing is downloaded
+    assert "scikit-image" in asked
+    assert not any(line.startswith("snakemake") for line in asked)
+    changed = ["numpy", "pillow", "timm", "imagehash"]
+    assert in_use(changed, {"numpy", "PIL", "torch"}) == ["numpy", "pillow"]
+    assert in_use(["timm"], {"numpy", "__main__"}) == []
 
 
 def test_in_colab_a_failure_is_not_passed_over(tmp_path):
