@@ -272,9 +272,11 @@ class PhotographFile:
 
     def _metadata(self, image: pyvips.Image, file: BinaryIO, page: int) -> Metadata:
         """What the file says beside its pixels; of what is broken, the name alone."""
-        there = {*image.get_fields()}
-        named = {k: v for k, v in BLOCKS.items() if v in there}
-        named |= {f.split("-", 3)[3]: f for f in there if f.startswith("png-comment-")}
+        fields = image.get_fields()
+        texts = (field for field in fields if field.startswith("png-comment-"))
+        named = {field.split("-", 3)[3]: field for field in texts}
+        named = {k: v for k, v in named.items() if k not in (*BLOCKS, "dpi")}
+        named |= {name: field for name, field in BLOCKS.items() if field in fields}
         said: Metadata = dict.fromkeys(named)
         for name, field in named.items():
             with suppress(Exception):

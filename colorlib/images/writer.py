@@ -132,8 +132,10 @@ def _save(
     if kind == "avif" and space == "rgb16":
         options = options | {"bitdepth": 12}
     save = f"{'heif' if kind == 'avif' else kind}save_target"
-    said = photograph.metadata or {}
-    for noted in (_with_metadata(image, said, kind), image):
+    said, versions = photograph.metadata or {}, [image]
+    with suppress(Exception):  # whatever is said, the photograph is written
+        versions.insert(0, _with_metadata(image, said, kind))
+    for noted in versions:
         file.seek(0)
         file.truncate()
         target = pyvips.Target.new_to_descriptor(file.fileno())

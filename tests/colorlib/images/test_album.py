@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from hostile import corpus, encoded, no_files, picture
@@ -74,6 +76,22 @@ def test_links_are_followed_and_never_round(tmp_path):
     album = plan_album([tmp_path / "set"])
     assert {source.name for source, _ in album.jobs} == {"again.jpg", "a.jpg"}
     assert album.left_out == {"folders reached twice by links": 1, "found twice": 1}
+
+
+def test_a_folder_that_cannot_be_searched_is_named(tmp_path, monkeypatch):
+    touched(tmp_path, "a.jpg", "secret/b.jpg")
+    search = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return search(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    album = plan_album([tmp_path])
+    assert [source.name for source, _ in album.jobs] == ["a.jpg"]
+    expected = f"{tmp_path / 'secret'}: cannot be searched: Permission denied"
+    assert album.faults == [expected]
 
 
 def test_one_photograph_may_have_a_file_for_its_result(tmp_path):
