@@ -12,7 +12,6 @@ Reference:
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -162,7 +161,7 @@ class ColorizationTask(pl.LightningModule):
         return self.loss(self.model.outputs(L_norm, batch.features), target_norm)
 
 
-@plain_dataclass(frozen=True)
+@dataclass(frozen=True)
 class FitResult:
     """What a training did, over all its sessions.
 
