@@ -70,6 +70,16 @@ def check_image(image: Tensor, channels: int = 3) -> Tensor:
     return image.float() if image.itemsize == 2 else image
 
 
+def check_pair(pred: Tensor, true: Tensor) -> None:
+    """Refuse shapes that differ, which broadcasting would silently stretch."""
+    if pred.shape != true.shape or pred.ndim != 4:
+        raise ValueError(
+            f"found a prediction of shape {tuple(pred.shape)} and a truth of shape "
+            f"{tuple(true.shape)}, expected both (N, C, H, W): the same images, at the "
+            "same size"
+        )
+
+
 # -------------------------------------------------------------------- sRGB, linear, XYZ
 
 

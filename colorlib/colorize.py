@@ -11,6 +11,7 @@ Reference:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,10 +30,11 @@ from colorlib.color import (
     normalize_lab,
     rgb_to_lab,
 )
+from colorlib.files import load_network
 from colorlib.images import Photograph, Pixels, fit_square, resized
-from colorlib.model import ColorizationModel, ModelConfig, load_model
+from colorlib.model import ColorizationModel, ModelConfig, model_of
 from colorlib.targets import PAPER, Target
-from colorlib.unet import ColorUNet, is_unet, load_unet
+from colorlib.unet import ColorUNet, unet_of
 
 Gray = NDArray[np.uint8]
 Box = tuple[slice, slice]  # rows and columns
@@ -83,10 +85,9 @@ class Colorizer:
             UserError: If the file is no such model, or a backbone is not the one the
                 model was trained with.
         """
-        if is_unet(Path(path)):
-            unet, _ = load_unet(Path(path))
-            return cls(unet.to(device), (), unet.config.view_size)
-        model, notes = load_model(Path(path))
+        model, notes = load_network(Path(path), _network_of, "companion train")
+        if isinstance(model, ColorUNet):
+            return cls(model.to(device), (), model.config.view_size)
         size, backbones = load_stated(Path(path), notes, weights_root)
         own = tuple(backbone.to(device) for backbone in backbones)
         return cls(model.to(device), own, size)
@@ -128,7 +129,7 @@ class Colorizer:
             L_norm, _ = PAPER.split(small)  # (1, 1, h, w)
             chroma: Tensor = self.model(L_norm)  # on a quarter of the grid
             return chroma
-        target = Target(self.model.config.target, self.model.config.gray)
+        target = self.model.target
         L_norm, _ = target.split(small)
         features = self._features(gray, self.model.config) if self.backbones else None
         target_norm = self.model(L_norm, features)  # (1, 2 or 3, h, w)
@@ -143,6 +144,10 @@ class Colorizer:
         L_norm, _ = Target(gray=config.gray).split(_batch_of_one(square))
         seen = gray_from_L(L_norm).to(device)  # (1, 1, size, size)
         return features_of_images(self.backbones, seen, config.features, sizes)
+
+
+def _network_of(about: dict[str, Any]) -> ColorizationModel | ColorUNet:
+    return unet_of(about) if "network" in about else model_of(about)
 
 
 def gray_of(rgb: Pixels) -> Gray:

@@ -6,6 +6,7 @@ training images.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -61,19 +62,18 @@ def baselines(mean_ab_norm: Tensor) -> dict[str, Predictor]:
         No colour at all; one colour, the mean over images and pixels; the mean image,
         pixel by pixel. Each is called like a model.
     """
-
-    def constant(ab_norm: Tensor) -> Predictor:
-        def predict(L_norm: Tensor, features: Tensor | None) -> Tensor:
-            N, _, H, W = L_norm.shape
-            return ab_norm.to(L_norm).expand(N, 2, H, W)  # (2, 1, 1) or (2, H, W)
-
-        return predict
-
-    return {
-        GRAY: constant(torch.zeros(2, 1, 1)),
-        MEAN_COLOUR: constant(mean_ab_norm.mean(dim=(1, 2), keepdim=True)),
-        MEAN_IMAGE: constant(mean_ab_norm),
+    predictions = {
+        GRAY: torch.zeros(2, 1, 1),
+        MEAN_COLOUR: mean_ab_norm.mean(dim=(1, 2), keepdim=True),  # (2, 1, 1)
+        MEAN_IMAGE: mean_ab_norm,
     }
+    return {name: partial(_constant, ab) for name, ab in predictions.items()}
+
+
+def _constant(ab_norm: Tensor, L_norm: Tensor, features: Tensor | None) -> Tensor:
+    """The same for every image, (N, 2, H, W)."""
+    N, _, H, W = L_norm.shape
+    return ab_norm.to(L_norm).expand(N, 2, H, W)
 
 
 @torch.no_grad()

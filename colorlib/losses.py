@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from colorlib.bins import bin_centres, soft_encode
-from colorlib.color import AB_SCALE
+from colorlib.color import AB_SCALE, check_pair
 
 HUBER_DELTA = 0.1  # of (ab / 128): beyond 13 Lab units an error counts linearly
 
@@ -37,7 +37,7 @@ def chroma_mse(pred_ab_norm: Tensor, true_ab_norm: Tensor) -> Tensor:
         >>> chroma_mse(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), 0.5))
         tensor(0.2500)
     """
-    _check_pair(pred_ab_norm, true_ab_norm)
+    check_pair(pred_ab_norm, true_ab_norm)
     return (pred_ab_norm - true_ab_norm).square().mean()
 
 
@@ -49,7 +49,7 @@ def chroma_l1(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
         >>> chroma_l1(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), -0.5))
         tensor(0.5000)
     """
-    _check_pair(pred_norm, true_norm)
+    check_pair(pred_norm, true_norm)
     return (pred_norm - true_norm).abs().mean()
 
 
@@ -64,7 +64,7 @@ def chroma_huber(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
         >>> chroma_huber(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), 0.5))
         tensor(0.0450)
     """
-    _check_pair(pred_norm, true_norm)
+    check_pair(pred_norm, true_norm)
     return F.huber_loss(pred_norm.to(true_norm.dtype), true_norm, delta=HUBER_DELTA)
 
 
@@ -106,13 +106,3 @@ class BinCrossEntropy:
         if self.weights is not None:
             nats = nats * self.weights.to(nats)[shares.argmax(dim=1)]
         return nats.mean()
-
-
-def _check_pair(pred_norm: Tensor, true_norm: Tensor) -> None:
-    """Refuse shapes that broadcasting would silently stretch."""
-    pred, true = tuple(pred_norm.shape), tuple(true_norm.shape)
-    if pred != true or len(pred) != 4:
-        raise ValueError(
-            f"found predicted chroma of shape {pred} and true chroma of shape {true}, "
-            "expected both (N, C, H, W): the same images, at the same size"
-        )

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from colorlib.color import AB_SCALE, check_image, rgb_to_lab
+from colorlib.color import AB_SCALE, check_image, check_pair, rgb_to_lab
 from colorlib.stats import Floats, image_interval
 
 SSIM_WINDOW = 11  # pixels; with SSIM_SIGMA, K1 and K2 as Wang et al., Sec. III-C
@@ -104,7 +104,7 @@ def score_images(pred_rgb: Tensor, true_rgb: Tensor) -> dict[str, Tensor]:
         >>> round(scores["psnr_rgb"].item(), 2)
         20.0
     """
-    pred_rgb, true_rgb = _check_pair(pred_rgb, true_rgb)
+    pred_rgb, true_rgb = _checked_pair(pred_rgb, true_rgb)
     with torch.no_grad():
         pred, true = pred_rgb.clamp(0, 1), true_rgb.clamp(0, 1)
         pred_lab, true_lab = rgb_to_lab(pred), rgb_to_lab(true)
@@ -149,7 +149,7 @@ def ssim(pred_rgb: Tensor, true_rgb: Tensor) -> Tensor:
         >>> ssim(rgb, rgb)
         tensor([1., 1.])
     """
-    x, y = _check_pair(pred_rgb, true_rgb)
+    x, y = _checked_pair(pred_rgb, true_rgb)
     mean_x, mean_y = _blur(x), _blur(y)  # (N, 3, H - 10, W - 10), as all below
     var_x = _blur(x * x) - mean_x**2
     var_y = _blur(y * y) - mean_y**2
@@ -283,18 +283,14 @@ def alpha_beta(rgb: Tensor) -> Tensor:
     return torch.stack([(B - (R + G) / 2) / L, (R - G) / L], -3)
 
 
-def _check_pair(pred_rgb: Tensor, true_rgb: Tensor) -> tuple[Tensor, Tensor]:
+def _checked_pair(pred_rgb: Tensor, true_rgb: Tensor) -> tuple[Tensor, Tensor]:
     """Refuse what differs in shape or is too small for SSIM; halves become float32."""
     pair = check_image(pred_rgb), check_image(true_rgb)
-    pred, true = (tuple(image.shape) for image in pair)
-    if pred != true or len(pred) != 4:
+    check_pair(*pair)
+    if min(pred_rgb.shape[-2:]) < SSIM_WINDOW:
+        H, W = pred_rgb.shape[-2:]
         raise ValueError(
-            f"found predictions of shape {pred} and a ground truth of shape {true}, "
-            "expected both (N, 3, H, W) and the same"
-        )
-    if min(pred[-2:]) < SSIM_WINDOW:
-        raise ValueError(
-            f"found images of {pred[-2]}x{pred[-1]} pixels, expected at least "
+            f"found images of {H}x{W} pixels, expected at least "
             f"{SSIM_WINDOW}x{SSIM_WINDOW}, the window of SSIM: score larger ones"
         )
     return pair

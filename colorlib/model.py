@@ -147,12 +147,11 @@ class ColorizationModel(nn.Module):
         self.feature_input, aggregation = None, None
         if count:
             by_class = config.features in ("softmax", "logits")
+            of_each = [NUM_CLASSES] * count if by_class else config.feature_channels
             length = None if by_class else config.scaled(PROJECTED)
+            standardised = config.features != "softmax"
             self.feature_input = FeatureInput(
-                [NUM_CLASSES] * count if by_class else config.feature_channels,
-                length,
-                config.dropout,
-                standardised=config.features != "softmax",
+                of_each, length, config.dropout, standardised
             )
             aggregation = Aggregation(config.aggregation, count, length or NUM_CLASSES)
         *skips, channels = self.encoder.out_channels
@@ -278,17 +277,12 @@ class Vgg16Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Convolutions and upsampling, back to the image's grid.
+    """Convolutions and upsampling, back to the image's grid."""
 
-    Args:
-        config: Of the model.
-        skip_channels: Of the encoder's features at a half and a quarter.
-    """
-
-    def __init__(self, config: ModelConfig, skip_channels: Sequence[int]) -> None:
+    def __init__(self, config: ModelConfig, skips: Sequence[int]) -> None:
         super().__init__()
         self.config = config
-        half, quarter = skip_channels if config.skips else (0, 0)
+        half, quarter = skips if config.skips else (0, 0)  # channels of the encoder's
         fused, wide, middle, narrow = map(config.scaled, (FUSED, 128, 64, 32))
         self.at_eighth = convolution(config, fused, wide)
         self.at_quarter = nn.Sequential(
@@ -302,11 +296,7 @@ class Decoder(nn.Module):
             self.last = nn.Conv2d(narrow, Target(config.target).channels, 3, padding=1)
 
     def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
-        """Go back up.
-
-        Args:
-            fused: (N, 256, h, w), on an eighth of the image's grid.
-            pyramid: The encoder's features at a half, a quarter and an eighth.
+        """Go back up from (N, 256, h, w), beside the encoder's finer features.
 
         Returns:
             (N, 2, 8 h, 8 w) in [-1, 1]; or the logits of the bins, (N, Q, 2 h, 2 w).
@@ -388,13 +378,14 @@ def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> N
     save_network(path, model.state_dict(), about)
 
 
+def model_of(about: dict[str, Any]) -> ColorizationModel:
+    """Build the model that a file of `save_model` is about."""
+    return ColorizationModel(ModelConfig(**about["config"]))
+
+
 def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
     """Read a model that `save_model` wrote, and its notes, see `load_network`."""
-
-    def build(about: dict[str, Any]) -> ColorizationModel:
-        return ColorizationModel(ModelConfig(**about["config"]))
-
-    return load_network(path, build, "companion train")
+    return load_network(path, model_of, "companion train")
 
 
 def torch_device(accelerator: str) -> torch.device:

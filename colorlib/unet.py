@@ -19,7 +19,6 @@ References:
     Zhang, Isola & Efros (2016), arXiv:1603.08511: colour as classification.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from typing import Any
 import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +34,7 @@ from colorlib.color import AB_SCALE, check_image
 from colorlib.errors import UserError
 from colorlib.files import load_network, save_network
 
-NETWORK = "ColorUNet"  # in a file's metadata: which class reads it
+NETWORK = "ColorUNet"  # in a file's metadata; others have no such key
 
 # Expansion, channels, blocks, stride of the first: arXiv:1801.04381, Table 2.
 MOBILENET_V2 = (
@@ -205,22 +203,13 @@ def save_unet(net: ColorUNet, path: Path, notes: dict[str, Any]) -> None:
     save_network(path, weights, about)
 
 
+def unet_of(about: dict[str, Any]) -> ColorUNet:
+    """Build the network that a file of `save_unet` is about."""
+    if about.get("network") != NETWORK:
+        raise UserError(f"it is no {NETWORK}")
+    return ColorUNet(UNetConfig(**about["config"]))
+
+
 def load_unet(path: Path) -> tuple[ColorUNet, dict[str, Any]]:
     """Read a network that `save_unet` wrote, and its notes, see `load_network`."""
-
-    def build(about: dict[str, Any]) -> ColorUNet:
-        if about.get("network") != NETWORK:
-            raise UserError(f"it is no {NETWORK}")
-        return ColorUNet(UNetConfig(**about["config"]))
-
-    return load_network(path, build, "tools.train_bundled")
-
-
-def is_unet(path: Path) -> bool:
-    """Whether a file holds weights of this network, by its metadata."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["colorlib"])
-    except Exception:  # whatever it is: the loader of models says what is wrong
-        return False
-    return isinstance(about, dict) and about.get("network") == NETWORK
+    return load_network(path, unet_of, "tools.train_bundled")

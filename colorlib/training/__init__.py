@@ -12,7 +12,6 @@ Reference:
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -113,6 +112,17 @@ class ColorizationTask(pl.LightningModule):
             mode = config.compile_mode
             self._step = torch.compile(self.compare, mode=mode, dynamic=False)
 
+    def setup(self, stage: str) -> None:
+        """Refuse what would silently be another training than that of one process."""
+        normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in self.modules())
+        world, device = self.trainer.world_size, self.trainer.strategy.root_device
+        if world > 1 and device.type == "cpu" and normalised:
+            raise UserError(
+                f"found batch normalisation and {world} processes without GPUs, "
+                "expected one: torch joins their statistics on GPUs only; give "
+                "`normalisation: none`"
+            )
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch forward; Lightning does the backward pass and the update."""
         loss: Tensor = self._step(batch)
@@ -151,7 +161,7 @@ class ColorizationTask(pl.LightningModule):
         return self.loss(self.model.outputs(L_norm, batch.features), target_norm)
 
 
-@plain_dataclass(frozen=True)
+@dataclass(frozen=True)
 class FitResult:
     """What a training did, over all its sessions.
 
@@ -218,21 +228,13 @@ def fit(
     session = Session(folder, min(steps, config.max_steps or steps), config.patience)
     timer = Timer(None if minutes is None else timedelta(minutes=minutes))
     trainer = _trainer(folder, config, [*callbacks, timer, session], progress)
-    rank, world = trainer.global_rank, trainer.world_size
-    device = trainer.strategy.root_device
-    _check_normalisation(model, world, device)
     if not resume and is_rank_zero():
         discard(folder)
-    shown, watched = train.cache_on_device(device), validation.cache_on_device(device)
-    order = config.batch_size, config.seed, config.hflip
     with warnings.catch_warnings():
         _ignore_known_warnings()
         trainer.fit(
             task,
-            EpochLoader(shown, *order, rank, world),
-            EpochLoader(watched, EVALUATED, None, False, rank, world)
-            if len(watched)
-            else None,
+            *_loaders(trainer, train, validation, config),
             ckpt_path=str(session.last) if resume and session.last.exists() else None,
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )
@@ -245,7 +247,7 @@ def fit(
         seconds=timer.time_elapsed(),
         curve=session.curve,
         best_epoch=session.best_epoch,
-        processes=world,
+        processes=trainer.world_size,
     )
 
 
@@ -295,14 +297,18 @@ def _take_weights(task: ColorizationTask, path: Path) -> None:
     task.load_state_dict(saved["state_dict"])
 
 
-def _check_normalisation(model: nn.Module, world: int, device: torch.device) -> None:
-    """Refuse what would silently be another training than that of one process."""
-    normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in model.modules())
-    if world > 1 and device.type == "cpu" and normalised:
-        raise UserError(
-            f"found batch normalisation and {world} processes without GPUs, expected "
-            "one: torch joins their statistics on GPUs only; give `normalisation: none`"
-        )
+def _loaders(
+    trainer: pl.Trainer, train: Samples, validation: Samples, config: TrainConfig
+) -> tuple[EpochLoader, EpochLoader | None]:
+    """This process's part of the batches; none of no validation images."""
+    device = trainer.strategy.root_device
+    ranks = trainer.global_rank, trainer.world_size
+    order = config.batch_size, config.seed, config.hflip
+    shown = EpochLoader(train.cache_on_device(device), *order, *ranks)
+    if not len(validation):
+        return shown, None
+    held = validation.cache_on_device(device)
+    return shown, EpochLoader(held, EVALUATED, None, False, *ranks)
 
 
 def _trainer(

@@ -280,7 +280,7 @@ def test_images_that_do_not_pair_up_or_are_small_are_refused(score):
         ((2, 3, 16, 16), (2, 3, 16, 17)),
         ((3, 16, 16), (3, 16, 16)),
     ):
-        with pytest.raises(ValueError, match=r"expected both \(N, 3, H, W\)"):
+        with pytest.raises(ValueError, match=r"expected both \(N, C, H, W\)"):
             score(torch.zeros(pred), torch.zeros(true))
 
 
