@@ -24,6 +24,7 @@ from colorlib.errors import UserError
 from colorlib.files import file_sha256
 
 FeatureKind = Literal["softmax", "logits", "pooled", "maps"]
+WeightsKind = Literal["pretrained", "random", "file"]
 Triple = tuple[float, float, float]
 
 NUM_CLASSES = 1000  # ImageNet-1k, in the order of the sorted WordNet ids
@@ -173,6 +174,17 @@ def spec_for(name: str) -> BackboneSpec:
 # ---------------------------------------------------------------------------- weights
 
 
+def load_network(
+    spec: BackboneSpec, weights: str | Path
+) -> tuple[nn.Module, WeightsKind]:
+    """Give a timm network its weights, see `load_backbone`; and where they are from."""
+    if weights == "random":
+        return _build(spec, None), "random"
+    if weights == "pretrained":
+        return _build(spec, _hub_file(spec)), "pretrained"
+    return _build(spec, _local_file(spec, Path(weights))), "file"
+
+
 def hash_of_weights(net: nn.Module) -> str:
     """SHA-256 of the names, types, shapes and values of a network's weights."""
     digest = hashlib.sha256()
@@ -182,7 +194,7 @@ def hash_of_weights(net: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def build_network(spec: BackboneSpec, path: Path | None) -> nn.Module:
+def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
     """The network with the weights of a file, or without one with random ones."""
     import timm
     from safetensors import SafetensorError
@@ -235,7 +247,7 @@ class _WithoutPadding(nn.Module):
         return pooled / inside
 
 
-def hub_file(spec: BackboneSpec) -> Path:
+def _hub_file(spec: BackboneSpec) -> Path:
     """The weights in the cache of the Hugging Face hub, downloaded if need be.
 
     They are refused if they are others than those once there.
@@ -274,7 +286,7 @@ def hub_file(spec: BackboneSpec) -> Path:
     return Path(path)
 
 
-def local_file(spec: BackboneSpec, path: Path) -> Path:
+def _local_file(spec: BackboneSpec, path: Path) -> Path:
     """The file of weights at `path`, or in the folder `path`."""
     if path.is_dir():
         path /= spec.weights_file

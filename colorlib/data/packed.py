@@ -131,10 +131,9 @@ def _write(source: ImageSource, size: int, folder: Path) -> None:
     """Pack a source into a new folder."""
     folder.mkdir()
     manifest = Manifest(source.name, size, left_out=source.left_out)
-    everything = range(len(source))
+    title = f"packing {source.name} at {size} px"
     with (folder / "images.u8").open("wb") as file:
-        loaded = decoded(source, everything, size, f"packing {source.name}, {size} px")
-        for index, one in zip(everything, loaded, strict=True):
+        for index, one in enumerate(decoded(source, range(len(source)), size, title)):
             if (rgb := _kept(manifest, source, index, one)) is not None:
                 file.write(rgb.tobytes())
         synchronise(file)
