@@ -5,6 +5,7 @@ answers at once.
 """
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from companion.builders import Folders
     from companion.pipeline import Unfinished
     from companion.records import Record
-    from companion.studies import Run
 
 app = typer.Typer(
     help="The runs behind the book: data, training, ablations, records.",
@@ -172,7 +172,9 @@ def study(
     missing = missing_runs(wanted, results_root)
     say(f"{len({run.name for run in wanted})} runs, {len(missing)} without a record")
     if dry_run:
-        show_plan(missing)
+        for run in missing:
+            place = f"{run.data}, seed {run.config.train.seed}"
+            say(f"{run.name}  {run.ablation}: {run.condition}, {place}")
     elif missing:
         folders = _folders(data_root, weights_root, cache_root, runs_root)
         data_sets = sorted({run.data for run in missing})
@@ -250,6 +252,36 @@ def verify(
 
 
 @app.command()
+def photographs(
+    data: Annotated[str, typer.Option(help="Whose runs predict.")] = "imagenet",
+    weights_root: WeightsRoot = None,
+    runs_root: RunsRoot = RUNS_ROOT,
+    results_root: ResultsRoot = RESULTS_ROOT,
+) -> None:
+    """Keep what classifiers and trained runs make of the book's photographs.
+
+    Of each condition of the ablations `fusion` and `networks` the first run predicts
+    whose model is in --runs-root. Class scores need --weights-root.
+    """
+    from companion import photographs as kept
+    from companion.comparisons import FUSION
+    from companion.studies import plan
+
+    if weights_root is not None:
+        scores = kept.compute_class_scores(weights_root)
+        kept.write_arrays(scores, results_root / kept.SCORES)
+        say(f"class scores: {results_root / kept.SCORES}")
+    planned = [run for name in FUSION for run in plan(name, "protocol")]
+    wanted = [run for run in planned if run.data == data]
+    predictions = kept.compute_predictions(wanted, runs_root, weights_root)
+    found = [condition for condition in predictions if condition != "origin"]
+    if not found:
+        raise UserError(f"{runs_root}: found no trained run of {data}, expected some")
+    kept.write_arrays(predictions, results_root / kept.PREDICTIONS)
+    say(f"predictions of {', '.join(found)}: {results_root / kept.PREDICTIONS}")
+
+
+@app.command()
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A model.safetensors of `train`.")],
     profile: ProfileName = "quick",
@@ -267,29 +299,6 @@ def evaluate(
     folders = _folders(data_root, weights_root, cache_root, RUNS_ROOT)
     for test, methods in evaluate_weights(chosen, weights, folders).items():
         show(f"{weights.parent.name}, {test}", score_table(methods, SHOWN))
-
-
-def show_plan(runs: "list[Run]") -> None:
-    """Print what would run, and what it would need at most."""
-    from companion.estimates import needs_of
-
-    hours, stored = [0.0, 0.0], dict[tuple[str, ...], int]()
-    for one in runs:
-        needs, train = needs_of(one.config), one.config.train
-        hours = [hours[0] + needs.cpu_hours, hours[1] + needs.gpu_hours]
-        for network, size in needs.feature_bytes.items():
-            kind = "maps" if one.config.model.features == "maps" else "scores"
-            stored[one.data, network, kind] = size  # once for all runs
-        say(
-            f"{one.name}  {one.ablation}: {one.condition}, {one.data}, seed "
-            f"{train.seed}: {needs.trained:,} images x {train.max_epochs} epochs"
-        )
-    for (data, network, kind), size in stored.items():
-        say(f"features: {kind} of {network}, {data}: {size / 1e9:.2f} GB on disk")
-    say(
-        f"at most {hours[0]:.1f} hours of training on two CPU cores, {hours[1]:.1f} on "
-        "an H200, by rough rates"
-    )
 
 
 def show_scores(record: "Record", title: str = "") -> None:
@@ -332,17 +341,9 @@ def _folders(*roots: Path | None) -> "Folders":
     return Folders.choose(*roots)
 
 
-class _Lines(logging.Handler):
-    """Lines of progress on the console."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one."""
-        say(record.getMessage())
-
-
 def main() -> None:
     """Run the command line; an error is one line, and a non-zero exit status."""
     logger = logging.getLogger("companion")
     logger.setLevel(logging.INFO)
-    logger.handlers[:] = [_Lines()]
+    logger.handlers[:] = [logging.StreamHandler(sys.stdout)]
     run_app(app)

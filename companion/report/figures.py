@@ -4,6 +4,7 @@ Images are shown pixel by pixel, without smoothing, on a neutral background. Col
 curves are from Okabe and Ito, which the colour-blind can tell apart.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,10 @@ from torch import Tensor
 
 from colorlib.model import ColorizationModel
 from companion.comparisons import Result
+from companion.photographs import PHOTOGRAPHS, coloured, square
 
 INK, PAPER = "#222222", "#ffffff"
+SQUARE = 400  # pixels of a photograph's side
 # Those of the eight that stand out from white; the others are too light for a line.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", INK]
 MARKERS = "os^Dv"  # one a colour: nothing is shown by colour alone
@@ -40,8 +43,13 @@ STYLE: dict[Any, Any] = {
 
 
 def use_style() -> None:
-    """Draw everything that follows in the book's style."""
+    """Draw everything that follows in the book's style, sharp on fine screens."""
     mpl.rcParams.update(STYLE)
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("retina")  # type: ignore[no-untyped-call]
 
 
 def image_grid(
@@ -80,6 +88,36 @@ def image_grid(
             rotation=90,
         )  # fmt: skip
     return figure
+
+
+def photograph_grid(
+    predictions: Mapping[str, NDArray[Any]],
+    names: Sequence[str] = PHOTOGRAPHS,
+    truth: bool = True,
+    cell: float = 1.7,
+) -> Figure:
+    """Photographs that packages bring: in gray, with predicted colours, in their own.
+
+    Args:
+        predictions: title of a column -> chroma of all `PHOTOGRAPHS`, (P, 2, s, s) Lab
+            units, such as `kept_predictions()` holds.
+        names: Which photographs, one a row.
+        truth: Whether the last column shows their own colours.
+        cell: Side of an image, inches.
+
+    Returns:
+        The figure; images are squares of 400 pixels, so that a cell of 1.7 inches is
+        sharp on a fine screen.
+    """
+    rows = []
+    for name in names:
+        place = PHOTOGRAPHS.index(name)
+        gray = np.zeros((2, 8, 8))  # no chroma
+        chroma = [gray, *(ab[place] for ab in predictions.values())]
+        own = [square(name, SQUARE)] if truth else []
+        rows.append([coloured(name, ab, SQUARE) for ab in chroma] + own)
+    titles = ["gray", *predictions, *(["ground truth"] if truth else [])]
+    return image_grid(rows, titles, cell=cell)
 
 
 def _displayable(image: Tensor | NDArray[Any]) -> NDArray[Any]:

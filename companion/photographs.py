@@ -1,0 +1,258 @@
+"""Photographs that packages bring: what classifiers see in them, and predictions.
+
+The default book downloads nothing, so every real photograph in it is one of these five.
+The pretrained networks and the models of the protocol are not on a reader's machine
+either. What they compute of these photographs is therefore kept beside the records;
+`companion photographs` computes it again::
+
+    square(name) ─ classifiers ─► ClassScores ─► class_scores.npz
+                └─ trained runs ─► predictions.npz ─ coloured(name, ab) ─► RGB
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from colorlib.backbones import Backbone, features_of_images, load_backbone
+from colorlib.color import AB_SCALE, gray_from_L, images_to_float
+from colorlib.colorize import Colorizer, gray_of, join_with_own_lightness
+from colorlib.files import atomic_write
+from colorlib.images import fit_square
+from colorlib.model import ColorizationModel
+from colorlib.targets import Target
+from companion.records import RESULTS, read_record
+from companion.studies import Run
+
+Rgb = NDArray[np.uint8]
+
+CREDITS = {  # name -> what it shows, whose it is; all may be used freely
+    "astronaut": "Eileen Collins, NASA, public domain, from scikit-image",
+    "cat": "Chelsea the cat, Stéfan van der Walt, CC0, from scikit-image",
+    "coffee": "cup of coffee, Rachel Michetti, CC0, from scikit-image",
+    "rocket": "launch of a Falcon 9, SpaceX, public domain, from scikit-image",
+    "grace_hopper": "Grace Hopper, US Navy, public domain, from matplotlib",
+}
+PHOTOGRAPHS = tuple(CREDITS)
+CLASSIFIERS = (  # those whose class scores the protocol fuses, in its order
+    "tf_efficientnet_lite0.float_in1k",
+    "mobilenetv1_100.tflite_in1k",
+    "mobilenetv2_100.tflite_in1k",
+)
+VIEWS = {"colour": None, "gray": None, "gray, 64 px": 64}  # name -> side, if smaller
+SCORES, PREDICTIONS = "class_scores.npz", "predictions.npz"  # beside the records
+
+
+@cache
+def photograph(name: str) -> Rgb:
+    """Load one of `PHOTOGRAPHS`, (H, W, 3) uint8.
+
+    Example:
+        >>> photograph("coffee").shape
+        (400, 600, 3)
+    """
+    if name == "grace_hopper":
+        from matplotlib.cbook import get_sample_data
+
+        path = str(get_sample_data("grace_hopper.jpg", asfileobj=False))
+        return np.array(Image.open(path).convert("RGB"))
+    from skimage import data
+
+    return np.asarray(getattr(data, name)())
+
+
+def square(name: str, side: int) -> Rgb:
+    """The central square of a photograph at some size, (side, side, 3) uint8."""
+    return fit_square(photograph(name), side)
+
+
+def coloured(name: str, ab: NDArray[Any], side: int) -> Rgb:
+    """Join predicted chroma with a photograph's own lightness.
+
+    Args:
+        name: Of the photograph.
+        ab: (2, s, s), Lab units; of all of its square, on a small grid.
+        side: Of the result, pixels.
+
+    Returns:
+        (side, side, 3) uint8; chroma is upsampled along the photograph's lightness.
+    """
+    rgb = square(name, side)
+    ab_norm = torch.from_numpy(ab.astype(np.float32))[None] / AB_SCALE  # (1, 2, s, s)
+    out = np.empty_like(rgb)
+    join_with_own_lightness(rgb, gray_of(rgb), ab_norm, out)
+    return out
+
+
+# ---------------------------------------------------------------- what classifiers see
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Class scores of pretrained classifiers for the photographs.
+
+    Attributes:
+        logits: (P, V, K, 1000) float32: photograph, view, classifier, class.
+        classifiers: Their names, K.
+        weights: SHA-256 of their weights, K.
+    """
+
+    logits: NDArray[np.float32]
+    classifiers: tuple[str, ...]
+    weights: tuple[str, ...]
+
+    def of(self, name: str, view: str) -> NDArray[np.float32]:
+        """The logits of one photograph in one of `VIEWS`, (K, 1000)."""
+        found: NDArray[np.float32] = self.logits[
+            PHOTOGRAPHS.index(name), [*VIEWS].index(view)
+        ]
+        return found
+
+
+def kept_class_scores(results: Path = RESULTS) -> ClassScores:
+    """Read the class scores that the repository keeps.
+
+    Example:
+        >>> softmax = torch.tensor(kept_class_scores().of("cat", "gray")).softmax(-1)
+        >>> [class_name(int(best)) for best in softmax.argmax(-1)]
+        ['Egyptian cat', 'Egyptian cat', 'Egyptian cat']
+    """
+    with np.load(results / SCORES) as kept:
+        origin = json.loads(str(kept["origin"]))
+        logits = kept["logits"].astype(np.float32)
+    return ClassScores(logits, tuple(origin), tuple(origin.values()))
+
+
+@cache
+def class_name(number: int) -> str:
+    """The first name of a class of ImageNet-1k.
+
+    Example:
+        >>> class_name(285), class_name(281)
+        ('Egyptian cat', 'tabby')
+    """
+    from timm.data.imagenet_info import ImageNetInfo
+
+    return ImageNetInfo("imagenet-1k").index_to_description(number).split(",")[0]
+
+
+@torch.inference_mode()
+def compute_class_scores(weights_root: Path) -> dict[str, Any]:
+    """Ask the classifiers about every photograph: the arrays of `class_scores.npz`.
+
+    Raises:
+        UserError: If a classifier is not in the folder of weights.
+    """
+    networks = [load_backbone(name, weights_root) for name in CLASSIFIERS]
+    logits = [[_logits(networks, name, view) for view in VIEWS] for name in PHOTOGRAPHS]
+    origin = {network.spec.name: network.weights_hash for network in networks}
+    return {"logits": np.array(logits, np.float16), "origin": json.dumps(origin)}
+
+
+def _logits(networks: Iterable[Backbone], name: str, view: str) -> NDArray[np.float32]:
+    """What the classifiers say of one photograph in one view, (K, 1000)."""
+    side = VIEWS[view] or min(photograph(name).shape[:2])
+    rgb = images_to_float(torch.from_numpy(square(name, side))[None])  # (1, 3, S, S)
+    L_norm, _ = Target().split(rgb)
+    gray = gray_from_L(L_norm)
+    each = []
+    for network in networks:
+        if view == "colour":
+            size = (network.spec.input_size,) * 2
+            small = F.interpolate(rgb, size, mode="bilinear", antialias=True)
+            seen = network.net((small - network.mean) / network.std)
+            each.append(seen[0, int(network.spec.drop_background) :])
+        else:
+            each.append(network(gray, "logits")[0])
+    return torch.stack(each).numpy()  # (K, 1000)
+
+
+# ----------------------------------------------------------------- what runs predict
+
+
+def kept_predictions(results: Path = RESULTS) -> dict[str, NDArray[np.int8]]:
+    """Read the chroma that trained runs predict, as far as the repository keeps it.
+
+    Returns:
+        condition, such as `maps` -> (P, 2, 64, 64), Lab units; empty if none is kept.
+    """
+    if not (results / PREDICTIONS).exists():
+        return {}
+    with np.load(results / PREDICTIONS) as kept:
+        return {name: kept[name] for name in kept.files if name != "origin"}
+
+
+def prediction_origins(results: Path = RESULTS) -> dict[str, dict[str, str]]:
+    """Condition -> `record` and `weights_sha256` of the run that predicted."""
+    with np.load(results / PREDICTIONS) as kept:
+        origin: dict[str, dict[str, str]] = json.loads(str(kept["origin"]))
+    return origin
+
+
+def compute_predictions(
+    runs: Iterable[Run], runs_root: Path, weights_root: Path | None
+) -> dict[str, Any]:
+    """Have trained runs predict every photograph: the arrays of `predictions.npz`.
+
+    Args:
+        runs: Of a plan; one of each condition, the first that has been trained.
+        runs_root: The folder of trained models.
+        weights_root: The folder of the frozen networks.
+
+    Raises:
+        UserError: If a network is not the one of the training.
+    """
+    arrays: dict[str, Any] = {}
+    origin: dict[str, Any] = {}
+    for run in runs:
+        folder = runs_root / run.name
+        done = (folder / "record.json").exists()
+        if run.condition in arrays or not done:
+            continue
+        colorizer = Colorizer.load(folder / "model.safetensors", weights_root)
+        arrays[run.condition] = predicted(colorizer).round().numpy().astype(np.int8)
+        sha256 = read_record(folder / "record.json").model.weights_sha256
+        origin[run.condition] = {"record": run.name, "weights_sha256": sha256}
+    return {**arrays, "origin": json.dumps(origin)}
+
+
+@torch.inference_mode()
+def predicted(colorizer: Colorizer) -> Tensor:
+    """Chroma of every photograph's square, (P, 2, S, S) Lab units.
+
+    The model sees the square as it saw its training images: shrunk in colour, then made
+    gray; its frozen networks see the same square at their own size.
+    """
+    model = colorizer.model
+    assert isinstance(model, ColorizationModel)
+    config, features = model.config, None
+    target = Target(config.target, config.gray)
+    if colorizer.backbones:
+        sizes = config.input_sizes or [b.spec.input_size for b in colorizer.backbones]
+        gray = gray_from_L(_lightness(target, max(sizes)))
+        features = features_of_images(colorizer.backbones, gray, config.features, sizes)
+    L_norm = _lightness(target, colorizer.size)
+    return target.to_lab(L_norm, model(L_norm, features))[:, 1:]
+
+
+def _lightness(target: Target, side: int) -> Tensor:
+    """`L_norm` of all photographs, (P, 1, side, side)."""
+    squares = np.stack([square(name, side) for name in PHOTOGRAPHS])
+    return target.split(images_to_float(torch.from_numpy(squares)))[0]
+
+
+def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write one of the kept files, whole or not at all."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    atomic_write(path, file.getvalue())
