@@ -66,7 +66,7 @@ class OurStep:
 
 
 def features(workload: Workload) -> Iterator[Measurement]:
-    """Class scores of images: one pass for all networks, kept on disk."""
+    """Class scores of images: a pass for each network, kept on disk."""
     paths, cache = workload.jpegs(FEW), workload.folder / "cache"
     packed = pack_afresh(paths[0].parent, 64, cache)
     decoded = photographs.JpegDataset(paths, 256)

@@ -28,7 +28,7 @@ from colorlib.color import gray_from_L, images_to_float
 from colorlib.data import ImageSource, Manifest
 from colorlib.data.packed import decoded
 from colorlib.errors import UserError
-from colorlib.files import cached, hash_of, synchronise
+from colorlib.files import atomic_file, cached, hash_of
 from colorlib.images import PhotographError
 from colorlib.targets import Gray, Target
 
@@ -179,7 +179,7 @@ def _extract(
 
     It is written as a file: through a map a full disk were a signal that ends us.
     """
-    with path.open("wb") as file, torch.no_grad():
+    with atomic_file(path) as file, torch.no_grad():
         for rows, gray in batches():
             features = backbone.to(gray.device)(gray, content, size)
             values = _stored(features.cpu().numpy(), content, backbone.spec.name)
@@ -192,7 +192,6 @@ def _extract(
             for row, own in zip(rows.tolist(), values, strict=True):
                 file.seek(start + row * own.nbytes)
                 file.write(own.tobytes())
-        synchronise(file)
 
 
 def _stored(values: Array, content: Content, name: str) -> Array:

@@ -91,7 +91,7 @@ def _logits(networks: Iterable[Backbone], name: str, view: str) -> NDArray[np.fl
             seen = network.net((small - network.mean) / network.std)
             each.append(seen[0, int(network.spec.drop_background) :])
         else:
-            each.append(network(gray, ["logits"])["logits"][0])
+            each.append(network(gray, "logits")[0])
     return torch.stack(each).numpy()  # (K, 1000)
 
 

@@ -29,17 +29,15 @@ from colorlib.backbones.specs import (
     MAP_SIDE,
     BackboneSpec,
     FeatureKind,
-    build_network,
+    WeightsKind,
     hash_of_weights,
-    hub_file,
-    local_file,
+    load_network,
     spec_for,
 )
 from colorlib.color import check_image
 from colorlib.errors import UserError
 
 Content = Literal["logits", "pooled", "maps"]  # what is extracted, see `content_of`
-WeightsKind = Literal["pretrained", "random", "file"]
 
 GRAY_TOLERANCE = 1e-3  # the L of white is 100 only to the precision of float32
 LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
@@ -254,13 +252,7 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
         torch.Size([2, 1000])
     """
     spec = spec_for(name)
-    kind: WeightsKind = "file"
-    if weights == "random":
-        kind, net = "random", build_network(spec, None)
-    elif weights == "pretrained":
-        kind, net = "pretrained", build_network(spec, hub_file(spec))
-    else:
-        net = build_network(spec, local_file(spec, Path(weights)))
+    net, kind = load_network(spec, weights)
     return Backbone(spec, net, kind, hash_of_weights(net))
 
 

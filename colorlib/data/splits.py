@@ -113,31 +113,27 @@ def _by_class(
     groups: Names, distinct: Indices, config: DataConfig
 ) -> tuple[Indices, Indices]:
     """The wanted number of images of each class: of those trained on, and unseen."""
-    none = np.zeros(0, np.int64)
-    if config.classes is None:
-        return distinct, none
+    chosen, count = [np.zeros(0, np.int64)], config.classes
+    if count is None:
+        return distinct, chosen[0]
+    wanted = [config.per_class] * count
+    wanted += [config.unseen_per_class] * config.unseen_classes
     names = list(dict.fromkeys(groups.tolist()))  # in the order of the source's draw
-    if len(names) < config.classes + config.unseen_classes:
+    if len(names) < len(wanted):
         raise UserError(
-            f"found colour images of {len(names)} classes, expected "
-            f"{config.classes + config.unseen_classes}; lower classes, or give "
-            "another seed"
+            f"found colour images of {len(names)} classes, expected {len(wanted)}; "
+            "lower classes, or give another seed"
         )
-
-    def some(names: Sequence[str], wanted: int | None) -> Indices:
-        chosen = [none]
-        for name in names:
-            members = distinct[groups[distinct] == name]
-            if wanted is not None and len(members) < wanted:
-                raise UserError(
-                    f"class {name}: found {len(members)} distinct colour images, "
-                    f"expected {wanted}; lower per_class"
-                )
-            chosen.append(members[:wanted])
-        return np.concatenate(chosen)
-
-    seen = some(names[: config.classes], config.per_class)
-    return seen, some(names[config.classes :], config.unseen_per_class)
+    for name, each in zip(names, wanted, strict=False):
+        members = distinct[groups[distinct] == name]
+        if each is not None and len(members) < each:
+            raise UserError(
+                f"class {name}: found {len(members)} distinct colour images, expected "
+                f"{each}; lower per_class"
+            )
+        chosen.append(members[:each])
+    seen, unseen = chosen[: count + 1], [chosen[0], *chosen[count + 1 :]]
+    return np.concatenate(seen), np.concatenate(unseen)
 
 
 def _in_test(

@@ -13,7 +13,6 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import photographs
 from torch import nn
-from torch.nn import functional as F
 
 from colorlib.backbones import (
     Backbone,
@@ -73,17 +72,6 @@ def test_resizes_the_whole_image_as_pillow_does(name, filter_of_pillow, size):
     for channel in range(3):
         scaled = (expected.clip(0, 1) - spec.mean[channel]) / spec.std[channel]
         np.testing.assert_allclose(seen[0, channel].numpy(), scaled, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["vgg16.tv_in1k", "resnet50.tv_in1k"])
-def test_scales_gray_as_timms_own_preprocessing(name):
-    config = timm.get_pretrained_cfg(name)
-    transform = timm.data.create_transform(
-        **timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
-    )
-    flat = Image.new("RGB", (256, 256), (128, 128, 128))
-    seen = bare(name).prepare(torch.full((1, 1, 256, 256), 128 / 255))
-    torch.testing.assert_close(seen[0], transform(flat), rtol=0, atol=1e-5)
 
 
 GRIDS = {  # of the last maps, from an input of the size of the training
@@ -174,26 +162,6 @@ def test_colour_does_not_reach_the_network(tiny, kind):
 
 
 # ----------------------------------------------------------------------------- features
-
-
-def test_softmax_is_the_formula(tiny, gray):
-    logits = features_of_images([tiny, tiny], gray, "logits").double().numpy()
-    powers = np.exp(logits)
-    expected = powers / powers.sum(axis=-1, keepdims=True)
-    softmax = features_of_images([tiny, tiny], gray)
-    assert (softmax.shape, softmax.dtype) == ((4, 2, 1000), torch.float32)
-    np.testing.assert_allclose(softmax.numpy(), expected, rtol=1e-5)
-
-
-def test_logits_come_from_what_is_pooled_and_that_is_the_mean_of_the_maps(tiny, gray):
-    pooled = features_of_images([tiny], gray, "pooled")
-    logits = tiny.net.get_classifier()(pooled)
-    torch.testing.assert_close(logits, features_of_images([tiny], gray, "logits")[:, 0])
-    assert (pooled[0] - pooled[1]).abs().max() > 1e-6  # images differ
-    maps = tiny.net.forward_features(tiny.prepare(gray))  # on the network's own grid
-    torch.testing.assert_close(pooled, maps.mean(dim=(2, 3)))
-    expected = F.interpolate(maps, (8, 8), mode="bilinear", antialias=True)
-    torch.testing.assert_close(features_of_images([tiny], gray, "maps"), expected)
 
 
 @pytest.mark.parametrize("kind", ["maps", "logits"])

@@ -20,7 +20,7 @@ from companion import cli
 # phase -> (end of the file's name, functions)
 PHASES = {
     "packing images": ("data/packed.py", {"_write", "_kept"}),
-    "extracting features": ("features.py", {"_extract", "_write", "_gray_batches"}),
+    "extracting features": ("features.py", {"_extract", "_stored", "_gray_batches"}),
     "stepping": ("training/__init__.py", {"training_step", "configure_optimizers"}),
     "updating the weights": ("optim/adam.py", {"step", "_single_tensor_adam"}),
     "validating": ("training/__init__.py", {"validation_step"}),

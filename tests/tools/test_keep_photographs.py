@@ -57,7 +57,7 @@ def test_a_run_predicts_as_its_model_does(trained, tmp_path):
 def test_features_are_those_of_the_photographs():
     config = load_profile("smoke").run("model1")
     backbones = load_backbones(config, Folders())
-    model = initial_model(config, backbones, None, np.arange(3))
+    model = initial_model(config, None, np.arange(3))
     ab = keep_photographs.predicted(Colorizer(model.eval(), backbones, 32))
     assert ab.shape == (len(PHOTOGRAPHS), 2, 32, 32)
 

@@ -11,7 +11,7 @@ from photo_files import as_archive, as_folder, jpeg, people
 from skimage.color import rgb2lab
 
 from colorlib.color import lab_to_rgb
-from colorlib.data import DataConfig, open_source, pack, packed, split
+from colorlib.data import DataConfig, open_source, pack, split
 from colorlib.data.packed import is_grayscale
 from colorlib.errors import UserError
 
@@ -142,17 +142,6 @@ def test_what_is_packed_is_found_again(faces, cache):
     assert first.manifest == second.manifest
     others = [pack(faces, 17, cache), pack(faces.chosen([0, 1]), 16, cache)]
     assert len({one.images.filename for one in (first, *others)}) == 3
-
-
-def test_the_order_is_that_of_the_source_whatever_thread_is_first(
-    faces, cache, monkeypatch
-):
-    images = []
-    for threads, ahead in ((1, 64), (3, 2)):
-        monkeypatch.setattr(packed, "THREADS", threads)
-        monkeypatch.setattr(packed, "AHEAD", ahead)
-        images.append(np.array(pack(faces, 16, cache / str(threads)).images))
-    assert (images[0] == images[1]).all()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), UserError("damaged")])

@@ -9,7 +9,6 @@ import pytest
 from photo_files import as_archive, as_folder, jpeg, people, served
 from PIL import Image
 from pydantic import ValidationError
-from torchvision.datasets import Imagenette
 
 from colorlib.data import DataConfig, ImageSource, archives, download, open_source
 from colorlib.errors import UserError
@@ -299,9 +298,3 @@ def test_a_download_is_checked(tmp_path, opened, server, monkeypatch):
         assert (data / name).read_bytes() == b"mine"
     with pytest.raises(UserError, match="no address of imagenet"):
         download("imagenet", data)
-
-
-def test_imagenette_is_that_of_torchvision():
-    name, known, address = archives.DOWNLOADS["imagenette"]
-    assert (address, known.removeprefix("md5:")) == Imagenette._ARCHIVES["320px"]
-    assert address.endswith(f"/{name}")
