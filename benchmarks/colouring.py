@@ -49,7 +49,8 @@ def photograph(workload: Workload) -> Iterator[Measurement]:
 
 def main() -> None:
     """Colour one file by the model of the package, and print the seconds."""
-    from colorlib.colorize import Colorizer, colorize_file
+    from colorlib.colorize import Colorizer
+    from colorlib.images.album import colorize_file
 
     source, target = map(Path, sys.argv[1:3])
     colorizer = Colorizer.load()

@@ -21,7 +21,7 @@ from benchmarks.workload import Workload
 from colorlib.color import images_to_float
 from colorlib.errors import UserError
 from colorlib.evaluation import score_predictor
-from colorlib.images import read_photograph
+from colorlib.images import load_rgb
 from colorlib.targets import PAPER
 
 CPU = torch.device("cpu")
@@ -158,6 +158,6 @@ def test_a_photograph_is_coloured_and_its_seconds_printed(
     monkeypatch.setattr(sys, "argv", ["program", str(source), str(target)])
     program.main()
     assert float(capsys.readouterr().out) > 0
-    coloured = read_photograph(target).rgb
-    assert coloured.shape == read_photograph(source).rgb.shape
+    coloured = load_rgb(target)
+    assert coloured.shape == load_rgb(source).shape
     assert np.ptp(coloured.astype(int), axis=2).max() > 3

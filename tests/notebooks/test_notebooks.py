@@ -63,14 +63,16 @@ def test_it_is_a_notebook_for_python_3_without_outputs_whose_cells_are_short(pat
 
 @each_notebook
 def test_it_opens_with_its_title_and_a_box_and_says_what_is_learned(path):
-    first = nbformat.read(path, as_version=4).cells[0].source
-    title, box, *_ = first.split("\n\n")
-    assert re.fullmatch(r"# \S.+", title)
+    cells = nbformat.read(path, as_version=4).cells
+    assert re.match(r"# \S.+\n\n", cells[0].source)
+    [parameters] = cells_of(path, tag="parameters")
+    before = cells[: cells.index(parameters)]
+    opening = "\n\n".join(c.source for c in before if c.cell_type == "markdown")
     kinds = "Reproduces|Goes beyond the paper"
-    assert re.match(rf"> \*\*({kinds})\*\*\n>\n> \S", box)
+    [box] = re.findall(rf"^> \*\*(?:{kinds})\*\*\n((?:>.*\n?)+)", opening, re.M)
     [facts] = re.findall(r"^> (\*\*Time\*\* .+)$", box, re.MULTILINE)
     assert re.findall(r"\*\*(\w+)\*\* [^·\s]", facts) == FACTS
-    assert re.search(r"\n\nYou will learn\n\n(\d\. .+[,.]\n?){2,}$", first)
+    assert re.search(r"^You will learn\n\n(\d\. .+[,.]\n?){2,}$", opening, re.M)
 
 
 @each_notebook
