@@ -6,6 +6,7 @@ answers at once.
 
 import logging
 import sys
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from colorlib.errors import UserError
 
 if TYPE_CHECKING:
     from companion.builders import Folders
+    from companion.config import Profile
     from companion.pipeline import Unfinished
     from companion.records import Record
 
@@ -65,9 +67,8 @@ def prepare(
     """Decode a profile's images once into a packed cache, and count them."""
     from colorlib.data import download as fetch_data
     from colorlib.data import open_source, pack, split
-    from companion.config import load_profile
 
-    config = load_profile(profile, **_changed(changes)).data
+    config = _profile(profile, changes).data
     if download:
         if data_root is None:
             raise UserError("found no --data-root, expected the folder to fetch into")
@@ -111,11 +112,9 @@ def train(
     Started by torchrun or SLURM's srun, several processes train together.
     """
     from colorlib.training import is_rank_zero
-    from companion.config import load_profile
     from companion.pipeline import run_model
 
-    only = {} if model is None else {"models": [model]}
-    chosen = load_profile(profile, **_changed(changes), **only)
+    chosen = _profile(profile, changes, models=None if model is None else [model])
     unfinished: Unfinished = "restart" if restart else "resume" if resume else "refuse"
     folders = _folders(data_root, weights_root, cache_root, runs_root)
     first = is_rank_zero()
@@ -162,10 +161,8 @@ def study(
         for name, one in known.items():
             say(f"{name:12}{one.question}")
         return
-    first_option = next(
-        (i for i, n in enumerate(names) if n.startswith("-")), len(names)
-    )
-    names, options = names[:first_option], names[first_option:]
+    options = [*dropwhile(lambda name: not name.startswith("-"), names)]
+    names = names[: len(names) - len(options)]
     names = list(known) if names == ["all"] else names
     wanted = [run for name in names for run in plan(name, profile)]
     wanted = [run for run in wanted if data is None or run.data in data.split(",")]
@@ -261,11 +258,10 @@ def evaluate(
     changes: Changes = None,
 ) -> None:
     """Score a trained model and the naive baselines on a profile's test sets."""
-    from companion.config import load_profile
     from companion.pipeline import evaluate_weights
     from companion.report.tables import score_table
 
-    chosen = load_profile(profile, **_changed(changes))
+    chosen = _profile(profile, changes)
     folders = _folders(data_root, weights_root, cache_root, RUNS_ROOT)
     for test, methods in evaluate_weights(chosen, weights, folders).items():
         show(f"{weights.parent.name}, {test}", score_table(methods, SHOWN))
@@ -287,9 +283,9 @@ def show(title: str, table: str) -> None:
         say(line)
 
 
-def _changed(changes: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE pairs, the values as YAML."""
-    from companion.config import NULL
+def _profile(name: str, changes: list[str] | None, **only: Any) -> "Profile":
+    """A profile with KEY=VALUE in place of its own, the values as YAML."""
+    from companion.config import NULL, load_profile
 
     found = {}
     for change in changes or ():
@@ -301,7 +297,7 @@ def _changed(changes: list[str] | None) -> dict[str, Any]:
             equals = ""
         if not (key and equals):
             raise UserError(f"found --set {change}, expected KEY=VALUE: data.size=32")
-    return found
+    return load_profile(name, **found, **only)
 
 
 def _folders(*roots: Path | None) -> "Folders":

@@ -14,7 +14,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -228,8 +228,7 @@ def _box(axis: Axes, x: float, y: float, name: str, detail: str, kind: str) -> N
 
 def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     """An arrow between two points."""
-    style: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 10, "color": INK}
-    axis.add_patch(FancyArrowPatch(start, end, **style))
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK})
 
 
 def forest(panels: Mapping[str, Mapping[str, Result]], label: str) -> Figure:
@@ -292,15 +291,14 @@ def score_bars(
     Returns:
         The figure; naive baselines and models on one axis.
     """
-    figure, axis = plt.subplots(
-        figsize=(6, 0.5 + 0.4 * len(means)), layout="constrained"
-    )
-    for place, (method, mean) in enumerate(means.items()):
-        low, high = intervals[method]
-        axis.errorbar(
-            mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=3,
-            color=OKABE_ITO[0],
-        )  # fmt: skip
+    size = (6, 0.5 + 0.4 * len(means))
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    values = np.array([*means.values()])
+    ends = np.array([intervals[method] for method in means])  # (M, 2)
+    axis.errorbar(
+        values, range(len(means)), xerr=np.abs(ends.T - values), fmt="o", capsize=3,
+        color=OKABE_ITO[0],
+    )  # fmt: skip
     axis.set_yticks(range(len(means)), list(means))
     axis.invert_yaxis()
     axis.set_xlabel(label)

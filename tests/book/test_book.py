@@ -80,7 +80,10 @@ def test_every_record_that_is_named_exists(copy):
     kept = [*(ROOT / "companion/results").glob("*.json")]
     kept += (ROOT / "benchmarks/results").glob("*.json")
     names = {path.stem for path in kept}
-    names |= {path.parent.name for path in copy.root.glob("_build/runs/*/record.json")}
+    trained = [path.parent for path in copy.root.rglob("record.json")]
+    assert {path.parent for path in trained} == {copy.root / "_build/runs"}  # lessons'
+    assert len(trained) == len(load_profile("smoke").models)  # and none trained again
+    names |= {path.name for path in trained}
     named = set()
     for page in pages_of(ROOT):
         named |= set(RECORD_NAME.findall(article_of(copy, page)))
