@@ -280,6 +280,30 @@ def photographs(
 
 
 @app.command()
+def nearest(
+    profile: ProfileName = "protocol",
+    data: Annotated[str, typer.Option(help="A data set of the grid.")] = "imagenet",
+    data_root: DataRoot = None,
+    weights_root: WeightsRoot = None,
+    cache_root: CacheRoot = CACHE_ROOT,
+    results_root: ResultsRoot = RESULTS_ROOT,
+) -> None:
+    """Keep how far each test image is from its nearest training image."""
+    from companion.photographs import write_arrays
+    from companion.similarity import NEAREST, compute_nearest, kept_arrays
+    from companion.studies import plan
+
+    runs = {(run.data, run.condition): run for run in plan("fusion", profile)}
+    if (data, "logits") not in runs:
+        known = ", ".join(sorted({name for name, _ in runs}))
+        raise UserError(f"found data set {data!r}, expected one of {known}")
+    folders = _folders(data_root, weights_root, cache_root)
+    arrays = compute_nearest(runs[data, "logits"], folders)
+    write_arrays({**kept_arrays(results_root), **arrays}, results_root / NEAREST)
+    say(f"distances to the nearest training image: {results_root / NEAREST}")
+
+
+@app.command()
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A model.safetensors of `train`.")],
     profile: ProfileName = "quick",

@@ -51,6 +51,7 @@ def test_help_names_every_command(companion):
         "rerun",
         "verify",
         "photographs",
+        "nearest",
     )
     assert all(name in out for name in commands)
 
