@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from colorlib import stats
-from colorlib.color import lightness
+from colorlib.color import images_to_float, lightness, rgb_to_lab
 from colorlib.errors import UserError
 from colorlib.features import Features
 from companion.builders import Data, Folders, load_backbones, setup_data, setup_features
@@ -28,6 +28,8 @@ from companion.studies import Run
 
 NEAREST = "nearest.npz"  # beside the records
 MEASURES = ("class scores", "gray image")
+COLOUR = "mean colour"  # the key of what class scores say of it
+DIRECTIONS = 50  # of class scores, those in which they vary most
 PARTS = 5  # fifths of the test images, the most similar first
 GRID = 16  # pixels of the gray image's side: composition, not detail
 BLOCK = 512  # images at a time
@@ -46,7 +48,8 @@ def compute_nearest(run: Run, folders: Folders) -> dict[str, Any]:
     Returns:
         Arrays of `nearest.npz`: `data/test set/measure` -> (N,), in the order of the
         records' scores. For `class scores`, 1 - cosine of the networks' average
-        standardised logits; for `gray image`, the RMS difference of L at 16 px.
+        standardised logits; for `gray image`, the RMS difference of L at 16 px. And
+        `data/test set/mean colour`, see `colour_from_scores`.
     """
     data = setup_data(run.config, folders)
     backbones = load_backbones(run.config, folders)
@@ -62,13 +65,15 @@ def compute_nearest(run: Run, folders: Folders) -> dict[str, Any]:
             # Of unit vectors, the squared distance is twice 1 - cosine.
             kept = far**2 / 2 if measure == "class scores" else far
             arrays[f"{run.data}/{test}/{measure}"] = kept.numpy().astype(np.float16)
+    for test, rmse in colour_from_scores(data, features).items():
+        arrays[f"{run.data}/{test}/{COLOUR}"] = rmse
     origin = [data.packed.manifest.manifest_hash, data.split.hash]
     return {**arrays, f"{run.data}/origin": json.dumps(origin)}
 
 
 def _placed(measure: str, data: Data, features: Features) -> Tensor:
     """Each image as a point, (N, D); distance is dissimilarity."""
-    parts = np.array_split(np.arange(len(data.packed)), len(data.packed) // BLOCK + 1)
+    parts = _blocks(data)
     if measure == "gray image":
         images = data.packed.images
         grays = [lightness(torch.from_numpy(images[part])) for part in parts]
@@ -78,6 +83,38 @@ def _placed(measure: str, data: Data, features: Features) -> Tensor:
     logits = [(features.take(part) - mean[:, None]) / std[:, None] for part in parts]
     averaged = torch.cat([of.mean(1) for of in logits])  # (N, 1000)
     return F.normalize(averaged, dim=1)
+
+
+def _blocks(data: Data) -> list[NDArray[np.int64]]:
+    """Indices of all images, some at a time."""
+    count = len(data.packed)
+    return np.array_split(np.arange(count), count // BLOCK + 1)
+
+
+def colour_from_scores(data: Data, features: Features) -> dict[str, NDArray[Any]]:
+    """How well class scores tell the mean colour of an image, by linear regression.
+
+    The two numbers, mean a and mean b, are predicted from the 50 directions in which
+    the average standardised logits vary most; both are fitted to the training images.
+
+    Returns:
+        Test set -> RMSE of a constant, the training mean, and of the regression, in
+        Lab units.
+    """
+    scores = _placed("class scores", data, features).numpy()  # (N, 1000)
+    images = [torch.from_numpy(data.packed.images[part]) for part in _blocks(data)]
+    colours = [rgb_to_lab(images_to_float(of))[:, 1:].mean((2, 3)) for of in images]
+    mean_ab, train = torch.cat(colours).numpy(), data.split.train  # (N, 2)
+    center, average = scores[train].mean(0), mean_ab[train].mean(0)
+    some = scores[train][: 40 * DIRECTIONS] - center
+    axes = np.linalg.svd(some, full_matrices=False)[2][:DIRECTIONS]
+    inputs = (scores - center) @ axes.T
+    fit, *_ = np.linalg.lstsq(inputs[train], mean_ab[train] - average, rcond=None)
+    off = {"constant": average - mean_ab, "scores": inputs @ fit + average - mean_ab}
+    return {
+        test: np.array([np.sqrt(np.square(of[part]).mean()) for of in off.values()])
+        for test, part in data.split.tests.items()
+    }
 
 
 def kept_arrays(results: Path = RESULTS) -> dict[str, Any]:
@@ -104,7 +141,8 @@ def kept_distances(runs: Runs, results: Path = RESULTS) -> Distances:
             _check(data, json.loads(str(values)), runs)
         else:
             test, _, measure = rest.partition("/")
-            found[data, test, measure] = values.astype(np.float32)
+            if measure in MEASURES:
+                found[data, test, measure] = values.astype(np.float32)
     return found
 
 

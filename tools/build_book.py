@@ -171,7 +171,7 @@ def fill_findings(stage: Path) -> None:
     """Put what was found into the pages that say where; the strip is the preview."""
     found, folder = Findings.read(), stage / "book"
     texts = blocks(found) | pictures(found, folder)
-    shutil.copy(folder / "strip.png", folder / "static" / "preview.png")
+    shutil.copy(folder / "strip.jpg", folder / "static" / "preview.jpg")
     for page in folder.glob("*.md"):
         page.write_text(filled(page.read_text(), texts))
 

@@ -4,9 +4,10 @@ Images are shown pixel by pixel, without smoothing, on a neutral background. Col
 curves are from Okabe and Ito, which the colour-blind can tell apart.
 """
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -24,6 +25,9 @@ from colorlib.model import ColorizationModel
 from colorlib.stats import Estimate
 from companion.comparisons import Result
 from companion.photographs import PHOTOGRAPHS, coloured, square
+
+if TYPE_CHECKING:
+    from IPython.display import Image
 
 INK, PAPER = "#222222", "#ffffff"
 SQUARE = 400  # pixels of a photograph's side
@@ -121,6 +125,24 @@ def photograph_grid(
     if lying:
         return image_grid([*zip(*rows, strict=True)], row_titles=titles, cell=cell)
     return image_grid(rows, titles, cell=cell)
+
+
+def jpeg(figure: Figure) -> "Image":
+    """A figure of photographs for a notebook: a tenth of the bytes of a PNG.
+
+    Args:
+        figure: Closed, so that it is not shown twice.
+
+    Returns:
+        What a cell shows, sharp on fine screens.
+    """
+    from IPython.display import Image
+
+    file = io.BytesIO()
+    pixels = {"quality": 90, "subsampling": 0}
+    figure.savefig(file, dpi=2 * figure.dpi, format="jpeg", pil_kwargs=pixels)
+    plt.close(figure)
+    return Image(file.getvalue(), retina=True)  # type: ignore[no-untyped-call]
 
 
 def _displayable(image: Tensor | NDArray[Any]) -> NDArray[Any]:

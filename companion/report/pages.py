@@ -300,9 +300,10 @@ def shown_models(results: Path) -> dict[str, NDArray[np.int8]]:
 
 def _saved(figure: Figure, folder: Path, name: str) -> str:
     """Write a picture; the directive that shows it."""
-    figure.savefig(folder / f"{name}.png", dpi=200)
+    file = f"{name}.jpg" if name == "strip" else f"{name}.png"  # photographs, lines
+    figure.savefig(folder / file, dpi=200)
     plt.close(figure)
-    return f"```{{image}} {name}.png\n:alt: {ALT[name]}\n:width: 100%\n```"
+    return f"```{{image}} {file}\n:alt: {ALT[name]}\n:width: 100%\n```"
 
 
 CARD = ":::{{card}} {0}\n{1}\n:::"

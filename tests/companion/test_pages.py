@@ -115,7 +115,7 @@ def test_distances_of_other_images_are_refused(tmp_path, record_with):
 def test_pictures_are_drawn_or_explained(complete, tmp_path):
     directives = pages.pictures(complete, tmp_path)
     names = {"strip", "effects", "fifths"}
-    assert set(directives) == {path.stem for path in tmp_path.glob("*.png")} == names
+    assert set(directives) == {path.stem for path in tmp_path.iterdir()} == names
     assert all(":alt: " in text for text in directives.values())
     empty = pages.pictures(Findings.read(Path("nowhere")), tmp_path)
     assert empty["effects"].startswith("The runs are under way")
