@@ -33,6 +33,7 @@ INK, PAPER = "#222222", "#ffffff"
 SQUARE = 400  # pixels of a photograph's side
 # Those of the eight that stand out from white; the others are too light for a line.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", INK]
+VIEW_COLOURS = (("#767676", "gray"), (OKABE_ITO[0], "colour"))
 MARKERS = "os^Dv"  # one a colour: nothing is shown by colour alone
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
@@ -125,6 +126,36 @@ def photograph_grid(
     if lying:
         return image_grid([*zip(*rows, strict=True)], row_titles=titles, cell=cell)
     return image_grid(rows, titles, cell=cell)
+
+
+def top_classes(
+    images: Sequence[NDArray[Any]], scores: Sequence[Mapping[str, tuple[float, float]]]
+) -> Figure:
+    """Images beside the probabilities of their classes, in gray and in colour.
+
+    Args:
+        images: (H, W) or (H, W, 3) uint8, one a row.
+        scores: For each image: class -> its probability in gray and in colour.
+
+    Returns:
+        The figure, two bars for each class.
+    """
+    figure, axes = plt.subplots(
+        len(images), 2, figsize=(7, 1.7 * len(images)), squeeze=False,
+        layout="constrained", width_ratios=(1, 2),
+    )  # fmt: skip
+    for (left, right), image, classes in zip(axes, images, scores, strict=True):
+        left.imshow(image, cmap="gray", vmin=0, vmax=255)
+        left.set_axis_off()
+        places, values = np.arange(len(classes)), np.array(list(classes.values()))
+        for column, (colour, view) in enumerate(VIEW_COLOURS):
+            y = places + 0.4 * column - 0.2
+            right.barh(y, values[:, column], height=0.38, color=colour, label=view)
+        right.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.5))
+        right.set_yticks(places, classes)
+    axes[0, 1].legend(frameon=False, loc="lower right")
+    axes[-1, 1].set_xlabel("probability, mean of three networks")
+    return figure
 
 
 def jpeg(figure: Figure) -> "Image":
