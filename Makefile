@@ -2,6 +2,7 @@
 #
 #   make book                        the whole book, from drawn scenes, in minutes
 #   make book PROFILE=laptop DATA_ROOT=../photographs
+#   make lab                         the lessons in JupyterLab, to be changed and run
 #   make pdf                         that book as one PDF, printed by the browser
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
@@ -40,7 +41,7 @@ STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
 BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links test test-faults mutants coverage lint format lock clean
+.PHONY: help setup book lab pdf links test test-faults mutants coverage lint format lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -69,6 +70,10 @@ book: setup
   solutions='$(SOLUTIONS)'
 	@echo "the book: $(BOOK)html/index.html"
 
+# Among the notebooks, which then find what `make book` has trained.
+lab: setup
+	$(BIN)/jupyter-lab notebooks
+
 pdf: book
 	$(BIN)/python -m tools.print_book $(BOOK)html $(BOOK)book.pdf
 
@@ -84,7 +89,7 @@ test: setup
 
 test-faults: setup
 	$(PYTEST) tests/faults -m "faults or not faults" \
-	  $(if $(RECORD),--campaign)
+	  $(if $(RECORD),--record)
 
 # The tests of the book build it, through the commands that the others already measure.
 # Those of faults fill the disk on which coverage keeps its numbers, too.
@@ -96,7 +101,7 @@ coverage: setup
 # One process, one thread each: what is measured is the tests, not the machine.
 mutants: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 \
-	  $(BIN)/python -m tools.mutants $(if $(RECORD),--campaign)
+	  $(BIN)/python -m tools.mutants $(if $(RECORD),--record)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -37,7 +37,7 @@ def pytest_xdist_make_scheduler(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Records of fault injection are written only when asked for."""
     parser.addoption(
-        "--campaign", action="store_true", help="write tests/faults/records/*.json"
+        "--record", action="store_true", help="write tests/faults/records/*.json"
     )
 
 
@@ -48,7 +48,7 @@ Tally = Callable[[str], AbstractContextManager[None]]
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """`with tally(kind):` counts a trial, which holds if nothing is raised.
 
-    The module's `CAMPAIGN` says what its record is called and what was expected.
+    The module's `RECORD` says what its record is called and what was expected.
     """
     tried: Counter[str] = Counter()
     held: Counter[str] = Counter()
@@ -61,28 +61,9 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
         held[kind] += 1
 
     yield trial
-    if request.config.getoption("--campaign"):
-        _write_record(request.module.CAMPAIGN, tried, held, time.monotonic() - begun)
+    if request.config.getoption("--record"):
+        from tools.fault_records import Trial, fault_record, write_fault_record
 
-
-def _write_record(
-    about: dict[str, str], tried: Counter[str], held: Counter[str], seconds: float
-) -> None:
-    """Write what a module's tests counted."""
-    from companion.provenance import current_commit, now, this_hardware
-    from tools.fault_records import Campaign, Trial, write_campaign
-
-    write_campaign(
-        Campaign(
-            **about,
-            command="make test-faults RECORD=1",
-            created=now(),
-            commit=current_commit(),
-            seconds=round(seconds, 1),
-            hardware=this_hardware("cpu"),
-            trials=tuple(
-                Trial(kind=kind, tried=count, held=held[kind])
-                for kind, count in tried.items()
-            ),
-        )
-    )
+        kinds = [Trial(kind=k, tried=n, held=held[k]) for k, n in tried.items()]
+        about = {**request.module.RECORD, "command": "make test-faults RECORD=1"}
+        write_fault_record(fault_record(kinds, time.monotonic() - begun, **about))

@@ -22,15 +22,17 @@ import companion
 from benchmarks.planning import large_run_tables, measured_device
 from benchmarks.records import latest_speed
 from benchmarks.tables import book_tables, machine_table
+from companion.ledger import load_ledger, measured_effect
 from companion.provenance import current_commit, now, this_hardware
 from companion.records import read_record
 from companion.report.findings import Findings
 from companion.report.pages import blocks, filled, pictures
 from companion.report.tables import markdown_table
-from tools.fault_records import campaign_table, read_campaigns
+from tools.fault_records import fault_table, read_fault_records
 from tools.run_notebook import MADE_FROM, made_from
 
-MODULE = "### `{0}`\n\n```{{eval-rst}}\n.. automodule:: {0}\n   :members:\n```"
+FOLDED = "\n`````{{dropdown}} {0}\n{1}\n`````\n"
+MODULE = "```{{eval-rst}}\n.. automodule:: {0}\n   :members:\n```"
 UNDOCUMENTED = (".__main__", ".cli")  # the command line says what it is by --help
 
 
@@ -96,11 +98,16 @@ def take_out_solutions(source: Path, target: Path) -> None:
     nbformat.write(notebook, target)
 
 
-def append(stage: Path, page: str, sections: Mapping[str, str]) -> None:
-    """Complete a page by what is only known when the book is built."""
+def append(
+    stage: Path, page: str, sections: Mapping[str, str], folded: bool = False
+) -> None:
+    """Complete a page by what is only known when the book is built.
+
+    Long tables are `folded`: a reader opens the one that is wanted.
+    """
+    form = FOLDED if folded else "\n## {0}\n\n{1}\n"
     with (stage / "book" / f"{page}.md").open("a") as file:
-        for heading, text in sections.items():
-            file.write(f"\n## {heading}\n\n{text}\n")
+        file.writelines(form.format(*section) for section in sections.items())
 
 
 def status(stage: Path, trained: Sequence[Path]) -> dict[str, str]:
@@ -148,11 +155,24 @@ def large_runs() -> dict[str, str]:
 def fault_injection() -> dict[str, str]:
     """What was done to break the program, by the records that are kept."""
     return {
-        c.title: f"Expected: {c.expected}.\n\n{campaign_table(c)}\n\n"
+        c.title: f"Expected: {c.expected}.\n\n{fault_table(c)}\n\n"
         f"`tests/faults/records/{c.name}.json`, commit {c.commit[:7]}, "
         f"{c.created[:10]}, {c.hardware.cpu}, {c.seconds:.0f} s; again by "
         f"`{c.command}`."
-        for c in read_campaigns()
+        for c in read_fault_records()
+    }
+
+
+def ledger() -> dict[str, str]:
+    """Where the paper's text leaves a choice, with the measured effects."""
+    heads = ["no.", "the paper", "our reading", "to try the other", "effect"]
+    parts: dict[str, list[list[str]]] = {}
+    for row in load_ledger():
+        cells = [f"{row.number}", row.paper, row.reading, row.option]
+        parts.setdefault(row.part, []).append([*cells, measured_effect(row)])
+    return {
+        f"{part.capitalize()}, {len(rows)} places": markdown_table(heads, rows)
+        for part, rows in parts.items()
     }
 
 
@@ -163,7 +183,9 @@ def reference() -> dict[str, str]:
     for heading, package in packages.items():
         modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         names = sorted(m.name for m in modules if not m.name.endswith(UNDOCUMENTED))
-        sections[heading] = "\n\n".join(MODULE.format(name) for name in names)
+        sections[heading] = "".join(
+            FOLDED.format(name, MODULE.format(name)) for name in names
+        )
     return sections
 
 
@@ -183,9 +205,10 @@ def complete_pages(stage: Path, trained: Sequence[Path]) -> None:
     for page, on_gpu in (("speed", False), ("gpu", True)):
         record = latest_speed(on_gpu=on_gpu)
         machine = {"Where and with what": machine_table(record)}
-        append(stage, page, machine | book_tables(record))
+        append(stage, page, machine | book_tables(record), folded=True)
     append(stage, "cluster", large_runs())
-    append(stage, "campaigns", fault_injection())
+    append(stage, "fault_injection", fault_injection(), folded=True)
+    append(stage, "ledger", ledger(), folded=True)
     append(stage, "api", reference())
 
 

@@ -4,20 +4,17 @@ They try many bad things, more than the tests of every day: kills, broken files,
 code. What they counted is kept, and the book's page is made of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from colorlib.errors import UserError
 from colorlib.files import atomic_write
-from companion.records import Hardware, Part
+from companion.provenance import current_commit, now, this_hardware
+from companion.records import Hardware, Part, read_json
 from companion.report.tables import markdown_table
 
-KEPT = (
-    Path(__file__).parent.parent / "tests" / "faults" / "records"
-)  # the records in the repository
+ROOT = Path(__file__).parent.parent
+KEPT = ROOT / "tests/faults/records"  # those in the repository
 
 
 class Trial(Part):
@@ -36,8 +33,8 @@ class Trial(Part):
     note: str = ""
 
 
-class Campaign(Part):
-    """A record; `read_campaigns` and `write_campaign` are its doors.
+class FaultRecord(Part):
+    """What was tried; `read_fault_records` and `write_fault_record` are its doors.
 
     Attributes:
         name: One word, the file's name.
@@ -70,44 +67,52 @@ class Campaign(Part):
         return sum(trial.held for trial in self.trials)
 
 
-def write_campaign(campaign: Campaign, folder: Path = KEPT) -> Path:
+def fault_record(trials: Iterable[Trial], seconds: float, **about: str) -> FaultRecord:
+    """What was counted on this machine, now.
+
+    Args:
+        trials: One a kind.
+        seconds: Wall time.
+        about: The name, the title, what was expected and the command.
+    """
+    return FaultRecord(
+        **about,
+        created=now(),
+        commit=current_commit(),
+        seconds=round(seconds, 1),
+        hardware=this_hardware("cpu"),
+        trials=tuple(trials),
+    )
+
+
+def write_fault_record(record: FaultRecord, folder: Path = KEPT) -> Path:
     """Write a record under its name, over an older one; where it is."""
-    path = folder / f"{campaign.name}.json"
-    atomic_write(path, campaign.model_dump_json(indent=1).encode() + b"\n")
+    path = folder / f"{record.name}.json"
+    atomic_write(path, record.model_dump_json(indent=1).encode() + b"\n")
     return path
 
 
-def read_campaigns(folder: Path = KEPT) -> Sequence[Campaign]:
+def read_fault_records(folder: Path = KEPT) -> list[FaultRecord]:
     """The records of a folder, by name.
 
     Raises:
         UserError: If one is no JSON or does not fit the schema; the message names the
             field.
     """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
+    return [read_json(FaultRecord, path) for path in sorted(folder.glob("*.json"))]
 
 
-def _read(path: Path) -> Campaign:
-    """Read and validate one record."""
-    try:
-        return Campaign.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise UserError(f"record {path}: {field}: {fault['msg']}") from error
-
-
-def campaign_table(campaign: Campaign) -> str:
+def fault_table(record: FaultRecord) -> str:
     """What was tried and how often the program held, a kind a row.
 
     Args:
-        campaign: Its record.
+        record: Its record.
 
     Returns:
         A Markdown table; the column of notes is there if a kind has one.
     """
     headings = ["what was done", "tried", "held", "note"]
-    rows = [[t.kind, f"{t.tried:,}", f"{t.held:,}", t.note] for t in campaign.trials]
-    rows.append(["**all**", f"**{campaign.tried:,}**", f"**{campaign.held:,}**", ""])
-    width = 4 if any(trial.note for trial in campaign.trials) else 3
+    rows = [[t.kind, f"{t.tried:,}", f"{t.held:,}", t.note] for t in record.trials]
+    rows.append(["**all**", f"**{record.tried:,}**", f"**{record.held:,}**", ""])
+    width = 4 if any(trial.note for trial in record.trials) else 3
     return markdown_table(headings[:width], [row[:width] for row in rows])

@@ -3,13 +3,15 @@
 A notebook is given the profile and the folders that it declares in its parameters cell,
 and no others. The executed copy appears whole or not at all, and says what it was made
 from; a failing notebook prints its own traceback. Captions of figures may hold what is
-only known when it has run, such as the number of images: what stands in braces is
-computed at the end of the notebook.
+only known when it has run, such as the number of images: that stands in a comment,
+`<!-- of {len(images)}-->`, which readers of the notebook do not see, and is computed
+at the end of the notebook.
 """
 
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from colorlib.files import file_sha256
-from companion.code_hash import code_hash, notebook_code
+from tools.lesson_code import code_hash, notebook_code
 
 MADE_FROM = "made_from"  # the key of the hashes among the metadata of a copy
 INJECTED = "injected-parameters"
+CAPTION = "**Figure.** "  # how a cell begins that is one
+COMMENT = re.compile("<!--(.*?)-->")
 
 
 def parameters_for(source: Path, given: dict[str, str]) -> dict[str, str]:
@@ -47,20 +51,24 @@ def parameters_for(source: Path, given: dict[str, str]) -> dict[str, str]:
     return parameters
 
 
-def figures_of(notebook: NotebookNode) -> list[NotebookNode]:
-    """The settings of those figures that have a caption."""
-    shown = [
-        cell.metadata.get("mystnb", {}).get("figure", {}) for cell in notebook.cells
-    ]
-    return [figure for figure in shown if "caption" in figure]
+def captions_of(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells that are captions of figures."""
+    return [cell for cell in notebook.cells if cell.source.startswith(CAPTION)]
+
+
+def computed(caption: str) -> str:
+    """A caption as a Python expression: what is in comments is an f-string's."""
+    parts = COMMENT.split(caption)  # text, comment, text, ...
+    parts[::2] = [text.replace("{", "{{").replace("}", "}}") for text in parts[::2]]
+    return f'rf"""{"".join(parts)}"""'
 
 
 def captions_cell(notebook: NotebookNode) -> NotebookNode:
-    """A cell that prints the captions of a notebook, what is in braces computed."""
-    captions = [f'f"""{figure.caption}"""' for figure in figures_of(notebook)]
+    """A cell that prints the captions of a notebook."""
+    captions = ", ".join(computed(cell.source) for cell in captions_of(notebook))
     source = (
         "import json\nfrom companion.ledger import DATA_NAMES\n"
-        f"print(json.dumps([{', '.join(captions)}]))"
+        f"print(json.dumps([{captions}]))"
     )
     return nbformat.v4.new_code_cell(source)
 
@@ -71,8 +79,8 @@ def fill_captions(notebook: NotebookNode) -> None:
     # On a busy machine what is printed comes in several pieces.
     printed = [o.text for o in outputs if o.get("name") == "stdout"]
     captions = json.loads("".join(printed))
-    for figure, caption in zip(figures_of(notebook), captions, strict=True):
-        figure.caption = caption
+    for cell, caption in zip(captions_of(notebook), captions, strict=True):
+        cell.source = caption
 
 
 def made_from(source: Path) -> dict[str, str]:

@@ -3,10 +3,7 @@
 import subprocess
 import sys
 
-import pytest
-from copies import small_book_in
 from pypdf import PdfReader
-from test_browser import CHROMIUM
 
 FIRST = """
 The formula $a^2$, [the end](last.md), [outside](https://example.org/page).
@@ -30,12 +27,6 @@ LAST = """# The last page, with a heading that is too long for one line of the p
 Of the last page.
 """
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="no Chromium on the PATH, so no book was printed; install it "
-    "(Debian: apt-get install chromium) to run these tests",
-)
-
 
 def bookmarks(entries, reader, level=0):
     """(level, title, page) of every bookmark."""
@@ -46,8 +37,7 @@ def bookmarks(entries, reader, level=0):
             yield level, entry.title, reader.get_destination_page_number(entry)
 
 
-def test_the_pages_stand_in_order_and_nothing_is_folded(tmp_path):
-    small_book = small_book_in(tmp_path)
+def test_the_pages_stand_in_order_and_nothing_is_folded(chromium, small_book):
     (small_book.folder / "book/last.md").write_text(LAST)
     code, said = small_book(FIRST, chapters=["book/last"])
     assert code == 0, said
