@@ -34,10 +34,14 @@ CHAPTERS = [
 ]
 NOTEBOOKS = [Path(f).stem for f in CHAPTERS if f.startswith("notebooks/")]
 PAGES = [str(p) for p in sorted(Path("book").rglob("*")) if p.is_file()]
+RECORDS = sorted(map(str, Path("companion/results").glob("*")))
 READ = {  # what is named in a lesson's code -> the files that it reads then
     "run_model": TRAINED,
-    "RESULTS": sorted(map(str, Path("companion/results").glob("*.json"))),
-    "runs_of": sorted(map(str, Path("companion/results").glob("*.json"))),
+    "RESULTS": RECORDS,
+    "runs_of": RECORDS,
+    "Findings": RECORDS,
+    "kept_predictions": RECORDS,
+    "kept_class_scores": RECORDS,
     "load_ledger": ["companion/ambiguities.yaml", "companion/experiments.yaml"],
     "Colorizer": ["colorlib/bundled.safetensors", "colorlib/bundled.md"],
 }
@@ -119,6 +123,7 @@ rule book:
         faults=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
         tool="tools/build_book.py",
         trained=TRAINED,
+        records=RECORDS,
     output:
         touch(f"{HTML}/.complete"),
     params:

@@ -25,6 +25,8 @@ from benchmarks.tables import book_tables, machine_table
 from companion.ledger import load_ledger, measured_effect
 from companion.provenance import current_commit, now, this_hardware
 from companion.records import read_record
+from companion.report.findings import Findings
+from companion.report.pages import blocks, filled, pictures
 from companion.report.tables import markdown_table
 from tools.fault_records import fault_table, read_fault_records
 from tools.run_notebook import MADE_FROM, made_from
@@ -187,8 +189,18 @@ def reference() -> dict[str, str]:
     return sections
 
 
+def fill_findings(stage: Path) -> None:
+    """Put what was found into the pages that say where; the strip is the preview."""
+    found, folder = Findings.read(), stage / "book"
+    texts = blocks(found) | pictures(found, folder)
+    shutil.copy(folder / "strip.jpg", folder / "static" / "preview.jpg")
+    for page in folder.glob("*.md"):
+        page.write_text(filled(page.read_text(), texts))
+
+
 def complete_pages(stage: Path, trained: Sequence[Path]) -> None:
     """Write what pages show of records, and of the package itself."""
+    fill_findings(stage)
     append(stage, "status", status(stage, trained))
     for page, on_gpu in (("speed", False), ("gpu", True)):
         record = latest_speed(on_gpu=on_gpu)

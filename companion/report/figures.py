@@ -4,9 +4,10 @@ Images are shown pixel by pixel, without smoothing, on a neutral background. Col
 curves are from Okabe and Ito, which the colour-blind can tell apart.
 """
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,13 +22,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colorlib.model import ColorizationModel
+from colorlib.stats import Estimate
 from companion.comparisons import Result
 from companion.photographs import PHOTOGRAPHS, coloured, square
+
+if TYPE_CHECKING:
+    from IPython.display import Image
 
 INK, PAPER = "#222222", "#ffffff"
 SQUARE = 400  # pixels of a photograph's side
 # Those of the eight that stand out from white; the others are too light for a line.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", INK]
+VIEW_COLOURS = (("#767676", "gray"), (OKABE_ITO[0], "colour"))
 MARKERS = "os^Dv"  # one a colour: nothing is shown by colour alone
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
@@ -93,7 +99,7 @@ def image_grid(
 def photograph_grid(
     predictions: Mapping[str, NDArray[Any]],
     names: Sequence[str] = PHOTOGRAPHS,
-    truth: bool = True,
+    lying: bool = False,
     cell: float = 1.7,
 ) -> Figure:
     """Photographs that packages bring: in gray, with predicted colours, in their own.
@@ -102,7 +108,7 @@ def photograph_grid(
         predictions: title of a column -> chroma of all `PHOTOGRAPHS`, (P, 2, s, s) Lab
             units, such as `kept_predictions()` holds.
         names: Which photographs, one a row.
-        truth: Whether the last column shows their own colours.
+        lying: Whether a photograph is a column instead.
         cell: Side of an image, inches.
 
     Returns:
@@ -114,10 +120,60 @@ def photograph_grid(
         place = PHOTOGRAPHS.index(name)
         gray = np.zeros((2, 8, 8))  # no chroma
         chroma = [gray, *(ab[place] for ab in predictions.values())]
-        own = [square(name, SQUARE)] if truth else []
-        rows.append([coloured(name, ab, SQUARE) for ab in chroma] + own)
-    titles = ["gray", *predictions, *(["ground truth"] if truth else [])]
+        seen = [coloured(name, ab, SQUARE) for ab in chroma]
+        rows.append([*seen, square(name, SQUARE)])
+    titles = ["gray", *predictions, "ground truth"]
+    if lying:
+        return image_grid([*zip(*rows, strict=True)], row_titles=titles, cell=cell)
     return image_grid(rows, titles, cell=cell)
+
+
+def top_classes(
+    images: Sequence[NDArray[Any]], scores: Sequence[Mapping[str, tuple[float, float]]]
+) -> Figure:
+    """Images beside the probabilities of their classes, in gray and in colour.
+
+    Args:
+        images: (H, W) or (H, W, 3) uint8, one a row.
+        scores: For each image: class -> its probability in gray and in colour.
+
+    Returns:
+        The figure, two bars for each class.
+    """
+    figure, axes = plt.subplots(
+        len(images), 2, figsize=(7, 1.7 * len(images)), squeeze=False,
+        layout="constrained", width_ratios=(1, 2),
+    )  # fmt: skip
+    for (left, right), image, classes in zip(axes, images, scores, strict=True):
+        left.imshow(image, cmap="gray", vmin=0, vmax=255)
+        left.set_axis_off()
+        places, values = np.arange(len(classes)), np.array(list(classes.values()))
+        for column, (colour, view) in enumerate(VIEW_COLOURS):
+            y = places + 0.4 * column - 0.2
+            right.barh(y, values[:, column], height=0.38, color=colour, label=view)
+        right.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.5))
+        right.set_yticks(places, classes)
+    axes[0, 1].legend(frameon=False, loc="lower right")
+    axes[-1, 1].set_xlabel("probability, mean of three networks")
+    return figure
+
+
+def jpeg(figure: Figure) -> "Image":
+    """A figure of photographs for a notebook: a tenth of the bytes of a PNG.
+
+    Args:
+        figure: Closed, so that it is not shown twice.
+
+    Returns:
+        What a cell shows, sharp on fine screens.
+    """
+    from IPython.display import Image
+
+    file = io.BytesIO()
+    pixels = {"quality": 90, "subsampling": 0}
+    figure.savefig(file, dpi=2 * figure.dpi, format="jpeg", pil_kwargs=pixels)
+    plt.close(figure)
+    return Image(file.getvalue(), retina=True)  # type: ignore[no-untyped-call]
 
 
 def _displayable(image: Tensor | NDArray[Any]) -> NDArray[Any]:
@@ -274,6 +330,88 @@ def _effect(axis: Axes, place: int, one: Result) -> None:
     axis.plot(ends, (place, place), color=OKABE_ITO[0], linewidth=2)
     face = OKABE_ITO[0] if one.sign else PAPER
     axis.plot(one.effect.mean, place, "o", color=OKABE_ITO[0], markerfacecolor=face)
+
+
+def effects_by_networks(
+    panels: Mapping[str, Mapping[tuple[str, int], Result]], label: str
+) -> Figure:
+    """What one, two and three fused networks change, with 95 % intervals.
+
+    Args:
+        panels: title of a panel -> (what is fused, number of networks) -> effect.
+        label: What is changed, with its unit.
+
+    Returns:
+        The figure: one panel beside the other on one axis, a colour and a marker for
+        each reading, filled where the effect is significant; effects too small to be
+        of interest are on a gray band.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(8, 3.4), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    found = [one for panel in panels.values() for one in panel.values()]
+    small = max((one.contrast.smallest_effect for one in found), default=0)
+    readings = list(dict.fromkeys(of for panel in panels.values() for of, _ in panel))
+    for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
+        axis.axhspan(-small, small, color=INK, alpha=0.1, linewidth=0)
+        axis.axhline(0, color=INK, linewidth=0.8)
+        for (reading, count), one in panel.items():
+            _upright_effect(axis, readings.index(reading), reading, count, one)
+        axis.set(title=title, xlim=(0.5, 3.5), xticks=(1, 2, 3), xlabel="networks")
+        axis.grid(axis="y", alpha=0.3)
+    axes[0, 0].set_ylabel(label)
+    shown = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    figure.legend(
+        shown.values(), shown, frameon=False, loc="outside upper center", ncols=3
+    )
+    return figure
+
+
+def _upright_effect(
+    axis: Axes, place: int, reading: str, count: int, one: Result
+) -> None:
+    """One effect over the number of networks; readings stand beside each other."""
+    x, mean = count + 0.18 * (place - 1), one.effect.mean
+    ends = [mean - one.effect.ci_low], [one.effect.ci_high - mean]
+    axis.errorbar(
+        x, mean, yerr=ends, fmt=MARKERS[place], color=OKABE_ITO[place], label=reading,
+        markerfacecolor=None if one.sign else PAPER, capsize=2,
+    )  # fmt: skip
+
+
+def removed_by_fifths(
+    panels: Mapping[str, Mapping[str, Sequence[Estimate]]],
+) -> Figure:
+    """How much of the mean-image loss is removed, from similar to other images.
+
+    Args:
+        panels: title of a panel -> model -> fraction in each fifth of the images.
+
+    Returns:
+        The figure, in percent, with 95 % intervals.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(8, 3.2), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, (title, models) in zip(axes[0], panels.items(), strict=True):
+        looks = zip(OKABE_ITO, MARKERS, models.items(), strict=False)
+        for place, (colour, marker, (model, fifths)) in enumerate(looks):
+            mean = 100 * np.array([one.mean for one in fifths])
+            ends = 100 * np.array([(one.ci_low, one.ci_high) for one in fifths]).T
+            x = np.arange(1, len(fifths) + 1) + 0.08 * (place - 1.5)
+            axis.errorbar(
+                x, mean, yerr=abs(ends - mean), marker=marker, color=colour,
+                capsize=2, label=model,
+            )  # fmt: skip
+        axis.set(title=title, xlabel="fifth, most similar images first")
+        axis.set_xticks(range(1, 1 + max(map(len, models.values()))))
+        axis.grid(axis="y", alpha=0.3)
+    axes[0, 0].set_ylabel("mean-image loss removed, %")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside upper center", ncols=4)
+    return figure
 
 
 def score_bars(

@@ -1,3 +1,5 @@
+import io
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import torch
 mpl.use("agg")
 
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from colorlib.model import build_model
 from colorlib.stats import Estimate
@@ -50,6 +53,15 @@ def test_photographs_stand_in_the_papers_arrangement():
     np.testing.assert_array_equal(truth, square("cat", truth.shape[0]))
     assert np.ptp(gray, axis=2).max() <= 2
     assert len(figure.axes) == 6
+
+
+def test_a_jpeg_has_two_pixels_for_each_of_the_page():
+    figure = figures.image_grid([[square("cat", 100)]], cell=1)
+    shown = figures.jpeg(figure)
+    with Image.open(io.BytesIO(shown.data)) as image:
+        assert image.format == "JPEG"
+        assert image.width // 2 == shown.width
+    assert not plt.fignum_exists(figure.number)
 
 
 def test_curves_are_those_given_and_differ_by_more_than_colour():

@@ -8,6 +8,7 @@ from companion.provenance import NUMERICS
 from companion.records import RESULTS, read_record
 from companion.runner import recorded_config
 from companion.scoring import KEPT_PER_IMAGE
+from companion.similarity import NEAREST
 from companion.studies import load_experiments, plan
 from companion.verify import own_numbers, small_form
 
@@ -32,7 +33,7 @@ def record(request):
 def test_a_folder_of_records_holds_nothing_else():
     assert RESULTS.parent.name == "companion"
     others = {path.name for path in RESULTS.glob("*") if path.suffix != ".json"}
-    assert others <= {SCORES, PREDICTIONS}
+    assert others <= {SCORES, PREDICTIONS, NEAREST}
     assert len(NUMERICS) == len(set(NUMERICS))
 
 

@@ -1,0 +1,175 @@
+"""What was found: the protocol's records, and all that is estimated from them.
+
+For the front page, README, the page of results and lesson 7. A set of runs that is not
+complete is called so, and its numbers provisional.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from colorlib.stats import Estimate
+from companion.comparisons import (
+    LOSS,
+    PRIMARY,
+    REFERENCE,
+    Outcome,
+    Result,
+    Runs,
+    answers,
+    compare_all,
+    runs_of,
+    secondary,
+)
+from companion.records import RESULTS, Record
+from companion.report.tables import interval, signed
+from companion.similarity import kept_distances, removed_by_similarity
+
+READINGS = {
+    "maps": "feature maps",
+    "logits": "class scores before the softmax",
+    "softmax": "class scores after the softmax",
+}
+COUNTS = {"one": 1, "two": 2, "three": 3}  # networks; three stands in no name
+PLACES = {
+    ("imagenet", "seen"): "ImageNet, seen classes",
+    ("imagenet", "unseen"): "ImageNet, unseen classes",
+    ("lfw", "test"): "LFW, unseen people",
+}
+HYPOTHESES = {
+    "H1": "each reading lowers the loss on seen classes",
+    "H2a": "class scores after the softmax do not lower it by 2 % on unseen classes",
+    "H2b": "maps and logits lower it on unseen classes",
+    "H3": "the first network adds more than each further one",
+    "H4a": "maps and logits differ by less than 2 %",
+    "H4b": "maps and logits are better than the softmax",
+    "H5": "on faces, no reading lowers the loss by 2 %",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The records of the protocol's runs and all that is estimated from them.
+
+    Attributes:
+        runs: Of each condition.
+        folder: Of the records.
+    """
+
+    runs: Runs
+    folder: Path = RESULTS
+
+    @classmethod
+    def read(cls, results: Path = RESULTS) -> "Findings":
+        """Read what is recorded of the planned runs.
+
+        Example:
+            >>> Findings.read(Path("nowhere")).recorded
+            0
+        """
+        return cls(runs_of(results=results), results)
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """Of all planned contrasts whose runs are there, the primary ones first."""
+        return compare_all(self.runs, [*PRIMARY, *secondary()])
+
+    @property
+    def primary(self) -> list[Result]:
+        """Those of the protocol's hypotheses."""
+        return [one for one in self.results if one.contrast.hypothesis]
+
+    @cached_property
+    def outcomes(self) -> dict[str, Outcome]:
+        """Hypothesis -> whether it is supported, contradicted or undecided."""
+        return answers(self.primary)
+
+    @property
+    def recorded(self) -> int:
+        """How many runs have a record."""
+        return sum(bool(r) for by_seed in self.runs.values() for r in by_seed.values())
+
+    @property
+    def planned(self) -> int:
+        """How many runs the protocol plans."""
+        return sum(map(len, self.runs.values()))
+
+    @property
+    def state(self) -> str:
+        """How complete the runs are, in a sentence."""
+        if self.recorded == self.planned:
+            return f"All {self.planned} planned runs are recorded."
+        if not self.recorded:
+            return f"The runs are under way: none of {self.planned} is recorded yet."
+        return (
+            f"The runs are under way: {self.recorded} of {self.planned} are recorded, "
+            "so the numbers are provisional."
+        )
+
+    def provisional(self, text: str) -> str:
+        """A text with the state of the runs, unless they are complete."""
+        complete = self.recorded == self.planned
+        return text if complete else f"{text} {self.state}".strip()
+
+    def against_none(
+        self, reading: str, count: int, place: tuple[str, str], metric: str = LOSS
+    ) -> Result | None:
+        """The effect of fusing, against no fusion; None before two seeds have run."""
+        wanted = {condition(reading, count): 1.0, REFERENCE: -1.0}
+        for one in self.results:
+            of = one.contrast
+            if (of.weights, of.data, of.test_set, of.metric) == (
+                wanted, *place, metric,
+            ) and one.seeds > 1:  # fmt: skip
+                return one
+        return None
+
+    def panels(self) -> dict[str, dict[tuple[str, int], Result]]:
+        """Place -> (reading, count) -> effect on the loss, as far as there are runs."""
+        panels: dict[str, dict[tuple[str, int], Result]] = {}
+        for place, title in PLACES.items():
+            for reading in READINGS:
+                for count in COUNTS.values():
+                    one = self.against_none(reading, count, place)
+                    if one is not None:
+                        panels.setdefault(title, {})[reading, count] = one
+        return panels
+
+    def similarity_curves(self, measure: str) -> dict[str, dict[str, list[Estimate]]]:
+        """Place -> condition -> fraction removed in fifths, similar images first."""
+        distances = kept_distances(self.runs, self.folder)
+        curves: dict[str, dict[str, list[Estimate]]] = {}
+        for name in (REFERENCE, *READINGS):
+            removed = removed_by_similarity(self.runs, distances, name, measure)
+            for place, fifths in removed.items():
+                curves.setdefault(PLACES[place], {})[name] = fifths
+        return curves
+
+    def records(self, data: str, name: str) -> list[Record]:
+        """The records that there are of one condition."""
+        return [r for r in self.runs.get((data, name), {}).values() if r is not None]
+
+
+def condition(reading: str, count: int) -> str:
+    """The name of a condition of the ablations.
+
+    Example:
+        >>> condition("maps", 1), condition("maps", 3)
+        ('maps, one', 'maps')
+    """
+    number = {value: name for name, value in COUNTS.items()}[count]
+    return reading if count == 3 else f"{reading}, {number}"
+
+
+def effect_text(one: Result | None) -> str:
+    """A change with its interval and its conclusion.
+
+    Example:
+        >>> effect_text(None)
+        'not yet run'
+    """
+    if one is None:
+        return "not yet run"
+    digits = 1 if one.contrast.unit == "%" else 2
+    change = signed(one.effect.mean, one.contrast.unit)
+    return f"**{change}** ({interval(one.effect, digits)}), {one.conclusion}"

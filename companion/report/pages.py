@@ -1,0 +1,350 @@
+"""The generated texts and pictures of pages: front page, Results and README.
+
+A page says where a generated text belongs::
+
+    <!-- findings: NAME -->
+    what stands here is replaced by `blocks(found)[NAME]`
+    <!-- end -->
+
+The book does this when it is built; `python -m companion.report.pages README.md` does
+it to a file of the repository.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from colorlib.errors import UserError
+from colorlib.evaluation import MODEL
+from colorlib.stats import Estimate
+from companion.comparisons import REFERENCE, Result, fraction_removed
+from companion.photographs import kept_predictions
+from companion.report import figures
+from companion.report.findings import (
+    HYPOTHESES,
+    PLACES,
+    READINGS,
+    Findings,
+    condition,
+    effect_text,
+)
+from companion.report.tables import (
+    NBSP,
+    NONE,
+    comparison_table,
+    interval,
+    markdown_table,
+    signed,
+)
+
+# Model and data set -> PSNR and RMSE as printed; None for an empty cell.
+Printed = tuple[float | None, float | None]
+TABLE_1: dict[tuple[str, str], Printed] = {
+    ("Model 1", "LFW"): (0.334, None),
+    ("Model 1", "ImageNet"): (0.331, None),
+    ("Model 4", "ImageNet"): (None, 0.299),
+    ("Model 2", "LFW"): (0.342, 0.311),
+    ("Model 2", "ImageNet"): (0.334, 0.296),
+    ("Model 3", "LFW"): (0.356, 0.291),
+    ("Model 3", "ImageNet"): (0.342, 0.294),
+}
+TABLED = {"LFW": ("lfw", "test"), "ImageNet": ("imagenet", "seen")}
+OURS = {  # row of the table -> our condition
+    "no fusion": "none",
+    "Model 1": "maps, one",
+    "Model 2": "maps, two",
+    "Model 3": "maps",
+}
+
+
+# ----------------------------------------------------------------------- the headlines
+
+
+def headlines(found: Findings) -> list[tuple[str, str]]:
+    """The three findings of the front page: a title and a text, with their numbers."""
+    return [_does_it_help(found), _do_more_help(found), _table_1()]
+
+
+def _does_it_help(found: Findings) -> tuple[str, str]:
+    """H1, and what becomes of it on new classes and on faces."""
+    titles = {
+        "supported": "Fusing networks helps on classes that were trained on",
+        "contradicted": "Not every fusion of networks helps",
+        "undecided": "Does fusing networks help?",
+    }
+    lines = []
+    for place, where in PLACES.items():
+        effects = {
+            reading: found.against_none(reading, 3, place) for reading in READINGS
+        }
+        parts = [f"{of} {_short(one)}" for of, one in effects.items() if one]
+        lines += [f"{where}: {', '.join(parts)}."] * bool(parts)
+    text = " ".join(["Change of the loss, three networks against none.", *lines])
+    return titles[found.outcomes["H1"]], found.provisional(text if lines else "")
+
+
+def _short(one: Result) -> str:
+    """An effect with its interval; its conclusion only if it is not significant."""
+    number = f"**{signed(one.effect.mean, '%')}** ({interval(one.effect, 1)})"
+    return number if one.sign else f"{number} ({one.conclusion})"
+
+
+def _do_more_help(found: Findings) -> tuple[str, str]:
+    """H3: one, two and three networks."""
+    outcomes = {found.outcomes[f"H3, {reading}"] for reading in READINGS}
+    titles: dict[frozenset[str], str] = {
+        frozenset({"supported"}): "The first network adds most",
+        frozenset({"contradicted"}): "Further networks add as much as the first",
+    }
+    lines = []
+    for reading in READINGS:
+        of = [found.against_none(reading, n, ("imagenet", "seen")) for n in (1, 2, 3)]
+        steps = [signed(one.effect.mean, "%") for one in of if one is not None]
+        lines += [f"{reading} **{', '.join(steps)}**"] * (len(steps) == 3)
+    start = "Change of the loss with one, two and three networks, seen classes: "
+    text = f"{start}{'; '.join(lines)}." if lines else ""
+    title = titles.get(frozenset(outcomes), "Do more networks help more?")
+    return title, found.provisional(text)
+
+
+def implied_peaks() -> dict[tuple[str, str], float]:
+    """The peak that makes PSNR and RMSE of a cell of Table 1 fit.
+
+    Example:
+        >>> round(implied_peaks()["Model 3", "LFW"], 3)
+        0.303
+    """
+    return {
+        place: rmse * 10 ** (psnr / 20)
+        for place, (psnr, rmse) in TABLE_1.items()
+        if psnr is not None and rmse is not None
+    }
+
+
+def _table_1() -> tuple[str, str]:
+    """The audit's result: arithmetic, no run."""
+    peaks = implied_peaks().values()
+    return (
+        "Table 1 fits no definition",
+        "PSNR and RMSE of the same errors differ by one constant, the peak. Those "
+        f"printed imply peaks from {min(peaks):.3f} to {max(peaks):.3f}. So "
+        "they are not of the same errors, and no score can be compared with them.",
+    )
+
+
+# --------------------------------------------------------------------------- the tables
+
+
+def table_1_beside_ours(found: Findings) -> str:
+    """PSNR and RMSE: Table 1 as printed, beside ours in declared units; Markdown."""
+    rows = []
+    for model in ("no fusion", "Model 1", "Model 2", "Model 3", "Model 4"):
+        cells = [model]
+        for data, place in (
+            ("LFW", ("lfw", "test")),
+            ("ImageNet", ("imagenet", "seen")),
+        ):
+            printed = TABLE_1.get((model, data), (None, None))
+            cells.append(_pair(*(f"{v:.3f}" if v else NONE for v in printed)))
+            cells.append(_own_scores(found, OURS.get(model, ""), place))
+        rows.append(cells)
+    heads = ["", "LFW printed", "LFW ours", "ImageNet printed", "ImageNet ours"]
+    return markdown_table(heads, rows)
+
+
+def _own_scores(found: Findings, name: str, place: tuple[str, str]) -> str:
+    """PSNR and RMSE of a condition, means over seeds and images."""
+    data, test = place
+    own = [r.scores[test][MODEL] for r in found.records(data, name) if r.scores]
+    if not own:
+        return NONE
+    psnr, rmse = (
+        np.mean([s[m].mean for s in own]) for m in ("psnr_rgb", "rmse_ab_norm")
+    )
+    return _pair(f"{psnr:.2f}", f"{rmse:.4f}")
+
+
+def _pair(psnr: str, rmse: str) -> str:
+    """Both in one line; a single dash if there is neither."""
+    return NONE if psnr == rmse == NONE else f"{psnr}{NBSP}/{NBSP}{rmse}"
+
+
+def removed_table(found: Findings) -> str:
+    """The fraction of the mean-image loss that each condition removes; Markdown."""
+    removed = fraction_removed(found.runs)
+    names = [REFERENCE] + [condition(r, n) for r in READINGS for n in (1, 2, 3)]
+    rows = [
+        [name, *(_percent(removed.get((*place, name))) for place in PLACES)]
+        for name in names
+    ]
+    return markdown_table(["what is fused", *PLACES.values()], rows)
+
+
+def _percent(fraction: Estimate | None) -> str:
+    """A fraction in percent with its interval."""
+    if fraction is None:
+        return NONE
+    mean, low, high = (
+        100 * x for x in (fraction.mean, fraction.ci_low, fraction.ci_high)
+    )
+    if not np.isfinite(low):
+        return f"{mean:.1f} %"
+    return f"{mean:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def named_table(found: Findings) -> str:
+    """How often a classifier that is not fused names the class rightly; Markdown."""
+    rows: dict[str, list[float]] = {}
+    shown = {"none": "without fusion", **{k: f"three networks, {k}" for k in READINGS}}
+    for name, label in shown.items():
+        for record in found.records("imagenet", name):
+            methods = record.scores.get("seen", {})
+            for method, of in methods.items():
+                if "named" in of:
+                    row = label if method == MODEL else method
+                    rows.setdefault(row, []).append(of["named"].mean)
+    order = sorted(rows, key=lambda row: np.mean(rows[row]))
+    cells = [[row, f"{100 * np.mean(rows[row]):.1f} %"] for row in order]
+    return markdown_table(["colours", "class named rightly"], cells)
+
+
+# -------------------------------------------------------------------------- the answers
+
+
+def answer(found: Findings, name: str) -> str:
+    """One hypothesis: what it says, the outcome and the effects; a Markdown item."""
+    own = [one for one in found.primary if one.contrast.hypothesis == name]
+    effects = "; ".join(f"{one.contrast.name} {effect_text(one)}" for one in own)
+    outcome, said = found.outcomes[name], HYPOTHESES[name.split(",")[0]]
+    return f"- {name}, {said}: *{outcome}*" + (f": {effects}." if effects else ".")
+
+
+def stopping(found: Findings) -> str:
+    """In how many runs more epochs might have helped, in a sentence."""
+    ran = [r for by_seed in found.runs.values() for r in by_seed.values() if r]
+    if not ran:
+        return found.state
+    last = sum(r.training.best_epoch == r.training.epochs for r in ran)
+    best = np.median([r.training.best_epoch for r in ran])
+    return (
+        f"The validation loss was lowest in epoch {best:.0f} (median of {len(ran)} "
+        f"runs). In {last} of them that was the last epoch, so that more might help."
+    )
+
+
+def similarity_text(found: Findings, measure: str = "class scores") -> str:
+    """Whether similar images are coloured better, in a sentence with its numbers."""
+    parts = []
+    for place, curves in found.similarity_curves(measure).items():
+        for name, fifths in curves.items():
+            if name in (REFERENCE, "maps"):
+                first, last = _percent(fifths[0]), _percent(fifths[-1])
+                parts.append(f"{place}, {name}: {first} and {last}")
+    if not parts:
+        return "Not yet measured: no run is recorded."
+    return (
+        "Fraction of the mean-image loss removed in the fifth of the test images that "
+        "is most similar to a training image, and in the least similar fifth: "
+        f"{'; '.join(parts)}."
+    )
+
+
+# ---------------------------------------------------------------------------- the pages
+
+BLOCK = re.compile(r"<!-- findings: (?P<name>.+?) -->.*?<!-- end -->", re.DOTALL)
+ALT = {
+    "strip": "Photographs in gray, in predicted colours, and in their own colours.",
+    "effects": "Change of the loss over the number of fused networks, with intervals, "
+    "for three readings of the paper; a panel for each test set.",
+    "fifths": "Fraction of the mean-image loss that is removed, over fifths of the "
+    "images from similar to dissimilar; a panel for each test set.",
+}
+
+
+def pictures(found: Findings, folder: Path) -> dict[str, str]:
+    """Draw the pictures of the pages.
+
+    Args:
+        found: What was found.
+        folder: Of the pages; takes the pictures.
+
+    Returns:
+        Name of a block -> the picture, as a directive; or a sentence that says why
+        there is none.
+    """
+    figures.use_style()
+    strip = figures.photograph_grid(shown_models(found.folder), lying=True, cell=1.0)
+    drawn = {"strip": strip}
+    if panels := found.panels():
+        label = "change of the loss, % of no fusion"
+        drawn["effects"] = figures.effects_by_networks(panels, label)
+    if curves := found.similarity_curves("class scores"):
+        drawn["fifths"] = figures.removed_by_fifths(curves)
+    return dict.fromkeys(ALT, found.state) | {
+        name: _saved(figure, folder, name) for name, figure in drawn.items()
+    }
+
+
+def shown_models(results: Path) -> dict[str, NDArray[np.int8]]:
+    """Title -> chroma of the photographs: without fusion, and the paper's Model 3."""
+    kept = kept_predictions(results)
+    titles = {REFERENCE: "no fusion", "maps": "Model 3"}
+    return {title: kept[name] for name, title in titles.items() if name in kept}
+
+
+def _saved(figure: Figure, folder: Path, name: str) -> str:
+    """Write a picture; the directive that shows it."""
+    file = f"{name}.jpg" if name == "strip" else f"{name}.png"  # photographs, lines
+    figure.savefig(folder / file, dpi=200)
+    plt.close(figure)
+    return f"```{{image}} {file}\n:alt: {ALT[name]}\n:width: 100%\n```"
+
+
+CARD = ":::{{card}} {0}\n{1}\n:::"
+
+
+def blocks(found: Findings) -> dict[str, str]:
+    """Every generated text, by the name that pages call it."""
+    return {
+        "state": found.state,
+        "headlines": "\n".join(f"- *{t}* – {text}" for t, text in headlines(found)),
+        "cards": "\n\n".join(CARD.format(*one) for one in headlines(found)),
+        "Table 1": table_1_beside_ours(found),
+        "removed": removed_table(found),
+        "stopping": stopping(found),
+        "primary": comparison_table(found.primary),
+        "named": named_table(found),
+        "similarity": similarity_text(found),
+        **{name: answer(found, name) for name in found.outcomes},
+    }
+
+
+def filled(text: str, texts: Mapping[str, str]) -> str:
+    r"""Put generated texts in their places.
+
+    Raises:
+        UserError: If a page asks for a text that does not exist.
+
+    Example:
+        >>> filled("<!-- findings: a -->old<!-- end -->", {"a": "new"})
+        '<!-- findings: a -->\n\nnew\n\n<!-- end -->'
+    """
+
+    def block(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name not in texts:
+            raise UserError(f"found block {name!r}, expected one of {', '.join(texts)}")
+        return f"<!-- findings: {name} -->\n\n{texts[name]}\n\n<!-- end -->"
+
+    return BLOCK.sub(block, text)
+
+
+if __name__ == "__main__":
+    for page in map(Path, sys.argv[1:]):
+        page.write_text(filled(page.read_text(), blocks(Findings.read())))

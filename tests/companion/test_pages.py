@@ -1,0 +1,140 @@
+"""The generated texts of pages: with no runs, with some, with all; README's own."""
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("agg")
+
+from made_records import made_record
+
+from colorlib.errors import UserError
+from colorlib.metrics import summarize
+from companion import similarity
+from companion.comparisons import runs_of
+from companion.photographs import write_arrays
+from companion.records import write_record
+from companion.report import pages
+from companion.report.findings import HYPOTHESES, Findings
+from companion.studies import plan
+
+ROOT = Path(__file__).parents[2]
+EFFECT = {"none": 1.0, "softmax": 0.97, "logits": 0.93, "maps": 0.92}  # of the loss
+FAR = np.linspace(0, 1, 90)  # distances; the loss grows with them
+
+
+def written(folder, count):
+    """Records of planned runs with known effects, and distances."""
+    runs = [run for name in ("fusion", "networks") for run in plan(name, "protocol")]
+    for run in list({run.name: run for run in runs}.values())[:count]:
+        reading, _, number = run.condition.partition(", ")
+        effect = EFFECT[reading] + {"one": 0.02, "two": 0.01}.get(number, 0)
+        seed, scores = run.config.train.seed, {}
+        noise = np.random.default_rng([seed, len(run.condition)])
+        for test in ["test"] if run.data == "lfw" else ["seen", "unseen"]:
+            mean_image = 0.012 + 0.001 * np.random.default_rng(0).random(90)
+            loss = mean_image * effect * (0.9 + 0.1 * FAR)
+            loss = loss * noise.normal(1, 0.002, 90)
+            scores[test] = dict.fromkeys(("loss_eq1", "psnr_rgb", "ciede2000"), loss)
+            if not run.config.model.backbones:
+                scores[test]["mean_image_loss"] = mean_image
+        groups = {test: [i // 3 for i in range(90)] for test in scores}
+        record = made_record(scores, seed, run.name, groups, source=run.data)
+        if seed == 0:
+            for test, metrics in scores.items():
+                loss, psnr = metrics["loss_eq1"], metrics["psnr_rgb"]
+                own = {"psnr_rgb": psnr, "rmse_ab_norm": loss**0.5}
+                own |= {"mse_rgb": loss, "mse_ab_norm": loss}  # what is pooled
+                record.scores[test] = {"model": summarize(own)}
+        for test in {"seen"} & set(scores):
+            record.per_image[test]["named"] = [1.0, 0.0] * 45
+        write_record(record, folder / f"{run.name}.json")
+    write_arrays(
+        {"imagenet/seen/class scores": FAR, "imagenet/origin": '["a", "b"]'},
+        folder / similarity.NEAREST,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    return Findings.read(written(tmp_path_factory.mktemp("all"), None))
+
+
+def test_without_runs_every_text_says_so():
+    found = Findings.read(Path("nowhere"))
+    texts = pages.blocks(found)
+    assert texts["headlines"].count("none of 78 is recorded yet") == 2
+    assert "peaks from 0.303 to 0.323" in texts["headlines"]
+    assert "0.356\u00a0/\u00a00.291 | – |" in texts["Table 1"]
+    assert all(texts[name].endswith("*undecided*.") for name in found.outcomes)
+    assert {name.split(",")[0] for name in found.outcomes} == set(HYPOTHESES)
+
+
+def test_an_incomplete_set_is_called_so(tmp_path):
+    found = Findings.read(written(tmp_path, 9))
+    assert found.recorded == 9
+    text = pages.blocks(found)["headlines"]
+    assert text.count("9 of 78 are recorded, so the numbers are provisional") == 2
+    assert "**-8.0\u00a0%**" in text
+    assert found.against_none("maps", 1, ("imagenet", "seen")) is None
+
+
+def test_numbers_are_those_of_the_records(complete):
+    assert complete.state == "All 78 planned runs are recorded."
+    texts = pages.blocks(complete)
+    assert "provisional" not in texts["headlines"]
+    assert "maps **-8.0\u00a0%**" in texts["headlines"]
+    assert "maps **-6.0\u00a0%, -7.0\u00a0%, -8.0\u00a0%**" in texts["headlines"]
+    assert (
+        "H1, each reading lowers the loss on seen classes: *supported*" in texts["H1"]
+    )
+    one = complete.against_none("logits", 1, ("imagenet", "unseen"))
+    assert one.effect.mean == pytest.approx(-5, abs=0.1)
+    assert set(complete.panels()["LFW, unseen people"]) == {
+        (reading, 3) for reading in ("maps", "logits", "softmax")
+    }
+    for row in ("no fusion", "Model 2"):
+        assert re.search(
+            rf"\| {row} \| .* 0.01\s/\s0\.1\d+ \|$", texts["Table 1"], re.M
+        )
+
+
+def test_similar_images_lose_less_where_records_say_so(complete):
+    fifths = complete.similarity_curves("class scores")
+    assert set(fifths) == {"ImageNet, seen classes"}
+    removed = [one.mean for one in fifths["ImageNet, seen classes"]["none"]]
+    # By hand: the loss is 0.9 of the mean image's at distance 0, and 1 at 1.
+    assert removed == pytest.approx([0.09, 0.07, 0.05, 0.03, 0.01], abs=0.002)
+    assert "is most similar to a training image" in pages.similarity_text(complete)
+
+
+def test_distances_of_other_images_are_refused(tmp_path):
+    folder = written(tmp_path, 2)
+    write_arrays({"imagenet/origin": '["a", "other"]'}, folder / similarity.NEAREST)
+    with pytest.raises(UserError, match="distances of other imagenet images"):
+        similarity.kept_distances(runs_of(results=folder), folder)
+
+
+def test_pictures_are_drawn_or_explained(complete, tmp_path):
+    directives = pages.pictures(complete, tmp_path)
+    names = {"strip", "effects", "fifths"}
+    assert set(directives) == {path.stem for path in tmp_path.iterdir()} == names
+    assert all(":alt: " in text for text in directives.values())
+    empty = pages.pictures(Findings.read(Path("nowhere")), tmp_path)
+    assert empty["effects"].startswith("The runs are under way")
+
+
+def test_a_text_that_does_not_exist_is_refused():
+    with pytest.raises(UserError, match="found block 'nothing', expected one of state"):
+        pages.filled("<!-- findings: nothing --> <!-- end -->", {"state": ""})
+
+
+def test_readme_holds_what_the_records_say():
+    """After new records: `python -m companion.report.pages README.md`."""
+    text = (ROOT / "README.md").read_text()
+    assert pages.filled(text, pages.blocks(Findings.read())) == text
+    assert text.count("<!-- findings: ") == 2
