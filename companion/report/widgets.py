@@ -13,15 +13,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from colorlib.bins import annealed_mean, bin_centres
-from colorlib.color import lab_to_rgb, rgb_to_lab
+from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
+from companion.photographs import PHOTOGRAPHS, coloured, square
 
 STATIC = Path(__file__).parents[2] / "book/static"
 SHARED = "colorlib-shared"  # the class of what the book takes out of each output
@@ -116,6 +118,43 @@ def one_of(
         heading = f"<p>{html.escape(name)}</p>"
         rows.append(f"<section {_data(name=name)}>{heading}{images}</section>")
     return _widget("one-of", "".join(rows), label=label)
+
+
+def fused_networks(
+    predictions: Mapping[str, NDArray[Any]], features: str = "maps", side: int = 160
+) -> Widget:
+    """The book's photographs, coloured with 0, 1, 2 or 3 fused networks: a switch.
+
+    Args:
+        predictions: Condition -> chroma of all photographs, (P, 2, s, s) Lab units, as
+            `kept_predictions()` gives it. A condition that is missing is left out.
+        features: What is fused: `maps`, `softmax` or `logits`.
+        side: Of the photographs, pixels.
+
+    Example:
+        >>> nothing = np.zeros((5, 2, 8, 8))
+        >>> widget = fused_networks({"none": nothing, "maps": nothing}, side=16)
+        >>> widget.html.count("<section")  # 0 and 3 networks, and ground truth
+        3
+    """
+    conditions = ("none", f"{features}, one", f"{features}, two", features)
+    states = {
+        f"{count} network{'s' * (count != 1)}": [
+            coloured(name, ab, side)
+            for name, ab in zip(PHOTOGRAPHS, predictions[condition], strict=True)
+        ]
+        for count, condition in enumerate(conditions)
+        if condition in predictions
+    }
+    states["ground truth"] = [square(name, side) for name in PHOTOGRAPHS]
+    shown = {
+        state: [
+            images_to_float(torch.from_numpy(pixels.copy())[None])[0]
+            for pixels in pictures
+        ]
+        for state, pictures in states.items()
+    }
+    return one_of(shown, [n.replace("_", " ") for n in PHOTOGRAPHS], "Fused")
 
 
 def temperature_slider(

@@ -16,6 +16,7 @@ from companion.report.widgets import (
     Pair,
     ambiguity_picker,
     before_after,
+    fused_networks,
     one_of,
     real_or_coloured,
     temperature_slider,
@@ -84,6 +85,16 @@ def test_a_switch_holds_a_row_for_each_state(pictures):
     assert page.all("img")[3]["alt"] == "a cup, 1 network"
     with pytest.raises(ValueError, match="shorter"):
         one_of(states, ["a cat"], "Fused")
+
+
+def test_networks_that_were_not_tried_are_left_out():
+    gray, strong = np.zeros((5, 2, 8, 8), np.int8), np.full((5, 2, 8, 8), 40, np.int8)
+    kept = {"none": gray, "maps, two": strong, "maps": strong, "softmax": gray}
+    page = Wellformed(fused_networks(kept, side=32).html)
+    states = [row["data-name"] for row in page.all("section")]
+    assert states == ["0 networks", "2 networks", "3 networks", "ground truth"]
+    assert page.all("img")[4]["alt"] == "grace hopper, 0 networks"
+    assert len({image["src"] for image in page.all("img")}) == 15  # two are the same
 
 
 def test_scores_are_kept_in_eight_bits_finest_near_the_best():
