@@ -87,6 +87,16 @@ def test_a_switch_holds_a_row_for_each_state(pictures):
         one_of(states, ["a cat"], "Fused")
 
 
+def test_pictures_of_bytes_are_the_same_as_those_of_floats(pictures):
+    pixels = (255 * pictures[0]).round().byte().permute(1, 2, 0).numpy()
+    states = {"bytes": [pixels], "floats": [pictures[0]]}
+    one, other = Wellformed(one_of(states, ["a cat"], "Kind").html).all("img")
+    assert one["src"] == other["src"]
+    gray = np.full((8, 8, 3), 90, np.uint8)
+    one, other = Wellformed(ambiguity_picker(gray, "a wall").html).all("img")
+    assert one["src"] == other["src"]
+
+
 def test_networks_that_were_not_tried_are_left_out():
     gray, strong = np.zeros((5, 2, 8, 8), np.int8), np.full((5, 2, 8, 8), 40, np.int8)
     kept = {"none": gray, "maps, two": strong, "maps": strong, "softmax": gray}
