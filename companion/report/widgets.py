@@ -95,6 +95,28 @@ def before_after(pictures: Mapping[str, Picture], alt: str) -> Widget:
     return _widget("before-after", figures, label=alt)
 
 
+def prediction_and_truth(
+    name: str, predictions: Mapping[str, NDArray[Any]], condition: str = "maps"
+) -> Widget:
+    """One of the book's photographs: gray, coloured by a model, ground truth.
+
+    Args:
+        name: Of the photograph.
+        predictions: Condition -> chroma of all photographs, as `kept_predictions()`
+            gives it; what it does not hold is left out.
+        condition: The model.
+
+    Example:
+        >>> prediction_and_truth("cat", {}).html.count("<img")
+        2
+    """
+    chroma = {"gray": np.zeros((2, 8, 8))}
+    if condition in predictions:
+        chroma["coloured"] = predictions[condition][PHOTOGRAPHS.index(name)]
+    pictures = {title: coloured(name, ab, 300) for title, ab in chroma.items()}
+    return before_after(pictures | {"ground truth": square(name, 300)}, name)
+
+
 def one_of(
     states: Mapping[str, Sequence[Picture]], alts: Sequence[str], label: str
 ) -> Widget:
