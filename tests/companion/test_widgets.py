@@ -16,7 +16,9 @@ from companion.report.widgets import (
     Pair,
     ambiguity_picker,
     before_after,
+    fused_networks,
     one_of,
+    prediction_and_truth,
     real_or_coloured,
     temperature_slider,
 )
@@ -84,6 +86,35 @@ def test_a_switch_holds_a_row_for_each_state(pictures):
     assert page.all("img")[3]["alt"] == "a cup, 1 network"
     with pytest.raises(ValueError, match="shorter"):
         one_of(states, ["a cat"], "Fused")
+
+
+def test_pictures_of_bytes_are_the_same_as_those_of_floats(pictures):
+    pixels = (255 * pictures[0]).round().byte().permute(1, 2, 0).numpy()
+    states = {"bytes": [pixels], "floats": [pictures[0]]}
+    one, other = Wellformed(one_of(states, ["a cat"], "Kind").html).all("img")
+    assert one["src"] == other["src"]
+    gray = np.full((8, 8, 3), 90, np.uint8)
+    one, other = Wellformed(ambiguity_picker(gray, "a wall").html).all("img")
+    assert one["src"] == other["src"]
+
+
+def test_a_kept_prediction_stands_between_gray_and_truth():
+    kept = {"maps": np.full((5, 2, 8, 8), 30, np.int8)}
+    images = Wellformed(prediction_and_truth("coffee", kept).html).all("img")
+    assert [image["alt"] for image in images] == [
+        "coffee, gray", "coffee, coloured", "coffee, ground truth",
+    ]  # fmt: skip
+    assert len({image["src"] for image in images}) == 3
+
+
+def test_networks_that_were_not_tried_are_left_out():
+    gray, strong = np.zeros((5, 2, 8, 8), np.int8), np.full((5, 2, 8, 8), 40, np.int8)
+    kept = {"none": gray, "maps, two": strong, "maps": strong, "softmax": gray}
+    page = Wellformed(fused_networks(kept, side=32).html)
+    states = [row["data-name"] for row in page.all("section")]
+    assert states == ["0 networks", "2 networks", "3 networks", "ground truth"]
+    assert page.all("img")[4]["alt"] == "grace hopper, 0 networks"
+    assert len({image["src"] for image in page.all("img")}) == 15  # two are the same
 
 
 def test_scores_are_kept_in_eight_bits_finest_near_the_best():
