@@ -1,6 +1,6 @@
 # Set-up, and the few commands people type. Every real step is in the Snakefile.
 #
-#   make book                        the whole book, from drawn scenes, in minutes
+#   make book                        the whole book, from synthetic scenes, in minutes
 #   make book PROFILE=laptop DATA_ROOT=../photographs
 #   make lab                         the lessons in JupyterLab, to be changed and run
 #   make pdf                         that book as one PDF, printed by the browser
@@ -89,7 +89,7 @@ test: setup
 
 test-faults: setup
 	$(PYTEST) tests/faults -m "faults or not faults" \
-	  $(if $(RECORD),--campaign)
+	  $(if $(RECORD),--record)
 
 # The tests of the book build it, through the commands that the others already measure.
 # Those of faults fill the disk on which coverage keeps its numbers, too.
@@ -101,7 +101,7 @@ coverage: setup
 # One process, one thread each: what is measured is the tests, not the machine.
 mutants: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 \
-	  $(BIN)/python -m tools.mutants $(if $(RECORD),--campaign)
+	  $(BIN)/python -m tools.mutants $(if $(RECORD),--record)
 
 lint: setup
 	$(BIN)/ruff check .

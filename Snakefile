@@ -115,7 +115,7 @@ rule book:
         notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
         package=[str(p) for d in ("colorlib", "companion") for p in sorted(Path(d).rglob("*.py"))],
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
-        campaigns=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
+        fault_records=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
         tool="tools/build_book.py",
         trained=TRAINED,
     output:

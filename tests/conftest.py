@@ -37,7 +37,7 @@ def pytest_xdist_make_scheduler(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Records of fault injection are written only when asked for."""
     parser.addoption(
-        "--campaign", action="store_true", help="write tests/faults/records/*.json"
+        "--record", action="store_true", help="write tests/faults/records/*.json"
     )
 
 
@@ -48,7 +48,7 @@ Tally = Callable[[str], AbstractContextManager[None]]
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """`with tally(kind):` counts a trial, which holds if nothing is raised.
 
-    The module's `CAMPAIGN` says what its record is called and what was expected.
+    The module's `RECORD` says what its record is called and what was expected.
     """
     tried: Counter[str] = Counter()
     held: Counter[str] = Counter()
@@ -61,8 +61,8 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
         held[kind] += 1
 
     yield trial
-    if request.config.getoption("--campaign"):
-        _write_record(request.module.CAMPAIGN, tried, held, time.monotonic() - begun)
+    if request.config.getoption("--record"):
+        _write_record(request.module.RECORD, tried, held, time.monotonic() - begun)
 
 
 def _write_record(
@@ -70,10 +70,10 @@ def _write_record(
 ) -> None:
     """Write what a module's tests counted."""
     from companion.provenance import current_commit, now, this_hardware
-    from tools.fault_records import Campaign, Trial, write_campaign
+    from tools.fault_records import FaultRecord, Trial, write_fault_record
 
-    write_campaign(
-        Campaign(
+    write_fault_record(
+        FaultRecord(
             **about,
             command="make test-faults RECORD=1",
             created=now(),

@@ -26,7 +26,7 @@ from companion.ledger import load_ledger, measured_effect
 from companion.provenance import current_commit, now, this_hardware
 from companion.records import read_record
 from companion.report.tables import markdown_table
-from tools.fault_records import campaign_table, read_campaigns
+from tools.fault_records import fault_table, read_fault_records
 from tools.run_notebook import MADE_FROM, made_from
 
 FOLDED = "\n`````{{dropdown}} {0}\n{1}\n`````\n"
@@ -153,11 +153,11 @@ def large_runs() -> dict[str, str]:
 def fault_injection() -> dict[str, str]:
     """What was done to break the program, by the records that are kept."""
     return {
-        c.title: f"Expected: {c.expected}.\n\n{campaign_table(c)}\n\n"
+        c.title: f"Expected: {c.expected}.\n\n{fault_table(c)}\n\n"
         f"`tests/faults/records/{c.name}.json`, commit {c.commit[:7]}, "
         f"{c.created[:10]}, {c.hardware.cpu}, {c.seconds:.0f} s; again by "
         f"`{c.command}`."
-        for c in read_campaigns()
+        for c in read_fault_records()
     }
 
 

@@ -36,8 +36,8 @@ class Trial(Part):
     note: str = ""
 
 
-class Campaign(Part):
-    """A record; `read_campaigns` and `write_campaign` are its doors.
+class FaultRecord(Part):
+    """A record; `read_fault_records` and `write_fault_record` are its doors.
 
     Attributes:
         name: One word, the file's name.
@@ -70,14 +70,14 @@ class Campaign(Part):
         return sum(trial.held for trial in self.trials)
 
 
-def write_campaign(campaign: Campaign, folder: Path = KEPT) -> Path:
+def write_fault_record(record: FaultRecord, folder: Path = KEPT) -> Path:
     """Write a record under its name, over an older one; where it is."""
-    path = folder / f"{campaign.name}.json"
-    atomic_write(path, campaign.model_dump_json(indent=1).encode() + b"\n")
+    path = folder / f"{record.name}.json"
+    atomic_write(path, record.model_dump_json(indent=1).encode() + b"\n")
     return path
 
 
-def read_campaigns(folder: Path = KEPT) -> Sequence[Campaign]:
+def read_fault_records(folder: Path = KEPT) -> Sequence[FaultRecord]:
     """The records of a folder, by name.
 
     Raises:
@@ -87,27 +87,27 @@ def read_campaigns(folder: Path = KEPT) -> Sequence[Campaign]:
     return [_read(path) for path in sorted(folder.glob("*.json"))]
 
 
-def _read(path: Path) -> Campaign:
+def _read(path: Path) -> FaultRecord:
     """Read and validate one record."""
     try:
-        return Campaign.model_validate_json(path.read_bytes())
+        return FaultRecord.model_validate_json(path.read_bytes())
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"]) or "the file"
         raise UserError(f"record {path}: {field}: {fault['msg']}") from error
 
 
-def campaign_table(campaign: Campaign) -> str:
+def fault_table(record: FaultRecord) -> str:
     """What was tried and how often the program held, a kind a row.
 
     Args:
-        campaign: Its record.
+        record: Its record.
 
     Returns:
         A Markdown table; the column of notes is there if a kind has one.
     """
     headings = ["what was done", "tried", "held", "note"]
-    rows = [[t.kind, f"{t.tried:,}", f"{t.held:,}", t.note] for t in campaign.trials]
-    rows.append(["**all**", f"**{campaign.tried:,}**", f"**{campaign.held:,}**", ""])
-    width = 4 if any(trial.note for trial in campaign.trials) else 3
+    rows = [[t.kind, f"{t.tried:,}", f"{t.held:,}", t.note] for t in record.trials]
+    rows.append(["**all**", f"**{record.tried:,}**", f"**{record.held:,}**", ""])
+    width = 4 if any(trial.note for trial in record.trials) else 3
     return markdown_table(headings[:width], [row[:width] for row in rows])

@@ -5,7 +5,7 @@ mutmut makes the changes and runs the tests, as `[tool.mutmut]` of pyproject.tom
 no test noticed counts as held if tools/survivors.yaml says why none could.
 
     python -m tools.mutants             tries the changes that no test noticed so far
-    python -m tools.mutants --campaign  and writes tests/faults/records/mutants.json
+    python -m tools.mutants --record  and writes tests/faults/records/mutants.json
 """
 
 import subprocess
@@ -21,7 +21,7 @@ from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
 from companion.provenance import current_commit, now, this_hardware
-from tools.fault_records import Campaign, Trial, write_campaign
+from tools.fault_records import FaultRecord, Trial, write_fault_record
 
 TRIED = {  # module -> how many of its changes; None for all
     "losses": None,
@@ -108,7 +108,7 @@ def main() -> None:
         sum(results_of(module).durations_by_key.get(name, 0) for name in names)
         for module, names in modules.items()
     )
-    campaign = Campaign(
+    record = FaultRecord(
         name="mutants",
         title="Changes of the code, one at a time",
         expected="a test fails, or the change makes no difference and is explained",
@@ -119,10 +119,10 @@ def main() -> None:
         hardware=this_hardware("cpu"),
         trials=tuple(trials),
     )
-    print(f"{campaign.held} of {campaign.tried} changes noticed or explained")
-    if sys.argv[1:] == ["--campaign"]:
-        write_campaign(campaign)
-    sys.exit(campaign.held < campaign.tried)
+    print(f"{record.held} of {record.tried} changes noticed or explained")
+    if sys.argv[1:] == ["--record"]:
+        write_fault_record(record)
+    sys.exit(record.held < record.tried)
 
 
 if __name__ == "__main__":

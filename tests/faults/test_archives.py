@@ -17,7 +17,7 @@ from colorlib.data import DataConfig, archives, open_source
 from colorlib.errors import UserError
 from colorlib.images import PhotographError
 
-CAMPAIGN = {
+RECORD = {
     "name": "archives",
     "title": "Hostile archives",
     "expected": "only images are unpacked, nothing is written elsewhere, memory and "

@@ -25,7 +25,7 @@ from colorlib.model import ColorizationModel, ModelConfig, save_model
 from companion.config import Profile, load_profile
 from companion.records import read_record
 
-CAMPAIGN = {
+RECORD = {
     "name": "files",
     "title": "Files with other content",
     "expected": "the file is read because its values fit, or it is refused in one line "

@@ -13,7 +13,7 @@ from colorlib.data import DataConfig, open_source, pack
 from colorlib.errors import UserError
 from colorlib.images import PhotographError, read_photograph
 
-CAMPAIGN = {
+RECORD = {
     "name": "images",
     "title": "Hostile and odd images",
     "expected": "the file is read as the picture it shows and coloured at its own "

@@ -15,7 +15,7 @@ import pytest
 import victim
 from trials import every_time
 
-CAMPAIGN = {
+RECORD = {
     "name": "kills",
     "title": "Trainings killed",
     "expected": "a training that was killed by SIGKILL and then resumed leaves the "

@@ -13,7 +13,7 @@ import torch
 import victim
 from trials import Training, ended, error_line, every_time
 
-CAMPAIGN = {
+RECORD = {
     "name": "faults",
     "title": "Machines that fail",
     "expected": "the training ends in one line that says what to do, or makes again "

@@ -8,7 +8,7 @@ import numpy as np
 import victim
 from trials import error_line, every_time
 
-CAMPAIGN = {
+RECORD = {
     "name": "signals",
     "title": "Trainings interrupted",
     "expected": "a training that gets SIGINT or SIGTERM ends with exit code 130 or 143 "

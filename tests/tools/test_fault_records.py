@@ -7,11 +7,11 @@ import pytest
 from colorlib.errors import UserError
 from companion.provenance import this_hardware
 from tools import fault_records
-from tools.fault_records import Campaign, Trial
+from tools.fault_records import FaultRecord, Trial
 
 
 def test_a_record_comes_back_and_a_faulty_one_is_refused_by_its_field(tmp_path):
-    record = Campaign(
+    record = FaultRecord(
         name="kills",
         title="Killed",
         expected="the same weights",
@@ -25,11 +25,11 @@ def test_a_record_comes_back_and_a_faulty_one_is_refused_by_its_field(tmp_path):
             Trial(kind="writing", tried=2, held=1, note="one lost"),
         ),
     )
-    path = fault_records.write_campaign(record, tmp_path)
-    assert fault_records.read_campaigns(tmp_path) == [record]
-    assert "| **all** | **5** | **4** |" in fault_records.campaign_table(record)
+    path = fault_records.write_fault_record(record, tmp_path)
+    assert fault_records.read_fault_records(tmp_path) == [record]
+    assert "| **all** | **5** | **4** |" in fault_records.fault_table(record)
     content = json.loads(path.read_text())
     del content["trials"][1]["held"]
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"kills.json: trials.1.held: Field required"):
-        fault_records.read_campaigns(tmp_path)
+        fault_records.read_fault_records(tmp_path)
