@@ -8,7 +8,9 @@ from copies import ROOT, pages_of
 from scipy.stats import binomtest
 
 PAGES = pages_of(ROOT)
-LESSONS = [page for page in PAGES if page.startswith("notebooks/") and page[10].isdigit()]
+LESSONS = [
+    page for page in PAGES if page.startswith("notebooks/") and page[10].isdigit()
+]
 
 
 @pytest.fixture(scope="module")
