@@ -126,6 +126,9 @@ def write_kit(stage: Path, html: Path) -> Path:
     if any(answers for *_, answers in exercises(html)):
         files["solutions.html"] = sheet(html, solved=True)
     for name, text in files.items():
+        for figure in PICTURE.findall(text):
+            if not (kit / f"figures/{figure}.png").is_file():
+                sys.exit(f"{name}: found no figure {figure}, expected one of a lesson")
         (kit / name).write_text(text, encoding="utf-8")
     return kit
 

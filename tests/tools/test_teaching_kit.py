@@ -51,9 +51,17 @@ def test_exercises_are_printed_and_solutions_apart(tmp_path):
 def test_without_answers_no_solutions_are_written(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     (tmp_path / "html/notebooks").mkdir(parents=True)
+    monkeypatch.setattr(teaching_kit, "PICTURE", re.compile("none is looked for"))
     page = f"<article><h1>A lesson</h1>{BOX.format('Exercise 1.1')}{STUB}</article>"
     (tmp_path / "html/notebooks/01_lesson.html").write_text(page)
     kit = teaching_kit.write_kit(tmp_path, tmp_path / "html")
     assert {path.name for path in kit.glob("*.html")} == {
         "exercises.html", *(f"class_{n}.html" for n in range(1, 7)),
     }  # fmt: skip
+
+
+def test_a_slide_without_its_figure_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "notebooks").mkdir()
+    with pytest.raises(SystemExit, match="found no figure 0"):
+        teaching_kit.write_kit(tmp_path, tmp_path)
