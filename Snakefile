@@ -11,9 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from companion.code_hash import code_hash, modules_hash, notebook_code
+from companion.code_hash import modules_hash
 from companion.config import load_profile
 from companion.provenance import NUMERICS
+from tools.lesson_code import code_hash, notebook_code
 
 
 PROFILE = config.get("profile") or "quick"
@@ -115,7 +116,7 @@ rule book:
         notebooks=[STAGE / f"notebooks/{name}.ipynb" for name in NOTEBOOKS],
         package=[str(p) for d in ("colorlib", "companion") for p in sorted(Path(d).rglob("*.py"))],
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
-        fault_records=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
+        faults=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
         tool="tools/build_book.py",
         trained=TRAINED,
     output:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measuring import race_processes
 from benchmarks.records import OURS, REFERENCE, Bar, Measurement
-from benchmarks.setting import Setting
+from benchmarks.workload import Workload
 
 GIGA = 10**9
 # Megapixels -> rounds. The reference would hold 50 of them in more memory than many
@@ -23,14 +23,14 @@ BARS = {
 }
 
 
-def photograph(setting: Setting) -> Iterator[Measurement]:
+def photograph(workload: Workload) -> Iterator[Measurement]:
     """Read a JPEG, colour it, write it: each in a process of its own.
 
     The seconds are those without the start of the process; the memory is all of it.
     """
-    for megapixels, rounds in ({0.1: 1} if setting.quick else SIZES).items():
-        source = setting.photograph(megapixels)
-        target = str(setting.folder / "coloured.jpg")
+    for megapixels, rounds in ({0.1: 1} if workload.quick else SIZES).items():
+        source = workload.photograph(megapixels)
+        target = str(workload.folder / "coloured.jpg")
         theirs = "benchmarks.reference.photographs"
         commands = {OURS: ["-m", "benchmarks.colouring", str(source), target]}
         if megapixels <= COMPARED:
@@ -49,7 +49,8 @@ def photograph(setting: Setting) -> Iterator[Measurement]:
 
 def main() -> None:
     """Colour one file by the model of the package, and print the seconds."""
-    from colorlib.colorize import Colorizer, colorize_file
+    from colorlib.colorize import Colorizer
+    from colorlib.images.album import colorize_file
 
     source, target = map(Path, sys.argv[1:3])
     colorizer = Colorizer.load()

@@ -10,7 +10,7 @@ from skimage import color
 
 from benchmarks.measuring import profile_of, race
 from benchmarks.records import OURS, REFERENCE, Bar, Measurement
-from benchmarks.setting import Setting
+from benchmarks.workload import Workload
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 
 ArrayConversion = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -23,10 +23,10 @@ OBSTACLES = {
 }
 
 
-def colour(setting: Setting) -> Iterator[Measurement]:
+def colour(workload: Workload) -> Iterator[Measurement]:
     """RGB to Lab and back, float32, in batches of a quarter of a million pixels."""
-    for size, count in ((32, 8),) if setting.quick else ((64, 64), (256, 8)):
-        rgb = images_to_float(setting.batch(count, size).images)  # (N, 3, S, S)
+    for size, count in ((32, 8),) if workload.quick else ((64, 64), (256, 8)):
+        rgb = images_to_float(workload.batch(count, size).images)  # (N, 3, S, S)
         lab = rgb_to_lab(rgb)
         for way, ours, theirs, images in (
             ("RGB to Lab", rgb_to_lab, color.rgb2lab, rgb),
@@ -37,11 +37,11 @@ def colour(setting: Setting) -> Iterator[Measurement]:
                 OURS: partial(ours, images),
                 REFERENCE: partial(one_by_one, theirs, arrays),
             }
-            if not setting.quick:  # compilation alone takes half a minute
+            if not workload.quick:  # compilation alone takes half a minute
                 contestants[COMPILED] = partial(
                     torch.compile(ours, dynamic=False), images
                 )
-            seconds = race(contestants, 3 * setting.rounds)
+            seconds = race(contestants, 3 * workload.rounds)
             profile = profile_of(contestants[OURS])
             yield conversion(f"{way}, {size} px", count, seconds, OURS, profile)
             if COMPILED in seconds:

@@ -11,8 +11,8 @@ from benchmarks.measuring import race
 from benchmarks.networks import FEW, OurStep, features_afresh
 from benchmarks.records import OURS, REFERENCE, Bar, Measurement
 from benchmarks.reference import network, photographs
-from benchmarks.setting import Setting
 from benchmarks.tables import LATER_EPOCH
+from benchmarks.workload import Workload
 from colorlib.features import Features
 from colorlib.sampling import Batch, EpochLoader, EpochSampler, Samples
 
@@ -43,21 +43,21 @@ class Epochs:
     has packed images and features by then. Its first epoch makes them.
     """
 
-    def __init__(self, setting: Setting, size: int, count: int) -> None:
-        self.setting = setting
+    def __init__(self, workload: Workload, size: int, count: int) -> None:
+        self.workload = workload
         self.size = size
-        self.cache = setting.folder / "cache"
-        packed = pack_afresh(setting.jpegs(count)[0].parent, size, self.cache)
+        self.cache = workload.folder / "cache"
+        packed = pack_afresh(workload.jpegs(count)[0].parent, size, self.cache)
         logits = np.random.default_rng(0).random((3, len(packed), 1000), np.float32)
         features = Features(tuple(logits), "softmax")
         samples = Samples(packed.images, features, np.arange(len(packed)))
         self.batches = EpochLoader(samples, EpochSampler(len(samples), count, seed=0))
-        self.our_step = OurStep(setting.model())
-        self.few = setting.jpegs(FEW)
+        self.our_step = OurStep(workload.model())
+        self.few = workload.jpegs(FEW)
         decoded = photographs.JpegDataset(self.few, size)
         self.decoded = DataLoader(decoded, FEW, shuffle=True)
-        plain = network.FusionNetwork(setting.width)
-        self.their_step = network.Step(plain, setting.networks)
+        plain = network.FusionNetwork(workload.width)
+        self.their_step = network.Step(plain, workload.networks)
 
     def load(self) -> None:
         """What our training waits for."""
@@ -73,7 +73,7 @@ class Epochs:
         """Our first epoch, of few images."""
         folder = self.few[0].parent
         packed = pack_afresh(folder, self.size, self.cache)
-        features = features_afresh(packed, folder, self.setting.backbones, self.cache)
+        features = features_afresh(packed, folder, self.workload.backbones, self.cache)
         rows = np.arange(len(packed))
         self.our_step(Batch(torch.tensor(packed.images), features.take(rows)))
 
@@ -83,19 +83,19 @@ class Epochs:
             self.their_step(L_norm, ab_norm)
 
 
-def epoch(setting: Setting) -> Iterator[Measurement]:
+def epoch(workload: Workload) -> Iterator[Measurement]:
     """Epochs of a few images at each size; the first one at the smallest."""
     in_loop = "decoding, converting, running three networks at every step"
-    for size, count in setting.sizes.items():
-        epochs = Epochs(setting, size, count)
+    for size, count in workload.sizes.items():
+        epochs = Epochs(workload, size, count)
         contestants: dict[str, Callable[[], None]] = {
             OURS: epochs.ours,
             REFERENCE: epochs.reference,
             "loading": epochs.load,
         }
-        if size == min(setting.sizes):
+        if size == min(workload.sizes):
             contestants["first"] = epochs.first
-        seconds = race(contestants, setting.few_rounds)
+        seconds = race(contestants, workload.few_rounds)
         yield Measurement(
             benchmark="epoch",
             case=f"{LATER_EPOCH}, {size} px",

@@ -27,8 +27,8 @@ from benchmarks.measuring import (
 from benchmarks.networks import OurStep, deterministic_step, plain
 from benchmarks.records import MATRIX, OURS, REFERENCE, Bar, Dtype, Measurement
 from benchmarks.reference import network, photographs
-from benchmarks.setting import PAPER_BATCH, Setting
 from benchmarks.tables import LATER_EPOCH
+from benchmarks.workload import PAPER_BATCH, Workload
 from colorlib.backbones import features_of_images
 from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 from colorlib.errors import UserError
@@ -48,7 +48,7 @@ GPU_RATE = Bar(
 )
 
 
-def gpu(setting: Setting) -> Iterator[Measurement]:
+def gpu(workload: Workload) -> Iterator[Measurement]:
     """Everything that a training does on a GPU; only if asked for.
 
     Raises:
@@ -58,26 +58,26 @@ def gpu(setting: Setting) -> Iterator[Measurement]:
         raise UserError("found no GPU, expected one for the benchmark gpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does
     torch.set_float32_matmul_precision("high")  # TF32, as convolutions by default
-    yield from OnDevice(setting, torch.device("cuda")).measurements()
+    yield from OnDevice(workload, torch.device("cuda")).measurements()
 
 
 class OnDevice:
     """The contestants on one device.
 
     Args:
-        setting: How large they are.
+        workload: How large they are.
         device: Any; the tests take a processor.
     """
 
-    def __init__(self, setting: Setting, device: torch.device) -> None:
-        self.setting = setting
+    def __init__(self, workload: Workload, device: torch.device) -> None:
+        self.workload = workload
         self.device = device
-        self.calls = 1 if setting.quick else CALLS
+        self.calls = 1 if workload.quick else CALLS
 
     @cached_property
     def matrices(self) -> dict[Dtype, MatrixProduct]:
         """A matrix product of each kind of numbers."""
-        side = 256 if self.setting.quick else SIDE
+        side = 256 if self.workload.quick else SIDE
         return {
             "float32": MatrixProduct(side, device=self.device),
             "bfloat16": MatrixProduct(side, dtype=torch.bfloat16, device=self.device),
@@ -86,7 +86,7 @@ class OnDevice:
     @property
     def batches(self) -> list[tuple[int, int]]:
         """Side of the images, and how many: the paper's batch, and a full one."""
-        if self.setting.quick:
+        if self.workload.quick:
             return [(32, 4)]
         return [(256, PAPER_BATCH), (256, FULL), (128, PAPER_BATCH), (64, PAPER_BATCH)]
 
@@ -94,7 +94,7 @@ class OnDevice:
     def modes(self) -> list[TrainConfig]:
         """Plain float32, and bfloat16 as it is, compiled, and as a CUDA graph."""
         half = [TrainConfig(precision="bf16-mixed")]
-        if not self.setting.quick:
+        if not self.workload.quick:
             half += [
                 TrainConfig(precision="bf16-mixed", compile_mode="default"),
                 TrainConfig(precision="bf16-mixed", compile_mode="reduce-overhead"),
@@ -108,7 +108,7 @@ class OnDevice:
         yield self.epoch()
         yield self.class_scores()
         yield from self.colours()
-        price = deterministic_step(self.setting, self.device)
+        price = deterministic_step(self.workload, self.device)
         yield price.model_copy(update={"benchmark": "gpu"})
 
     def often(self, call: Contestant) -> Contestant:
@@ -117,20 +117,20 @@ class OnDevice:
 
     def steps(self, size: int, count: int) -> Iterator[Measurement]:
         """A training step in each mode, beside the same network written plainly."""
-        batch = self.setting.batch(count, size).to(self.device)
+        batch = self.workload.batch(count, size).to(self.device)
         modes = {mode_text(mode): mode for mode in self.modes}
         calls: dict[str, Contestant] = {
-            REFERENCE: plain(self.setting, batch, self.device)
+            REFERENCE: plain(self.workload, batch, self.device)
         }
         for name, mode in modes.items():
-            step = OurStep(self.setting.model(), mode, self.device)
+            step = OurStep(self.workload.model(), mode, self.device)
             calls[name] = partial(step, batch)
         memory = {
             name: device_memory(call, self.device) for name, call in calls.items()
         }
         contestants = {name: self.often(call) for name, call in calls.items()}
         products = {dtype: self.often(m) for dtype, m in self.matrices.items()}
-        seconds = race(contestants | products, self.setting.rounds)
+        seconds = race(contestants | products, self.workload.rounds)
         flops = self.calls * count_flops(calls[next(iter(modes))])
         best = min(modes, key=lambda name: np.median(seconds[name]))
         for name, mode in modes.items():
@@ -161,8 +161,10 @@ class OnDevice:
         The reference decodes, converts and runs the frozen networks again.
         """
         size, batch_size = self.batches[0]
-        count, few = (8, 4) if self.setting.quick else (32 * batch_size, 2 * batch_size)
-        images = self.setting.batch(count, size, backbones=0).images.numpy()
+        count, few = (
+            (8, 4) if self.workload.quick else (32 * batch_size, 2 * batch_size)
+        )
+        images = self.workload.batch(count, size, backbones=0).images.numpy()
         logits = np.random.default_rng(0).random((3, count, 1000), np.float32)
         features = Features(tuple(logits), "softmax")
         samples = Samples(images, features, np.arange(count))
@@ -171,10 +173,10 @@ class OnDevice:
             EpochSampler(count, batch_size, seed=0),
         )
         mode = self.modes[-1]
-        step = OurStep(self.setting.model(), mode, self.device)
-        files = photographs.JpegDataset(self.setting.jpegs(few), size)
+        step = OurStep(self.workload.model(), mode, self.device)
+        files = photographs.JpegDataset(self.workload.jpegs(few), size)
         theirs = DataLoader(files, batch_size, shuffle=True)
-        reference = network.FusionNetwork(self.setting.width).to(self.device)
+        reference = network.FusionNetwork(self.workload.width).to(self.device)
         plain_step = network.Step(reference, self.networks)
 
         def our_epoch() -> None:
@@ -192,19 +194,19 @@ class OnDevice:
             case=f"{LATER_EPOCH}, {mode_text(mode)}, batch {batch_size}, {size} px",
             reference="decoding, converting, running three networks at every step",
             images={OURS: count, REFERENCE: few},
-            seconds=race(timed, self.setting.few_rounds),
+            seconds=race(timed, self.workload.few_rounds),
         )
 
     @property
     def networks(self) -> list[tuple[torch.nn.Module, int]]:
         """The frozen networks as the reference has them."""
-        return [(net.to(self.device), size) for net, size in self.setting.networks]
+        return [(net.to(self.device), size) for net, size in self.workload.networks]
 
     def class_scores(self) -> Measurement:
         """Class scores of gray images that are on the device already."""
-        count, few, side = (4, 2, 64) if self.setting.quick else (AT_ONCE, 20, SEEN)
+        count, few, side = (4, 2, 64) if self.workload.quick else (AT_ONCE, 20, SEEN)
         gray = torch.rand(count, 1, side, side, device=self.device)
-        backbones = [b.to(self.device) for b in self.setting.backbones]
+        backbones = [b.to(self.device) for b in self.workload.backbones]
         matrix = self.matrices["float32"]
         ours = partial(features_of_images, backbones, gray, "logits")
         theirs = partial(network.class_scores_of, self.networks, 2 * gray[:few] - 1)
@@ -215,15 +217,15 @@ class OnDevice:
             case=f"class scores of three networks, batch {count}",
             reference=f"channels first, batch {few}",
             images={OURS: count, REFERENCE: few},
-            seconds=race(timed, self.setting.rounds),
+            seconds=race(timed, self.workload.rounds),
             flops=count_flops(ours),
             matrix_flops=matrix.flops,
         )
 
     def colours(self) -> Iterator[Measurement]:
         """RGB to Lab and back, beside scikit-image on the processor."""
-        size, count, few = (32, 4, 2) if self.setting.quick else (256, 64, 4)
-        rgb = images_to_float(self.setting.batch(count, size).images)  # (N, 3, S, S)
+        size, count, few = (32, 4, 2) if self.workload.quick else (256, 64, 4)
+        rgb = images_to_float(self.workload.batch(count, size).images)  # (N, 3, S, S)
         for way, ours, theirs, images in (
             ("RGB to Lab", rgb_to_lab, color.rgb2lab, rgb),
             ("Lab to RGB", lab_to_rgb, color.lab2rgb, rgb_to_lab(rgb)),
@@ -234,7 +236,7 @@ class OnDevice:
                     OURS: self.often(partial(ours, images.to(self.device))),
                     REFERENCE: partial(one_by_one, theirs, arrays),
                 },
-                self.setting.rounds,
+                self.workload.rounds,
             )
             yield Measurement(
                 benchmark="gpu",

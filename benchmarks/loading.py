@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from benchmarks.measuring import race
 from benchmarks.records import OURS, REFERENCE, Measurement
 from benchmarks.reference.photographs import JpegDataset
-from benchmarks.setting import PAPER_BATCH, Setting
+from benchmarks.workload import PAPER_BATCH, Workload
 from colorlib.color import images_to_float
 from colorlib.data import DataConfig, ImageSource, PackedImages, open_source, pack
 from colorlib.sampling import EpochLoader, EpochSampler, Samples
@@ -29,11 +29,11 @@ def pack_afresh(folder: Path, size: int, cache: Path) -> PackedImages:
     return pack(folder_source(folder, cache), size, cache)
 
 
-def data(setting: Setting) -> Iterator[Measurement]:
+def data(workload: Workload) -> Iterator[Measurement]:
     """The first reading of some images, and every later one."""
-    count, size = (8, 32) if setting.quick else (20, 64)
-    paths = setting.jpegs(count)
-    folder, cache = paths[0].parent, setting.folder / "cache"
+    count, size = (8, 32) if workload.quick else (20, 64)
+    paths = workload.jpegs(count)
+    folder, cache = paths[0].parent, workload.folder / "cache"
     packed = pack_afresh(folder, size, cache)
     samples = Samples(packed.images, None, np.arange(len(packed)))
     decoded = DataLoader(JpegDataset(paths, size), PAPER_BATCH, shuffle=True)
@@ -57,5 +57,5 @@ def data(setting: Setting) -> Iterator[Measurement]:
             case=f"{case}, {size} px",
             reference="decoded and converted one by one",
             images={OURS: count, REFERENCE: count},
-            seconds=race({OURS: ours, REFERENCE: reference}, setting.few_rounds),
+            seconds=race({OURS: ours, REFERENCE: reference}, workload.few_rounds),
         )

@@ -17,7 +17,7 @@ from benchmarks.loading import folder_source, pack_afresh
 from benchmarks.measuring import CPU, count_flops, profile_of, race, waited_for
 from benchmarks.records import MATRIX, OURS, REFERENCE, Bar, Measurement
 from benchmarks.reference import network, photographs
-from benchmarks.setting import Setting
+from benchmarks.workload import Workload
 from colorlib.backbones import Backbone
 from colorlib.color import images_to_float
 from colorlib.data import PackedImages
@@ -65,18 +65,18 @@ class OurStep:
         self.optimizer.step()
 
 
-def features(setting: Setting) -> Iterator[Measurement]:
+def features(workload: Workload) -> Iterator[Measurement]:
     """Class scores of images: one pass for all networks, kept on disk."""
-    paths, cache = setting.jpegs(FEW), setting.folder / "cache"
+    paths, cache = workload.jpegs(FEW), workload.folder / "cache"
     packed = pack_afresh(paths[0].parent, 64, cache)
     decoded = photographs.JpegDataset(paths, 256)
 
     def reference() -> None:
         for L_norm, _ in DataLoader(decoded, FEW):
-            network.class_scores_of(setting.networks, L_norm)
+            network.class_scores_of(workload.networks, L_norm)
 
     def ours() -> None:
-        features_afresh(packed, paths[0].parent, setting.backbones, cache)
+        features_afresh(packed, paths[0].parent, workload.backbones, cache)
 
     yield Measurement(
         benchmark="features",
@@ -84,8 +84,8 @@ def features(setting: Setting) -> Iterator[Measurement]:
         reference="computed in the loop, channels first",
         images={OURS: FEW, REFERENCE: FEW},
         seconds=race(
-            {MATRIX: setting.matrix, OURS: ours, REFERENCE: reference},
-            setting.few_rounds,
+            {MATRIX: workload.matrix, OURS: ours, REFERENCE: reference},
+            workload.few_rounds,
         ),
         flops=count_flops(ours),
     )
@@ -106,14 +106,14 @@ def features_afresh(
     )
 
 
-def step(setting: Setting) -> Iterator[Measurement]:
+def step(workload: Workload) -> Iterator[Measurement]:
     """One step of training without the frozen networks."""
-    for size, count in setting.sizes.items():
-        batch = setting.batch(count, size)
-        plain_step = plain(setting, batch)
+    for size, count in workload.sizes.items():
+        batch = workload.batch(count, size)
+        plain_step = plain(workload, batch)
         contestants: dict[str, Callable[[], object]] = {
-            MATRIX: setting.matrix,
-            OURS: partial(OurStep(setting.model()), batch),
+            MATRIX: workload.matrix,
+            OURS: partial(OurStep(workload.model()), batch),
             REFERENCE: plain_step,
         }
         yield Measurement(
@@ -121,28 +121,28 @@ def step(setting: Setting) -> Iterator[Measurement]:
             case=f"training step, {size} px, batch {count}",
             reference="the same network, channels first; colours converted before",
             images={OURS: count, REFERENCE: count},
-            seconds=race(contestants, setting.rounds),
+            seconds=race(contestants, workload.rounds),
             flops=count_flops(contestants[OURS]),
             profile=profile_of(contestants[OURS]),
             bars=(FULL_RATE,) if size > 64 else (),
         )
-    yield deterministic_step(setting)
-    yield third_backbone(setting)
-    yield lightning_loop(setting)
+    yield deterministic_step(workload)
+    yield third_backbone(workload)
+    yield lightning_loop(workload)
 
 
 def plain(
-    setting: Setting, batch: Batch, device: torch.device = CPU
+    workload: Workload, batch: Batch, device: torch.device = CPU
 ) -> Callable[[], object]:
     """The reference's step on a batch that is on a device."""
     assert batch.features is not None
     L_norm, ab_norm = PAPER.split(images_to_float(batch.images))
     scores = batch.features.mean(1)  # (N, 1000)
-    reference = network.FusionNetwork(setting.width).to(device)
+    reference = network.FusionNetwork(workload.width).to(device)
     return partial(network.Step(reference), L_norm, ab_norm, scores)
 
 
-def modes(setting: Setting) -> Iterator[Measurement]:
+def modes(workload: Workload) -> Iterator[Measurement]:
     """Half precision and compilation, each beside the plain step.
 
     The keys `precision` and `compile_mode` of a profile are chosen from what this says.
@@ -150,19 +150,19 @@ def modes(setting: Setting) -> Iterator[Measurement]:
     compiled = TrainConfig(compile_mode="default")
     half = TrainConfig(precision="bf16-mixed")
     both = TrainConfig(precision="bf16-mixed", compile_mode="default")
-    for config in (half,) if setting.quick else (compiled, half, both):
-        for size, count in setting.sizes.items():
-            yield one_mode(setting, config, size, count)
+    for config in (half,) if workload.quick else (compiled, half, both):
+        for size, count in workload.sizes.items():
+            yield one_mode(workload, config, size, count)
 
 
 def one_mode(
-    setting: Setting, config: TrainConfig, size: int, count: int
+    workload: Workload, config: TrainConfig, size: int, count: int
 ) -> Measurement:
     """A step in one mode and the plain step, in turns; compilation is not timed."""
-    batch = setting.batch(count, size)
+    batch = workload.batch(count, size)
     contestants: dict[str, Callable[[], object]] = {
-        OURS: partial(OurStep(setting.model(), config), batch),
-        REFERENCE: partial(OurStep(setting.model()), batch),
+        OURS: partial(OurStep(workload.model(), config), batch),
+        REFERENCE: partial(OurStep(workload.model()), batch),
     }
     compiled = "" if config.compile_mode == "none" else ", compiled"
     return Measurement(
@@ -170,15 +170,15 @@ def one_mode(
         case=f"training step {config.precision}{compiled}, {size} px, batch {count}",
         reference="float32, not compiled",
         images={OURS: count, REFERENCE: count},
-        seconds=race(contestants, setting.few_rounds),  # seconds each, some of them
+        seconds=race(contestants, workload.few_rounds),  # seconds each, some of them
     )
 
 
-def deterministic_step(setting: Setting, device: torch.device = CPU) -> Measurement:
+def deterministic_step(workload: Workload, device: torch.device = CPU) -> Measurement:
     """What it costs to forbid whatever may give other bits each time."""
-    size, count = next(iter(setting.sizes.items()))
-    batch = setting.batch(count, size).to(device)
-    our_step = OurStep(setting.model(), device=device)
+    size, count = next(iter(workload.sizes.items()))
+    batch = workload.batch(count, size).to(device)
+    our_step = OurStep(workload.model(), device=device)
     step = waited_for(lambda: our_step(batch), device)
 
     def deterministic() -> None:
@@ -194,24 +194,24 @@ def deterministic_step(setting: Setting, device: torch.device = CPU) -> Measurem
         case=f"deterministic mode, {size} px",
         reference="the same step without it",
         images={OURS: count, REFERENCE: count},
-        seconds=race(contestants, 2 * setting.rounds),
+        seconds=race(contestants, 2 * workload.rounds),
     )
 
 
-def third_backbone(setting: Setting) -> Measurement:
+def third_backbone(workload: Workload) -> Measurement:
     """What fusing a third network costs once its scores are there."""
-    size, count = next(iter(setting.sizes.items()))
-    names, batch = setting.backbone_names, setting.batch(count, size)
+    size, count = next(iter(workload.sizes.items()))
+    names, batch = workload.backbone_names, workload.batch(count, size)
     assert batch.features is not None
     fewer = Batch(batch.images, batch.features[:, :2])
-    three, two = (OurStep(setting.model(f"model{k}", names[:k])) for k in (3, 2))
+    three, two = (OurStep(workload.model(f"model{k}", names[:k])) for k in (3, 2))
     contestants = {OURS: lambda: three(batch), REFERENCE: lambda: two(fewer)}
     return Measurement(
         benchmark="step",
         case=f"three networks' scores in place of two, {size} px",
         reference="two networks' scores",
         images={OURS: count, REFERENCE: count},
-        seconds=race(contestants, 2 * setting.rounds),
+        seconds=race(contestants, 2 * workload.rounds),
         bars=(Bar(quantity="ratio", at_least=1 / 1.02),),
     )
 
@@ -227,14 +227,14 @@ class StepEnds(Callback):
         self.times.append(perf_counter())
 
 
-def lightning_loop(setting: Setting) -> Measurement:
+def lightning_loop(workload: Workload) -> Measurement:
     """A step in Lightning's loop, with logs, beside the same step in a plain one."""
-    size, count = next(iter(setting.sizes.items()))
-    steps = setting.rounds + 2
-    images = setting.batch(count, size, backbones=0).images.numpy()
+    size, count = next(iter(workload.sizes.items()))
+    steps = workload.rounds + 2
+    images = workload.batch(count, size, backbones=0).images.numpy()
     samples = Samples(images, None, np.tile(np.arange(count), steps))
     config, ends = TrainConfig(batch_size=count, accelerator="cpu"), StepEnds()
-    model, folder = setting.model("plain"), setting.folder / "fit"
+    model, folder = workload.model("plain"), workload.folder / "fit"
     none = Samples(images, None, np.arange(0))
     fit(model, chroma_mse, samples, none, folder, config, callbacks=[ends])
     plain_step, times = OurStep(model), []

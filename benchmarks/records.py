@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from colorlib.errors import UserError
 from colorlib.files import atomic_write
-from companion.records import Hardware, Part
+from companion.records import Hardware, Part, read_json
 
 # The records that the repository keeps.
 KEPT = Path(__file__).parent / "results"
@@ -204,12 +204,7 @@ def read_speed(path: Path) -> SpeedRecord:
         UserError: If it is no JSON or does not fit the schema; the message names the
             field.
     """
-    try:
-        return SpeedRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise UserError(f"record {path}: {field}: {fault['msg']}") from error
+    return read_json(SpeedRecord, path)
 
 
 def latest_speed(folder: Path = KEPT, on_gpu: bool = False) -> SpeedRecord:

@@ -7,16 +7,16 @@ import torch
 from benchmarks.measuring import race
 from benchmarks.records import OURS, REFERENCE, Measurement
 from benchmarks.reference.photographs import evaluate
-from benchmarks.setting import Setting
+from benchmarks.workload import Workload
 from colorlib.evaluation import score_predictor
 
 
-def evaluation(setting: Setting) -> Iterator[Measurement]:
+def evaluation(workload: Workload) -> Iterator[Measurement]:
     """Predict and score test images; ours gives fourteen scores, theirs four."""
-    for size, count in ((32, 4),) if setting.quick else ((64, 16), (256, 2)):
-        batch = setting.batch(count, size, backbones=0)
-        model = setting.model("plain").eval()
-        plain = setting.model("plain").eval().to(memory_format=torch.contiguous_format)
+    for size, count in ((32, 4),) if workload.quick else ((64, 16), (256, 2)):
+        batch = workload.batch(count, size, backbones=0)
+        model = workload.model("plain").eval()
+        plain = workload.model("plain").eval().to(memory_format=torch.contiguous_format)
         images = batch.images.numpy()
         contestants = {
             OURS: lambda model=model, batch=batch: score_predictor(model, [batch]),
@@ -27,5 +27,5 @@ def evaluation(setting: Setting) -> Iterator[Measurement]:
             case=f"predicting and scoring, {size} px",
             reference="scikit-image, one by one, fewer scores",
             images={OURS: count, REFERENCE: count},
-            seconds=race(contestants, setting.few_rounds),
+            seconds=race(contestants, workload.few_rounds),
         )

@@ -16,14 +16,14 @@ from benchmarks.networks import features, modes, step
 from benchmarks.program import book, start
 from benchmarks.records import Measurement, SpeedRecord, write_speed
 from benchmarks.scoring import evaluation
-from benchmarks.setting import Setting
 from benchmarks.tables import COLUMNS, brief, summary_rows
+from benchmarks.workload import Workload
 from colorlib.errors import UserError
 from companion.provenance import current_commit, now, this_hardware
 
 __all__ = ["COLUMNS", "run", "summary_rows", "write_speed"]  # for the command line
 
-Benchmark = Callable[[Setting], Iterator[Measurement]]
+Benchmark = Callable[[Workload], Iterator[Measurement]]
 
 BENCHMARKS: dict[str, Benchmark] = {
     "start": start,
@@ -84,9 +84,9 @@ def run(
         )
 
     with tempfile.TemporaryDirectory(prefix="colorlib-bench-") as folder:
-        setting = Setting(Path(folder), quick)
+        workload = Workload(Path(folder), quick)
         for name in names or BENCHMARKS:
-            for measurement in known[name](setting):
+            for measurement in known[name](workload):
                 say(f"{measurement.case}: {brief(measurement)}")
                 measurements.append(measurement)
                 keep(record())

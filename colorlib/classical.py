@@ -11,7 +11,10 @@ References:
     Welsh, Ashikhmin & Mueller (2002), Transferring Color to Greyscale Images.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
@@ -57,25 +60,22 @@ def propagate_scribbles(
     """
     if not scribbled.any():
         raise ValueError("found no scribble, expected at least one coloured pixel")
-    H, W = L.shape
-    number = np.arange(H * W).reshape(H, W)
-    pixel, neighbour = _pairs(number)  # (P,), both ways
-    weight = _affinity(L.ravel(), pixel, neighbour)  # (P,), sum 1 a pixel
-    free = ~scribbled.ravel()
-    keep = free[pixel]
+    number = np.arange(L.size).reshape(L.shape)
+    neighbour = _around(number, -1)  # (H, W, 8)
+    weight = _affinity(L, _around(L, np.nan))  # (H, W, 8), sum 1 a pixel
+    keep = ~scribbled[..., None] & (neighbour >= 0)
+    pixel = np.broadcast_to(number[..., None], keep.shape)
     means = sparse.csr_matrix(
-        (weight[keep], (pixel[keep], neighbour[keep])), shape=(H * W, H * W)
+        (weight[keep], (pixel[keep], neighbour[keep])), shape=(L.size, L.size)
     )
-    system = (sparse.identity(H * W, format="csr") - means).tocsc()
+    system = (sparse.identity(L.size, format="csr") - means).tocsc()
     given = np.where(scribbled, ab_scribbled, 0.0).reshape(2, -1)  # (2, H W)
     solved = spsolve(system, given.T)  # (H W, 2)
-    ab: Plane = np.ascontiguousarray(solved.T).reshape(2, H, W)
+    ab: Plane = np.ascontiguousarray(solved.T).reshape(2, *L.shape)
     return ab
 
 
-def transfer_colour(
-    L: Plane, lab_example: Plane, samples: int = SAMPLES, seed: int = 0
-) -> Plane:
+def transfer_colour(L: Plane, lab_example: Plane, samples: int = SAMPLES) -> Plane:
     """Give each pixel the colour of the example's pixel that looks most like it.
 
     Two numbers say how a pixel looks in gray: its lightness, and how much the lightness
@@ -86,7 +86,6 @@ def transfer_colour(
         L: (H, W), lightness of the gray image, 0 to 100.
         lab_example: (3, h, w), the coloured example.
         samples: How many pixels of the example are compared with, on a jittered grid.
-        seed: Of the jitter.
 
     Returns:
         `ab`, (2, H, W), Lab units.
@@ -111,8 +110,9 @@ def transfer_colour(
             f"found an example of {h} x {w} pixels, expected at least {samples}"
         )
     L_example = lab_example[0]
-    L_like = (L_example - L_example.mean()) * _ratio(L.std(), L_example.std())
-    rows, columns = _jittered_grid(h, w, samples, seed)
+    spread = L.std() / (L_example.std() or L.std() or 1.0)  # a flat one stays flat
+    L_like = (L_example - L_example.mean()) * spread
+    rows, columns = _jittered_grid(h, w, samples)
     example = _appearance(L_like + L.mean())[:, rows, columns]  # (2, samples)
     wanted = _appearance(L).reshape(2, -1)  # (2, H W)
     _, nearest = cKDTree(example.T).query(wanted.T)
@@ -120,31 +120,18 @@ def transfer_colour(
     return ab.reshape(2, *L.shape)
 
 
-def _pairs(number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each pixel with each of its neighbours, both ways: the eight around it."""
-    H, W = number.shape
-    ones, others = [], []
-    for down, right in [(0, 1), (1, 0), (1, 1), (1, -1)]:
-        rows = slice(0, H - down), slice(down, H)
-        left = slice(max(0, -right), W - max(0, right))
-        moved = slice(max(0, right), W - max(0, -right))
-        ones.append(number[rows[0], left].ravel())
-        others.append(number[rows[1], moved].ravel())
-    one, other = np.concatenate(ones), np.concatenate(others)
-    return np.concatenate([one, other]), np.concatenate([other, one])
+def _around(plane: NDArray[Any], outside: float) -> NDArray[Any]:
+    """The eight neighbours of each pixel, (H, W, 8)."""
+    windows = sliding_window_view(np.pad(plane, 1, constant_values=outside), (3, 3))
+    return np.delete(windows.reshape(*plane.shape, 9), 4, axis=2)
 
 
-def _affinity(
-    L: Plane, pixel: NDArray[np.int64], neighbour: NDArray[np.int64]
-) -> Plane:
-    """How much each neighbour counts; the weights of a pixel's neighbours sum to 1."""
-    count = len(L)
-    around = np.bincount(pixel, minlength=count)
-    mean = np.bincount(pixel, L[neighbour], count) / around
-    square = np.bincount(pixel, L[neighbour] ** 2, count) / around
-    variance = NARROWER * np.maximum(square - mean**2, 0.01)  # flat: it flows freely
-    weight = np.exp(-((L[pixel] - L[neighbour]) ** 2) / (2 * variance[pixel])) + 1e-6
-    affinity: Plane = weight / np.bincount(pixel, weight, count)[pixel]
+def _affinity(L: Plane, around: Plane) -> Plane:
+    """How much each neighbour counts; 0 outside of the image."""
+    variance = NARROWER * np.maximum(np.nanvar(around, axis=2), 0.01)  # flat: it flows
+    off = np.nan_to_num(around - L[..., None], nan=np.inf)
+    weight = np.exp(-(off**2) / (2 * variance[..., None])) + 1e-6 * np.isfinite(off)
+    affinity: Plane = weight / weight.sum(axis=2, keepdims=True)
     return affinity
 
 
@@ -156,19 +143,13 @@ def _appearance(L: Plane) -> Plane:
 
 
 def _jittered_grid(
-    h: int, w: int, samples: int, seed: int
+    h: int, w: int, samples: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """One pixel drawn from each cell of a grid of about so many cells."""
-    rng = np.random.default_rng(seed)
     rows = max(1, round(np.sqrt(samples * h / w)))
     columns = max(1, round(samples / rows))
-    y, x = np.mgrid[:rows, :columns]
-    drawn = rng.random((2, rows, columns))
-    y = np.minimum((y + drawn[0]) * h / rows, h - 1).astype(np.int64)
-    x = np.minimum((x + drawn[1]) * w / columns, w - 1).astype(np.int64)
+    cells = np.mgrid[:rows, :columns]
+    drawn = cells + np.random.default_rng(0).random(cells.shape)
+    y = np.minimum(drawn[0] * h / rows, h - 1).astype(np.int64)
+    x = np.minimum(drawn[1] * w / columns, w - 1).astype(np.int64)
     return y.ravel(), x.ravel()
-
-
-def _ratio(one: float, other: float) -> float:
-    """`one / other`; 1 if the example is flat."""
-    return one / other if other > 0 else 1.0

@@ -5,12 +5,9 @@ answers at once. What other command lines share with this one stands below it.
 """
 
 import enum
-import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +36,6 @@ debug = False
 WeightsRoot = Annotated[
     Path | None, typer.Option(help="Folder of the backbones' weight files.")
 ]
-Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 def _show_version(asked: bool) -> None:
@@ -87,8 +83,8 @@ def colorize(
     ] = False,
     force: Annotated[bool, typer.Option(help="Overwrite what is there.")] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="In place of 200,000,000.")
-    ] = None,
+        int, typer.Option(min=1, help="A photograph of more is refused.")
+    ] = 200_000_000,
     weights_root: WeightsRoot = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -103,26 +99,18 @@ def colorize(
     """
     from colorlib.images.album import plan_album
 
-    options = {"quality": quality, "max_pixels": max_pixels}
-    kind = file_format.value if file_format else None
-
-    def load() -> "Colorizer":
-        from colorlib.colorize import BUNDLED, Colorizer
-        from colorlib.model import torch_device
-
-        device = torch_device(accelerator)
-        return Colorizer.load(weights or BUNDLED, weights_root, device)
-
+    options = {"quality": quality, "overwrite": force, "max_pixels": max_pixels}
+    model = (weights, weights_root, accelerator)
     if STREAM in (*photographs, to):
-        _colorize_stream(load(), photographs, to, kind or "png", options)
+        _colorize_stream(model, photographs, to, file_format or "png", options)
         return
-    album = plan_album(photographs, to, kind)
+    album = plan_album(photographs, to, file_format)
     jobs = [job for job in album.jobs if not (skip_existing and job[1].exists())]
-    coloured = _colorize_all(load, jobs, {**options, "overwrite": force})
-    skipped = len(album.jobs) - len(jobs)
-    failed = len(jobs) - coloured + len(album.faults)
+    coloured = _colorize_all(model, jobs, options) if jobs else 0
+    skipped, failed = len(album.jobs) - len(jobs), len(jobs) - coloured
     for fault in album.faults:
         complain(fault)
+        failed += 1
     if album.told:
         say(album.told)
     if len(album.jobs) > 1 or failed or skipped:
@@ -131,25 +119,32 @@ def colorize(
         raise typer.Exit(1)
 
 
+Model = tuple[Path | None, Path | None, str]  # its file, its backbones', where it runs
+
+
+def _load(model: Model) -> "Colorizer":
+    """Import what is heavy, and load a model."""
+    from colorlib.colorize import BUNDLED, Colorizer
+    from colorlib.model import torch_device
+
+    weights, weights_root, accelerator = model
+    return Colorizer.load(weights or BUNDLED, weights_root, torch_device(accelerator))
+
+
 def _colorize_all(
-    load: Callable[[], "Colorizer"],
-    jobs: Sequence[tuple[Path, Path]],
-    options: dict[str, Any],
+    model: Model, jobs: list[tuple[Path, Path]], options: dict[str, Any]
 ) -> int:
     """Colour the files, and count those that came out; what one does stops no other."""
-    if not jobs:
-        return 0
-    from colorlib.colorize import colorize_file
+    from colorlib.images.album import colorize_file
 
-    colorizer, coloured = load(), 0
+    colorizer, coloured = _load(model), 0
     quiet = len(jobs) < 3 or not out.is_terminal
     for source, target in track(jobs, "colouring", console=out, disable=quiet):
         try:
             lost = colorize_file(colorizer, source, target, **options)
         except Exception as error:
-            told = _without_memory(error, "colour a smaller copy") or str(error)
-            named = str(source) in told
-            complain(told if named else f"{source}: {told or type(error).__name__}")
+            told = _told_by(error)
+            complain(told if str(source) in told else f"{source}: {told}")
             if debug:
                 err.print_exception()
         else:
@@ -159,25 +154,23 @@ def _colorize_all(
 
 
 def _colorize_stream(
-    colorizer: "Colorizer",
-    photographs: list[Path],
-    to: Path | None,
-    kind: str,
-    options: dict[str, Any],
+    model: Model, given: list[Path], to: Path | None, kind: str, options: dict[str, Any]
 ) -> None:
     """Colour one photograph from standard input, or to standard output."""
-    from colorlib.colorize import colorize_file
+    from colorlib.images.album import colorize_file
+    from colorlib.images.writer import SUFFIXES
 
-    if len(photographs) > 1:
-        raise UserError(f"found {len(photographs)} photographs, expected one with -")
-    source = sys.stdin.buffer.read() if photographs == [STREAM] else photographs[0]
-    with tempfile.TemporaryFile() as file:
-        target = file if to in (None, STREAM) else to
-        for line in colorize_file(colorizer, source, target, kind=kind, **options):
+    if len(given) > 1:
+        raise UserError(f"found {len(given)} photographs, expected one with -")
+    source = sys.stdin.buffer.read() if given == [STREAM] else given[0]
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "result").with_suffix(SUFFIXES[kind])
+        target = to if to not in (None, STREAM) else made
+        for line in colorize_file(_load(model), source, target, **options):
             complain(line)
-        file.seek(0)
-        shutil.copyfileobj(file, sys.stdout.buffer)
-    sys.stdout.flush()
+        if target is made:
+            sys.stdout.buffer.write(made.read_bytes())
+            sys.stdout.flush()
 
 
 def main() -> None:
@@ -186,25 +179,21 @@ def main() -> None:
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command line of this project."""
-    with _errors_in_one_line():
-        app()
+    """Run a command line of this project.
 
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Turn what a user can mend into one line; `--debug` shows the traceback."""
+    What a user can mend is one line, and `--debug` shows its traceback.
+    """
     stopping = (signal.SIGINT, signal.SIGTERM)
     before = {signum: signal.signal(signum, _stop) for signum in stopping}
     try:
-        yield
+        app()
     except Interrupted as stop:
         complain(stop)
         sys.exit(128 + stop.signum)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        complain(_without_memory(error) or error)
+        complain(_told_by(error))
         sys.exit(1)
     finally:
         for signum, handler in before.items():
@@ -216,19 +205,17 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     raise Interrupted(signum)
 
 
-def _without_memory(error: Exception, remedy: str = "") -> str:
-    """What to do if memory ran out, in the words of torch or of Python; or nothing."""
-    told = str(error).lower()
+def _told_by(error: Exception) -> str:
+    """What an error says; if memory ran out, in torch or in Python, what to do."""
+    told = str(error) or type(error).__name__
     words = ("out of memory", "can't allocate memory")
-    if not isinstance(error, MemoryError) and not any(word in told for word in words):
-        return ""
-    remedy = remedy or (
-        "give --resume to go on, or ask for less: batch_size, size or width of the "
-        "profile; what is finished is kept"
-    )
-    return (
-        f"found no memory left, expected some for what is next; free some, or {remedy}"
-    )
+    if isinstance(error, MemoryError) or any(word in told.lower() for word in words):
+        return (
+            "found no memory left, expected some for what is next; free some, or ask "
+            "for less (a smaller photograph; batch_size, size or width of a profile, "
+            "then --resume); what is finished is kept"
+        )
+    return told
 
 
 def say(line: Any) -> None:
@@ -238,8 +225,7 @@ def say(line: Any) -> None:
 
 def complain(error: Any) -> None:
     """One line on standard error, whatever the error's own line breaks."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    _print(err, f"colorlib: {line}")
+    _print(err, f"colorlib: {' '.join(str(error).split())}")
 
 
 def _print(console: Console, line: str) -> None:

@@ -30,7 +30,6 @@ from colorlib.color import (
     rgb_to_lab,
 )
 from colorlib.images import Photograph, Pixels, fit_square, resized
-from colorlib.images.album import colorize_file as colorize_file  # where it was
 from colorlib.model import ColorizationModel, ModelConfig, load_model
 from colorlib.targets import PAPER, Target
 from colorlib.unet import ColorUNet, is_unet, load_unet
@@ -111,12 +110,15 @@ class Colorizer:
             The same size, depth, transparency and metadata, the same lightness (L of
             Lab, to the rounding of the depth), and the predicted chroma.
         """
-        gray = gray_of(photograph.rgb)  # (H, W)
+        rgb = photograph.rgb
+        gray = gray_of(rgb)  # (H, W)
         box = inside_frame(gray)
-        gray = gray[box]
-        ab_norm = self._predict(with_contrast(gray))  # (1, 2, h, w)
-        out = photograph.rgb if in_place else np.empty_like(photograph.rgb)
-        join_with_own_lightness(photograph.rgb, gray, ab_norm, box, out)
+        ab_norm = self._predict(with_contrast(gray[box]))  # (1, 2, h, w)
+        out = rgb if in_place else np.empty_like(rgb)
+        for frame in _around(box, *gray.shape):
+            no_colour = torch.zeros(1, 2, 1, 1, device=ab_norm.device)
+            join_with_own_lightness(rgb[frame], gray[frame], no_colour, out[frame])
+        join_with_own_lightness(rgb[box], gray[box], ab_norm, out[box])
         return replace(photograph, rgb=out)
 
     def _predict(self, gray: Gray) -> Tensor:
@@ -237,7 +239,7 @@ def with_contrast(gray: Gray) -> Gray:
 
 
 def join_with_own_lightness(
-    rgb: Pixels, gray: Gray, ab_norm: Tensor, box: Box, out: Pixels
+    rgb: Pixels, gray: Gray, ab_norm: Tensor, out: Pixels
 ) -> None:
     """Enlarge chroma along the photograph's own lightness, and join the two.
 
@@ -245,9 +247,8 @@ def join_with_own_lightness(
 
     Args:
         rgb: (H, W, 3) uint8 or uint16.
-        gray: What is in the box, in gray, see `gray_of`.
-        ab_norm: (1, 2, h, w) in [-1, 1], the chroma of what is in the box.
-        box: Rows and columns that have chroma; the others become gray.
+        gray: The same in gray, (H, W), see `gray_of`.
+        ab_norm: (1, 2, h, w) in [-1, 1], the chroma on a smaller grid.
         out: Of the shape and type of `rgb`, or `rgb` itself: takes the result.
     """
     (H, W), (h, w) = rgb.shape[:2], ab_norm.shape[-2:]
@@ -256,25 +257,19 @@ def join_with_own_lightness(
     white = int(np.iinfo(rgb.dtype).max)
     for rows in _strips(H, W):
         L_norm = _own_L_norm(rgb[rows], ab_norm.device)  # (1, 1, rows, W)
-        ab_strip = _chroma_of_rows(lines, L_norm, rows, box)
-        strip = lab_to_rgb(denormalize_lab(L_norm, ab_strip))[0]  # (3, rows, W)
+        slope, offset = _enlarged_rows(lines, rows, H, W).chunk(2, dim=1)
+        strip = lab_to_rgb(denormalize_lab(L_norm, slope * L_norm + offset))[0]
         values = (strip * white).round().int().permute(1, 2, 0)  # (rows, W, 3)
         out[rows] = values.cpu().numpy()
 
 
-def _chroma_of_rows(lines: Tensor, L_norm: Tensor, rows: slice, box: Box) -> Tensor:
-    """The chroma of some rows, (1, 2, rows, W), 0 outside of the box."""
-    ab_strip = L_norm.new_zeros(1, 2, *L_norm.shape[-2:])
-    inner, columns = box
-    first, last = max(rows.start, inner.start), min(rows.stop, inner.stop)
-    if first < last:
-        there = slice(first - rows.start, last - rows.start)
-        within = slice(first - inner.start, last - inner.start)
-        size = inner.stop - inner.start, columns.stop - columns.start
-        slope, offset = _enlarged_rows(lines, within, *size).chunk(2, dim=1)
-        own = L_norm[..., there, columns]
-        ab_strip[..., there, columns] = slope * own + offset
-    return ab_strip
+def _around(box: Box, H: int, W: int) -> Iterator[Box]:
+    """What of a photograph is not in the box: above, below, left, right."""
+    (top, bottom), (left, right) = ((one.start, one.stop) for one in box)
+    edges = (0, top, 0, W), (bottom, H, 0, W), (top, bottom, 0, left)
+    for first, last, start, stop in (*edges, (top, bottom, right, W)):
+        if first < last and start < stop:
+            yield slice(first, last), slice(start, stop)
 
 
 def _strips(H: int, W: int) -> Iterator[slice]:

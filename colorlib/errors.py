@@ -10,6 +10,20 @@ class UserError(ValueError):
     """
 
 
+class PhotographError(UserError):
+    """A file that is no photograph we can read or write; the message names it.
+
+    Attributes:
+        name: The file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
 class Interrupted(BaseException):
     """A signal asked the work to end; what is finished is kept.
 

@@ -3,38 +3,49 @@
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even after a crash.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that takes its name when it is whole, even after a crash.
 
-    Its permissions are those of any new file: 0666 less the umask.
+    Until then it has no name (Linux), and a killed process leaves nothing behind. Where
+    the system has no such files (macOS, Windows, network disks) it is `.RANDOM.half`,
+    hidden from whatever searches a folder for images, and may be deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    hidden = path.with_name(f".{secrets.token_hex(8)}.half")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            synchronise(file)
-        Path(temporary).chmod(0o666 & ~_umask())
-        atomic_rename(Path(temporary), path)
+        handle = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+        nameless = True
+    except (AttributeError, OSError):
+        handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        nameless = False
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+            if nameless:  # given a folder, `link` follows what /proc points to
+                os.link(f"/proc/self/fd/{handle}", hidden, src_dir_fd=handle)
+        atomic_rename(hidden, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        hidden.unlink(missing_ok=True)
         raise
 
 
-def synchronise(file: BinaryIO) -> None:
-    """Have the disk hold what was written, even after a crash of the machine."""
-    file.flush()
-    os.fsync(file.fileno())
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, see `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(content)
 
 
 def atomic_rename(made: Path, path: Path) -> None:
@@ -60,35 +71,16 @@ def atomic_rename(made: Path, path: Path) -> None:
         os.close(folder)
 
 
-def _umask() -> int:
-    """The umask of this process, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 @contextmanager
-def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock that no other process holds.
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that no other process holds; waits for it.
 
     On a disk without `flock` (some network file systems) the existence of a file is
     the lock; a killed process then leaves it behind, and `filelock` says so.
-
-    Args:
-        path: Of the lock file.
-        wait: Whether to wait while another process holds it.
-
-    Yields:
-        Whether this process holds it; always, if it waits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, mode=0o666 & ~_umask())
-    with suppress(Timeout):
-        lock.acquire(timeout=-1 if wait else 0)
-    try:
-        yield lock.is_locked
-    finally:
-        lock.release()
+    with FileLock(path):
+        yield
 
 
 def file_sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ answers at once.
 """
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from companion.builders import Folders
     from companion.pipeline import Unfinished
     from companion.records import Record
-    from companion.studies import Run
 
 app = typer.Typer(
     help="The runs behind the book: data, training, ablations, records.",
@@ -172,7 +172,9 @@ def study(
     missing = missing_runs(wanted, results_root)
     say(f"{len({run.name for run in wanted})} runs, {len(missing)} without a record")
     if dry_run:
-        show_plan(missing)
+        for run in missing:
+            place = f"{run.data}, seed {run.config.train.seed}"
+            say(f"{run.name}  {run.ablation}: {run.condition}, {place}")
     elif missing:
         folders = _folders(data_root, weights_root, cache_root, runs_root)
         data_sets = sorted({run.data for run in missing})
@@ -299,29 +301,6 @@ def evaluate(
         show(f"{weights.parent.name}, {test}", score_table(methods, SHOWN))
 
 
-def show_plan(runs: "list[Run]") -> None:
-    """Print what would run, and what it would need at most."""
-    from companion.estimates import needs_of
-
-    hours, stored = [0.0, 0.0], dict[tuple[str, ...], int]()
-    for one in runs:
-        needs, train = needs_of(one.config), one.config.train
-        hours = [hours[0] + needs.cpu_hours, hours[1] + needs.gpu_hours]
-        for network, size in needs.feature_bytes.items():
-            kind = "maps" if one.config.model.features == "maps" else "scores"
-            stored[one.data, network, kind] = size  # once for all runs
-        say(
-            f"{one.name}  {one.ablation}: {one.condition}, {one.data}, seed "
-            f"{train.seed}: {needs.trained:,} images x {train.max_epochs} epochs"
-        )
-    for (data, network, kind), size in stored.items():
-        say(f"features: {kind} of {network}, {data}: {size / 1e9:.2f} GB on disk")
-    say(
-        f"at most {hours[0]:.1f} hours of training on two CPU cores, {hours[1]:.1f} on "
-        "an H200, by rough rates"
-    )
-
-
 def show_scores(record: "Record", title: str = "") -> None:
     """Print a record's scores beside the baselines, and what is wrong with it."""
     from companion.report.tables import score_table
@@ -362,17 +341,9 @@ def _folders(*roots: Path | None) -> "Folders":
     return Folders.choose(*roots)
 
 
-class _Lines(logging.Handler):
-    """Lines of progress on the console."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one."""
-        say(record.getMessage())
-
-
 def main() -> None:
     """Run the command line; an error is one line, and a non-zero exit status."""
     logger = logging.getLogger("companion")
     logger.setLevel(logging.INFO)
-    logger.handlers[:] = [_Lines()]
+    logger.handlers[:] = [logging.StreamHandler(sys.stdout)]
     run_app(app)

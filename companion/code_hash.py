@@ -7,34 +7,10 @@ errors.
 
 import ast
 import hashlib
-import json
 from collections.abc import Iterable
-from modulefinder import ModuleFinder
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("colorlib", "companion")
-
-
-def code_hash(code: str) -> str:
-    """Hash what some code does, and all modules of this project that it imports.
-
-    Args:
-        code: Python source, such as the cells of a notebook.
-
-    Returns:
-        Hexadecimal SHA-256.
-
-    Raises:
-        SyntaxError: If the code is no Python.
-
-    Example:
-        >>> code_hash("import colorlib.color") == code_hash("import colorlib.losses")
-        False
-        >>> code_hash("x = 1  # one") == code_hash("x = 1")
-        True
-    """
-    return _hashed([code, *(path.read_text("utf-8") for path in modules_behind(code))])
 
 
 def modules_hash(names: Iterable[str]) -> str:
@@ -51,30 +27,22 @@ def modules_hash(names: Iterable[str]) -> str:
     for name in names:
         path = ROOT / name.replace(".", "/")
         files += sorted(path.glob("*.py")) or [path.with_suffix(".py")]
-    return _hashed(path.read_text(encoding="utf-8") for path in files)
+    return hash_of_code(path.read_text(encoding="utf-8") for path in files)
 
 
-def modules_behind(code: str) -> list[Path]:
-    """Files of these packages that some code imports, directly or through others.
+def hash_of_code(sources: Iterable[str]) -> str:
+    """Hash what some Python sources do.
+
+    Returns:
+        Hexadecimal SHA-256.
+
+    Raises:
+        SyntaxError: If one is no Python.
 
     Example:
-        >>> [path.stem for path in modules_behind("from colorlib import targets")]
-        ['__init__', 'color', 'targets']
+        >>> hash_of_code(["x = 1  # one"]) == hash_of_code(["x = 1"])
+        True
     """
-    finder = ModuleFinder(path=[str(ROOT)])
-    main = finder.add_module("__main__")
-    finder.scan_code(compile(code, "__main__", "exec"), main)
-    ours = [m for name, m in finder.modules.items() if name.split(".")[0] in PACKAGES]
-    return sorted(Path(str(vars(module)["__file__"])) for module in ours)
-
-
-def notebook_code(path: Path) -> str:
-    """The code cells of a notebook, one after the other."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-
-
-def _hashed(sources: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for source in sources:
         digest.update(ast.dump(_Numbers().visit(ast.parse(source))).encode())

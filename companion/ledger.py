@@ -103,7 +103,7 @@ def measured_effect(
         (data, test)
         for (data, _), by_seed in runs.items()
         for record in by_seed.values()
-        for test in (record.data.tests if record and record.scores else ())
+        for test in (record.per_image if record else ())
     }
     weights = {row.condition: 1.0, ours: -1.0}
     planned = [Contrast(weights, ours, *place) for place in sorted(tests)]

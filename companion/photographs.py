@@ -89,8 +89,8 @@ def coloured(name: str, ab: NDArray[Any], side: int) -> Rgb:
     """
     rgb = square(name, side)
     ab_norm = torch.from_numpy(ab.astype(np.float32))[None] / AB_SCALE  # (1, 2, s, s)
-    whole, out = (slice(0, side), slice(0, side)), np.empty_like(rgb)
-    join_with_own_lightness(rgb, gray_of(rgb), ab_norm, whole, out)
+    out = np.empty_like(rgb)
+    join_with_own_lightness(rgb, gray_of(rgb), ab_norm, out)
     return out
 
 

@@ -27,7 +27,7 @@ from colorlib.training import FitResult, discard, fit, is_rank_zero, loss_named
 from companion import builders, provenance, records
 from companion.builders import Data, Folders, log, setup_data, setup_features, target_of
 from companion.config import Profile, RunConfig
-from companion.records import Record, Scores
+from companion.records import Record, Summaries
 from companion.scoring import Scorer
 
 Unfinished = Literal["resume", "restart", "refuse"]
@@ -154,7 +154,11 @@ class _Run:
         save_model(model, weights, provenance.notes(config, self.networks))
         record = Record(
             **provenance.of_run(config, self.data, self.identity),
-            model=provenance.describe_model(model, self.networks, weights),
+            model=records.ModelRecord(
+                backbones=provenance.describe_backbones(self.networks),
+                parameters=sum(p.numel() for p in model.parameters()),
+                weights_sha256=file_sha256(weights),
+            ),
             training=records.TrainingRecord(**asdict(trained)),
             seconds=self.clock.seconds,
             **scores,
@@ -205,7 +209,7 @@ def predict_images(
     return Prediction(L_norm, target_norm, rgb)
 
 
-def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Scores:
+def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Summaries:
     """Score a trained model on a profile's test sets.
 
     Args:
@@ -232,7 +236,7 @@ def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Score
     backbones = load_stated(spec, weights, folders.weights)
     features = setup_features(config, data, backbones, folders)
     scored = Scorer(config, data, features, folders.cache).in_record(model)
-    return cast(Scores, scored["scores"])
+    return cast(Summaries, scored["scores"])
 
 
 # -------------------------------------------------------------- finished and unfinished

@@ -13,12 +13,11 @@ from typing import Any
 import torch
 
 from colorlib.backbones import Backbone, BackboneRecord
-from colorlib.files import file_sha256, hash_of
-from colorlib.model import ColorizationModel
+from colorlib.files import hash_of
 from companion.builders import Data
 from companion.code_hash import modules_hash
 from companion.config import RunConfig
-from companion.records import DataRecord, Hardware, ModelRecord
+from companion.records import DataRecord, Hardware
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "pyvips")
@@ -88,17 +87,6 @@ def describe_data(data: Data) -> DataRecord:
         train=len(split.train),
         validation=len(split.validation),
         tests={name: len(part) for name, part in split.tests.items()},
-    )
-
-
-def describe_model(
-    model: ColorizationModel, backbones: Sequence[Backbone], weights: Path
-) -> ModelRecord:
-    """Which network was trained, with which frozen ones, and what came of it."""
-    return ModelRecord(
-        backbones=describe_backbones(backbones),
-        parameters=sum(p.numel() for p in model.parameters()),
-        weights_sha256=file_sha256(weights),
     )
 
 

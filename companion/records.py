@@ -5,7 +5,7 @@ from one, and carries its name.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,13 +16,16 @@ from colorlib.metrics import Summary
 
 RESULTS = Path(__file__).parent / "results"  # records kept in the repository
 
-Scores = dict[str, dict[str, dict[str, Summary]]]  # test set -> method -> metric
+Summaries = dict[str, dict[str, dict[str, Summary]]]  # test set -> method -> metric
 
 
 class Part(BaseModel):
     """A part of a record: frozen, and without keys that the schema does not have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+Kind = TypeVar("Kind", bound=Part)
 
 
 class DataRecord(Part):
@@ -130,7 +133,7 @@ class Record(Part):
     data: DataRecord
     model: ModelRecord
     training: TrainingRecord
-    scores: Scores = Field(default_factory=dict)
+    scores: Summaries = Field(default_factory=dict)
     per_image: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
     groups: dict[str, list[int]] = Field(default_factory=dict)
     breakdown: BreakdownRecord | None = None
@@ -157,8 +160,13 @@ def read_record(path: Path) -> Record:
         UserError: If the file is missing, is no JSON or does not fit the schema; the
             message names the field.
     """
+    return read_json(Record, path)
+
+
+def read_json(kind: type[Kind], path: Path) -> Kind:
+    """Read and validate a record of any kind; raises as `read_record` does."""
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"record {path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -62,27 +62,8 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 
     yield trial
     if request.config.getoption("--record"):
-        _write_record(request.module.RECORD, tried, held, time.monotonic() - begun)
+        from tools.fault_records import Trial, fault_record, write_fault_record
 
-
-def _write_record(
-    about: dict[str, str], tried: Counter[str], held: Counter[str], seconds: float
-) -> None:
-    """Write what a module's tests counted."""
-    from companion.provenance import current_commit, now, this_hardware
-    from tools.fault_records import FaultRecord, Trial, write_fault_record
-
-    write_fault_record(
-        FaultRecord(
-            **about,
-            command="make test-faults RECORD=1",
-            created=now(),
-            commit=current_commit(),
-            seconds=round(seconds, 1),
-            hardware=this_hardware("cpu"),
-            trials=tuple(
-                Trial(kind=kind, tried=count, held=held[kind])
-                for kind, count in tried.items()
-            ),
-        )
-    )
+        kinds = [Trial(kind=k, tried=n, held=held[k]) for k, n in tried.items()]
+        about = {**request.module.RECORD, "command": "make test-faults RECORD=1"}
+        write_fault_record(fault_record(kinds, time.monotonic() - begun, **about))

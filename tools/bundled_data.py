@@ -26,7 +26,7 @@ from PIL import Image
 
 from colorlib.data.packed import is_grayscale
 from colorlib.files import atomic_write
-from colorlib.images import PhotographError, fit_square, read_photograph
+from colorlib.images import PhotographError, fit_square, load_rgb
 
 HELD_OUT = Path(__file__).with_name("bundled_held_out.txt")
 DIGITS = 16  # of a SHA-256, in hexadecimal: no two of a million files agree by chance
@@ -190,7 +190,7 @@ def _squares(
     seen: set[str] = set()
     for path, hash_ in hashes.items():
         try:
-            rgb = read_photograph(root / path).rgb
+            rgb = load_rgb(root / path)
         except PhotographError:
             counts["unreadable"] += 1
             continue

@@ -36,7 +36,7 @@ from colorlib.color import (
 )
 from colorlib.colorize import chroma_along_lightness, gray_of
 from colorlib.files import atomic_write
-from colorlib.images import fit_square, read_photograph
+from colorlib.images import fit_square, load_rgb
 from colorlib.metrics import ciede2000, colourfulness, summarize
 from colorlib.stats import image_interval
 from colorlib.unet import ColorUNet, load_unet
@@ -347,7 +347,7 @@ def test_batches(packed: Path, data: Path, name: str, count: int) -> Iterator[Te
         paths = table["path"][rows].tolist()
     for start in range(0, len(paths), BATCH):
         squares = [
-            fit_square(read_photograph(data / root / path).rgb, TEST_SIZES[name])
+            fit_square(load_rgb(data / root / path), TEST_SIZES[name])
             for path in paths[start : start + BATCH]
         ]
         yield torch.from_numpy(np.stack(squares))

@@ -4,20 +4,17 @@ They try many bad things, more than the tests of every day: kills, broken files,
 code. What they counted is kept, and the book's page is made of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from colorlib.errors import UserError
 from colorlib.files import atomic_write
-from companion.records import Hardware, Part
+from companion.provenance import current_commit, now, this_hardware
+from companion.records import Hardware, Part, read_json
 from companion.report.tables import markdown_table
 
-KEPT = (
-    Path(__file__).parent.parent / "tests" / "faults" / "records"
-)  # the records in the repository
+ROOT = Path(__file__).parent.parent
+KEPT = ROOT / "tests/faults/records"  # those in the repository
 
 
 class Trial(Part):
@@ -37,7 +34,7 @@ class Trial(Part):
 
 
 class FaultRecord(Part):
-    """A record; `read_fault_records` and `write_fault_record` are its doors.
+    """What was tried; `read_fault_records` and `write_fault_record` are its doors.
 
     Attributes:
         name: One word, the file's name.
@@ -70,6 +67,24 @@ class FaultRecord(Part):
         return sum(trial.held for trial in self.trials)
 
 
+def fault_record(trials: Iterable[Trial], seconds: float, **about: str) -> FaultRecord:
+    """What was counted on this machine, now.
+
+    Args:
+        trials: One a kind.
+        seconds: Wall time.
+        about: The name, the title, what was expected and the command.
+    """
+    return FaultRecord(
+        **about,
+        created=now(),
+        commit=current_commit(),
+        seconds=round(seconds, 1),
+        hardware=this_hardware("cpu"),
+        trials=tuple(trials),
+    )
+
+
 def write_fault_record(record: FaultRecord, folder: Path = KEPT) -> Path:
     """Write a record under its name, over an older one; where it is."""
     path = folder / f"{record.name}.json"
@@ -77,24 +92,14 @@ def write_fault_record(record: FaultRecord, folder: Path = KEPT) -> Path:
     return path
 
 
-def read_fault_records(folder: Path = KEPT) -> Sequence[FaultRecord]:
+def read_fault_records(folder: Path = KEPT) -> list[FaultRecord]:
     """The records of a folder, by name.
 
     Raises:
         UserError: If one is no JSON or does not fit the schema; the message names the
             field.
     """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
-
-
-def _read(path: Path) -> FaultRecord:
-    """Read and validate one record."""
-    try:
-        return FaultRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise UserError(f"record {path}: {field}: {fault['msg']}") from error
+    return [read_json(FaultRecord, path) for path in sorted(folder.glob("*.json"))]
 
 
 def fault_table(record: FaultRecord) -> str:

@@ -20,8 +20,7 @@ from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
-from companion.provenance import current_commit, now, this_hardware
-from tools.fault_records import FaultRecord, Trial, write_fault_record
+from tools.fault_records import Trial, fault_record, write_fault_record
 
 TRIED = {  # module -> how many of its changes; None for all
     "losses": None,
@@ -108,16 +107,13 @@ def main() -> None:
         sum(results_of(module).durations_by_key.get(name, 0) for name in names)
         for module, names in modules.items()
     )
-    record = FaultRecord(
+    record = fault_record(
+        trials,
+        seconds,
         name="mutants",
         title="Changes of the code, one at a time",
         expected="a test fails, or the change makes no difference and is explained",
         command="make mutants",
-        created=now(),
-        commit=current_commit(),
-        seconds=seconds,
-        hardware=this_hardware("cpu"),
-        trials=tuple(trials),
     )
     print(f"{record.held} of {record.tried} changes noticed or explained")
     if sys.argv[1:] == ["--record"]:

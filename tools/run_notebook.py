@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from colorlib.files import file_sha256
-from companion.code_hash import code_hash, notebook_code
+from tools.lesson_code import code_hash, notebook_code
 
 MADE_FROM = "made_from"  # the key of the hashes among the metadata of a copy
 INJECTED = "injected-parameters"

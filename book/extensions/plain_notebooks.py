@@ -11,6 +11,7 @@ Sphinx reads them; the files stay as they are, for those who download them.
 | a cell `**Figure.** ...` below one of code     | the caption of what that shows |
 | `[Holm (1979)](address)`, of a work in the     | a citation, listed in the      |
 | bibliography                                   | bibliography                   |
+| the style and script of a widget               | left out: pages have them once |
 """
 
 import json
@@ -29,6 +30,7 @@ EXERCISE = re.compile(r"^### (Exercise [\d.]+ \([\w-]+\))\n\n(.+)\Z", re.M | re.
 # One work in brackets, or several: ([Holm, 1979](a); [Wilson, 1927](b)).
 LINK = r"\[[^\[\]]+, \d{4}\]\((http[^\s)]+)\)"
 IN_BRACKETS = re.compile(rf"\({LINK}(?:; {LINK})*\)")
+SHARED = re.compile(r'<(style|script) class="colorlib-shared">.*?</\1>', re.DOTALL)
 IN_A_SENTENCE = re.compile(r"\[[^\[\]]+ \(\d{4}\)\]\((http[^\s)]+)\)")
 
 
@@ -65,13 +67,22 @@ def with_boxes(text: str) -> str:
     )
 
 
+def without_scripts(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a cell shows, without that which every page of the book has anyway."""
+    for output in outputs:
+        text = "".join(output.get("data", {}).get("text/html", ""))
+        if SHARED.search(text):
+            output["data"]["text/html"] = SHARED.sub("", text)
+    return outputs
+
+
 def for_the_book(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The cells of a notebook, with directives in place of plain Markdown."""
     kept: list[dict[str, Any]] = []
     for cell in cells:
         text = "".join(cell["source"])
         if cell["cell_type"] != "markdown":
-            kept.append(cell)
+            kept.append(cell | {"outputs": without_scripts(cell.get("outputs", []))})
         elif text.startswith(CAPTION) and kept[-1]["cell_type"] == "code":
             shown = kept[-1]["metadata"].setdefault("mystnb", {})
             shown["figure"] = {"caption": with_citations(text.removeprefix(CAPTION))}

@@ -2,10 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from colorlib.errors import UserError
 from colorlib.images import (
@@ -14,7 +14,7 @@ from colorlib.images import (
     PhotographFile,
     is_photograph,
 )
-from colorlib.images.writer import DEEP, KINDS, SUFFIXES, encode, write_pages
+from colorlib.images.writer import DEEP, KINDS, SUFFIXES, write_pages
 
 if TYPE_CHECKING:
     from colorlib.colorize import Colorizer
@@ -66,10 +66,11 @@ def plan_album(
         UserError: If there is no photograph, or several for one file.
     """
     album = Album()
-    sources = list(_each_once(_found(inputs, album), album))
+    sources = _found(inputs, album)
     if not sources:
         told = "; ".join([*album.faults, album.told or "expected photographs"])
-        raise UserError(f"found no photograph in {_listed(inputs)}; {told}")
+        given = ", ".join(map(str, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
+        raise UserError(f"found no photograph in {given}; {told}")
     named = out is not None and out.suffix.lower() in PHOTOGRAPH_SUFFIXES
     if out is not None and named and not out.is_dir():
         if len(sources) > 1:
@@ -90,28 +91,42 @@ def plan_album(
     return album
 
 
-def _listed(inputs: Sequence[Path]) -> str:
-    """Some of the inputs, to be named."""
-    return ", ".join(map(str, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
-
-
 def _folder_of(given: Path) -> str:
     """The folder that an input is, or lies in; links are not resolved."""
     return os.path.abspath(given if given.is_dir() else given.parent)
 
 
-def _found(inputs: Sequence[Path], album: Album) -> Iterator[Path]:
-    """Every file that is given, and every photograph of the folders."""
+def _found(inputs: Sequence[Path], album: Album) -> list[Path]:
+    """Every file that is given, and every photograph of the folders, each once."""
+    found: dict[str, Path] = {}
     for given in inputs:
-        if not given.is_dir():
-            yield given
-            continue
-        for path in _files_below(given, {os.path.realpath(given)}, album):
-            why = _why_not(path.relative_to(given))
+        for path in _below(given, album) if given.is_dir() else [given]:
+            why = "" if path == given else _why_not(path.relative_to(given))
+            if not why and found.setdefault(os.path.realpath(path), path) is not path:
+                why = "found twice"
             if why:
                 album.left_out[why] += 1
-            else:
-                yield path
+    return list(found.values())
+
+
+def _below(folder: Path, album: Album) -> list[Path]:
+    """The files of a folder and of all below; no link leads round in circles."""
+
+    def fault(error: OSError) -> None:
+        reason = f"cannot be searched: {error.strerror}"
+        album.faults.append(f"{error.filename}: {reason}")
+
+    paths, visited = [], set[str]()
+    for place, folders, names in os.walk(folder, onerror=fault, followlinks=True):
+        real = os.path.realpath(place)
+        if real in visited:
+            album.left_out["folders reached twice by links"] += 1
+            folders.clear()
+            continue
+        visited.add(real)
+        folders.sort()
+        paths += [Path(place, name) for name in sorted(names)]
+    return paths
 
 
 def _why_not(path: Path) -> str:
@@ -121,36 +136,6 @@ def _why_not(path: Path) -> str:
     if path.stem.endswith(MARK):
         return "results of an earlier run"
     return "" if is_photograph(path) else "hidden"
-
-
-def _files_below(folder: Path, above: set[str], album: Album) -> Iterator[Path]:
-    """The files of a folder and all below, by name; no link leads round in circles."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        album.faults.append(f"{folder}: cannot be searched: {error.strerror}")
-        return
-    for name in names:
-        path = folder / name
-        real = os.path.realpath(path)
-        if not os.path.isdir(path):
-            yield path
-        elif real in above:
-            album.left_out["links that lead back"] += 1
-        else:
-            yield from _files_below(path, above | {real}, album)
-
-
-def _each_once(paths: Iterator[Path], album: Album) -> Iterator[Path]:
-    """Every file once, by whatever names it was found."""
-    seen: set[str] = set()
-    for path in paths:
-        real = os.path.realpath(path)
-        if real in seen:
-            album.left_out["found twice"] += 1
-        else:
-            seen.add(real)
-            yield path
 
 
 def _result_name(source: Path, kind: str | None) -> str:
@@ -174,24 +159,21 @@ def _free(path: Path, taken: set[str]) -> Path:
 def colorize_file(
     colorizer: "Colorizer",
     source: Path | bytes,
-    target: Path | BinaryIO,
+    target: Path,
     *,
-    kind: str | None = None,
     quality: int | None = None,
     overwrite: bool = False,
-    max_pixels: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[str]:
     """Colour one file into another; every page of a TIFF if the result is one, too.
 
     Args:
         colorizer: The model.
         source: The photograph's file, or its bytes.
-        target: A path, whose suffix chooses the format; or a file on disk that is open
-            for reading and writing.
-        kind: The format for such a file, one of `SUFFIXES`.
+        target: A path, whose suffix chooses the format.
         quality: 1 to 100, of a lossy format.
         overwrite: Whether the target may be there already.
-        max_pixels: In place of `MAX_PIXELS`.
+        max_pixels: A photograph of more is refused.
 
     Returns:
         What did not become part of the result, one line each.
@@ -200,43 +182,23 @@ def colorize_file(
         UserError: If the target is there, or is the photograph itself.
         PhotographError: If the photograph cannot be read, or the result written.
     """
-    if isinstance(target, Path):
-        _check_target(source, target, overwrite)
-        kind = KINDS.get(target.suffix.lower(), "")
-    name = "standard input" if isinstance(source, bytes) else None
-    file = PhotographFile(source, name, max_pixels or MAX_PIXELS)
+    if os.path.lexists(target) and not overwrite:
+        raise UserError(
+            f"{target} exists; give --force to overwrite it, or --skip-existing"
+        )
+    if isinstance(source, Path) and target.exists() and target.samefile(source):
+        raise UserError(f"{target} is the photograph itself; give another name")
+    file = PhotographFile(source, "standard input", max_pixels)
+    kind = KINDS.get(target.suffix.lower())
     every = file.kind == kind == "tiff"
     pages = (
         colorizer.colorize(file.read(page, deep=kind in DEEP), in_place=True)
         for page in range(file.pages if every else 1)
     )
-    if isinstance(target, Path):
-        lost = write_pages(pages, target, quality, file.lossy)
-    else:
-        lost = encode(pages, target, kind or "png", quality, file.lossy)
-    told = [f"without {_some_of(lost)}"] if lost else []
+    lost = sorted(write_pages(pages, target, quality, file.lossy))
+    more = [f"{len(lost) - SHOWN_NAMES} more"] if len(lost) > SHOWN_NAMES else []
+    told = [f"without {', '.join(lost[:SHOWN_NAMES] + more)}"] if lost else []
     if file.pages > 1 and not every:
         hint = " (--format tiff for all)" if file.kind == "tiff" else ""
         told.append(f"picture 1 of {file.pages} only{hint}")
     return told
-
-
-def _some_of(names: set[str]) -> str:
-    """Names in one line that can be read."""
-    shown = ", ".join(sorted(names)[:SHOWN_NAMES])
-    more = len(names) - SHOWN_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _check_target(source: Path | bytes, target: Path, overwrite: bool) -> None:
-    """Refuse to write over what is there, or over the photograph itself."""
-    if not os.path.lexists(target):
-        return
-    if not overwrite:
-        raise UserError(
-            f"{target} exists; give --force to overwrite it, or --skip-existing"
-        )
-    if isinstance(source, Path) and os.path.realpath(target) == os.path.realpath(
-        source
-    ):
-        raise UserError(f"{target} is the photograph itself; give another name")

@@ -1,101 +1,254 @@
 """Pieces of a page that a reader can move: plain HTML, no library, no server.
 
-Without JavaScript, and in print, each of them shows all it has side by side. What moves
-them in the book is `book/static/widgets.js`.
+Each of them is a `Widget`: the last line of a notebook's cell shows it, in JupyterLab,
+in VS Code, in Colab, and in the book. Without JavaScript, and in print, it shows its
+pictures side by side. What moves it is `book/static/widgets.js`, which a widget brings
+with it into a notebook, and which the book holds once.
 """
 
 import base64
 import html
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
+from colorlib.bins import annealed_mean, bin_centres
+from colorlib.color import lab_to_rgb, rgb_to_lab
 
-def before_after(
-    before: Tensor, after: Tensor, names: tuple[str, str], alt: str
-) -> str:
-    """Two pictures over each other, with a slider that uncovers one or the other.
+STATIC = Path(__file__).parents[2] / "book/static"
+SHARED = "colorlib-shared"  # the class of what the book takes out of each output
+REACH = 16.0  # logits: what is further below the best has a probability near 0
+Place = tuple[float, float]
+MIDDLE = (0.5, 0.5)
+TEMPERATURES = (1.0, 0.38, 0.02)  # shown where nothing moves
+
+
+@dataclass(frozen=True)
+class Widget:
+    """A piece of a page.
+
+    Attributes:
+        html: The piece alone; a notebook gets it with the style and script it needs.
+    """
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        style = (STATIC / "widgets.css").read_text(encoding="utf-8")
+        script = (STATIC / "widgets.js").read_text(encoding="utf-8")
+        return (
+            f'<style class="{SHARED}">{style}</style>{self.html}'
+            f'<script class="{SHARED}">{script}</script>'
+        )
+
+
+class Pair(NamedTuple):
+    """A question of `real_or_coloured`.
+
+    Attributes:
+        real: rgb (3, H, W) in [0, 1].
+        coloured: The same picture, coloured by a model; of the same size.
+        why: A sentence that explains the answer.
+        model: What coloured it.
+    """
+
+    real: Tensor
+    coloured: Tensor
+    why: str
+    model: str
+
+
+def before_after(pictures: Mapping[str, Tensor], alt: str) -> Widget:
+    """Two of several pictures over each other, with a divider to drag on them.
 
     Args:
-        before: rgb (3, H, W) in [0, 1].
-        after: Alike, of the same size.
-        names: What the two are called.
+        pictures: Name -> rgb (3, H, W) in [0, 1], two or three of one size, such as
+            gray, coloured, ground truth.
         alt: What they show, for those who do not see them.
 
-    Returns:
-        HTML.
-
     Raises:
-        ValueError: If the pictures are not of one size.
+        ValueError: If the pictures are not two or three of one size.
 
     Example:
-        >>> import torch
         >>> gray, red = torch.full((3, 4, 4), 0.5), torch.ones(3, 4, 4)
-        >>> before_after(gray, red, ("gray", "red"), "a square").count("<img")
+        >>> before_after({"gray": gray, "red": red}, "a square").html.count("<img")
         2
     """
-    if before.shape != after.shape:
+    sizes = {tuple(rgb.shape) for rgb in pictures.values()}
+    if len(pictures) not in (2, 3) or len(sizes) != 1:
         raise ValueError(
-            f"found pictures of {tuple(before.shape)} and {tuple(after.shape)}, "
-            "expected one size: the slider lays them over each other"
+            f"found {len(pictures)} pictures of {sorted(sizes)}, expected two or three "
+            "of one size: they are laid over each other"
         )
-    figures = "".join(
-        f"<figure>{_image(rgb, f'{alt}, {name}')}<figcaption>{html.escape(name)}"
-        "</figcaption></figure>"
-        for rgb, name in zip((before, after), names, strict=True)
+    figures = "".join(_figure(rgb, alt, name) for name, rgb in pictures.items())
+    return _widget("before-after", figures, label=alt)
+
+
+def one_of(
+    states: Mapping[str, Sequence[Tensor]], alts: Sequence[str], label: str
+) -> Widget:
+    """Rows of pictures in one place: a switch says which row is seen.
+
+    Args:
+        states: Name -> rgb (3, H, W) in [0, 1] of several pictures, such as what models
+            with 0, 1, 2 and 3 networks make of the same photographs.
+        alts: What each picture of a row shows, for those who do not see it.
+        label: What the switch chooses.
+
+    Example:
+        >>> square = torch.zeros(3, 4, 4)
+        >>> states = {"0 networks": [square], "1 network": [square]}
+        >>> one_of(states, ["a square"], "Fused").html.count("<section")
+        2
+    """
+    rows = []
+    for name, pictures in states.items():
+        described = zip(pictures, alts, strict=True)
+        images = "".join(_image(rgb, f"{alt}, {name}") for rgb, alt in described)
+        heading = f"<p>{html.escape(name)}</p>"
+        rows.append(f"<section {_data(name=name)}>{heading}{images}</section>")
+    return _widget("one-of", "".join(rows), label=label)
+
+
+def temperature_slider(
+    L: Tensor, logits: Tensor, alt: str, place: Place = MIDDLE
+) -> Widget:
+    """A photograph in colours decoded at a temperature of choice.
+
+    A place can be chosen, too: the distribution over the bins is drawn for it.
+
+    Args:
+        L: (1, H, W) in [0, 100], the photograph's lightness.
+        logits: (Q, h, w), in the order of `bin_centres()`; 16 x 16 is enough.
+        alt: What it shows, for those who do not see it.
+        place: Where it begins, from 0 to 1 across and down.
+
+    Example:
+        >>> widget = temperature_slider(torch.rand(1, 8, 8), torch.rand(261, 2, 2), "a")
+        >>> widget.html.count("<img")  # gray, and at three temperatures
+        4
+    """
+    depths = logits.amax(dim=0) - logits  # (Q, h, w), 0 for the best bin
+    steps = (255 * (depths.clamp(max=REACH) / REACH).sqrt()).round().byte()
+    seen = {"gray": torch.zeros(2, *logits.shape[1:])}  # (2, h, w)
+    for T in TEMPERATURES:
+        seen[f"temperature {T:g}"] = annealed_mean(logits[None], bin_centres(), T)[0]
+    figures = "".join(_figure(_joined(L, ab), alt, name) for name, ab in seen.items())
+    return _widget(
+        "temperature",
+        figures,
+        label=alt,
+        place=_given(place),
+        shape=_given(logits.shape[1:]),
+        reach=f"{REACH:g}",
+        centres=json.dumps(bin_centres().int().tolist(), separators=(",", ":")),
+        scores=base64.b64encode(steps.movedim(0, -1).numpy().tobytes()).decode(),
     )
-    label = html.escape(f"{names[0]} or {names[1]}: {alt}", quote=True)
-    return f'<div class="before-after" data-label="{label}">{figures}</div>'
 
 
-def real_or_coloured(
-    pairs: Sequence[tuple[Tensor, Tensor, str]], real_first: Sequence[bool]
-) -> str:
+def ambiguity_picker(rgb: Tensor, alt: str, place: Place = MIDDLE) -> Widget:
+    """A photograph to repaint: all colours of the lightness of a pixel of choice.
+
+    Args:
+        rgb: (3, H, W) in [0, 1].
+        alt: What it shows, for those who do not see it.
+        place: Of the first pixel, from 0 to 1 across and down.
+
+    Example:
+        >>> ambiguity_picker(torch.rand(3, 8, 8), "a cat").html.count("<img")
+        2
+    """
+    gray = lab_to_rgb(torch.cat([rgb_to_lab(rgb)[:1], torch.zeros_like(rgb[:2])]))
+    figures = _figure(rgb, alt, "in colour") + _figure(gray, alt, "in gray")
+    return _widget("ambiguity", figures, label=alt, place=_given(place))
+
+
+def real_or_coloured(pairs: Sequence[Pair], real_first: Sequence[bool]) -> Widget:
     """A test of the reader: which of two pictures has its true colours?
 
     Args:
-        pairs: For each question the true picture and the coloured one, rgb (3, H, W)
-            in [0, 1], and a sentence that explains the answer.
-        real_first: For each whether the true one stands first.
+        pairs: One for each question; pictures are shown in their own size.
+        real_first: For each whether the real one stands first.
 
     Returns:
-        HTML. Without JavaScript the answers are folded below the pairs.
+        In the end it says how often each model was taken for real. Without JavaScript
+        the answers are folded below the pairs.
 
     Raises:
         ValueError: If there are not as many places as pairs.
+
+    Example:
+        >>> pair = Pair(torch.ones(3, 4, 4), torch.zeros(3, 4, 4), "It is white.", "A")
+        >>> "The second one has its true colours." in real_or_coloured([pair], [0]).html
+        True
     """
     if len(pairs) != len(real_first):
         raise ValueError(
             f"found {len(pairs)} pairs and {len(real_first)} places, expected as many"
         )
-    questions = []
-    for number, ((real, coloured, why), first) in enumerate(
-        zip(pairs, real_first, strict=True), start=1
-    ):
-        shown = (real, coloured) if first else (coloured, real)
-        images = "".join(
-            f"<figure>{_image(rgb, f'question {number}, {place} picture')}"
-            f"<figcaption>{place}</figcaption></figure>"
-            for rgb, place in zip(shown, ("first", "second"), strict=True)
-        )
-        right = "first" if first else "second"
-        questions.append(
-            f'<section data-right="{right}">{images}<details><summary>Answer</summary>'
-            f"<p>The {right} one has its true colours. {html.escape(why)}</p>"
-            "</details></section>"
-        )
-    return f'<div class="real-or-coloured">{"".join(questions)}</div>'
+    asked = zip(pairs, real_first, strict=True)
+    questions = [_question(i, *one) for i, one in enumerate(asked, start=1)]
+    return _widget("real-or-coloured", "".join(questions))
+
+
+def _question(number: int, pair: Pair, first: bool) -> str:
+    """One pair; nothing but `data-right` and the folded answer gives it away."""
+    shown = (pair.real, pair.coloured) if first else (pair.coloured, pair.real)
+    figures = "".join(
+        f"<figure>{_image(rgb, f'question {number}, {place} picture')}"
+        f"<figcaption>{place}</figcaption></figure>"
+        for rgb, place in zip(shown, ("first", "second"), strict=True)
+    )
+    right = "first" if first else "second"
+    why = html.escape(f"The {right} one has its true colours. {pair.why}")
+    answer = f"<details><summary>Answer</summary><p>{why}</p></details>"
+    return (
+        f"<section {_data(right=right, model=pair.model)}>{figures}{answer}</section>"
+    )
+
+
+def _joined(L: Tensor, ab: Tensor) -> Tensor:
+    """Lightness (1, H, W) and a small grid of chroma (2, h, w) -> rgb (3, H, W)."""
+    size = L.shape[1:]
+    large = torch.nn.functional.interpolate(ab[None], tuple(size), mode="bilinear")
+    return lab_to_rgb(torch.cat([L, large[0]]))
+
+
+def _widget(kind: str, content: str, **data: str) -> Widget:
+    """An element that `widgets.js` knows, with its data and its pictures."""
+    return Widget(f"<colorlib-{kind} {_data(**data)}>{content}</colorlib-{kind}>")
+
+
+def _given(numbers: Sequence[float]) -> str:
+    """Numbers as an attribute."""
+    return ",".join(map(str, numbers))
+
+
+def _data(**values: str) -> str:
+    """Attributes `data-...` of an element."""
+    return " ".join(f'data-{k}="{html.escape(v)}"' for k, v in values.items())
+
+
+def _figure(rgb: Tensor, alt: str, name: str) -> str:
+    """A picture with its name below it."""
+    caption = f"<figcaption>{html.escape(name)}</figcaption>"
+    return f"<figure>{_image(rgb, f'{alt}, {name}')}{caption}</figure>"
 
 
 def _image(rgb: Tensor, alt: str) -> str:
-    """An `img` that carries its own pixels, 8 bits, without loss."""
+    """An `img` that carries its own pixels, nearly without loss."""
     pixels = (rgb.detach().cpu() * 255).round().byte().permute(1, 2, 0).numpy()
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
-    data = base64.b64encode(file.getvalue()).decode()
-    return (
-        f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
+    Image.fromarray(np.ascontiguousarray(pixels)).save(
+        file, "JPEG", quality=90, subsampling=0
     )
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{data}">'

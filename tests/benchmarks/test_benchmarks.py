@@ -17,11 +17,11 @@ from benchmarks.loading import folder_source
 from benchmarks.networks import OurStep
 from benchmarks.records import MATRIX_FLOPS, read_speed
 from benchmarks.reference import network, photographs
-from benchmarks.setting import Setting
+from benchmarks.workload import Workload
 from colorlib.color import images_to_float
 from colorlib.errors import UserError
 from colorlib.evaluation import score_predictor
-from colorlib.images import read_photograph
+from colorlib.images import load_rgb
 from colorlib.targets import PAPER
 
 CPU = torch.device("cpu")
@@ -29,8 +29,8 @@ IN_PROCESSES = {"photograph", "start"}  # their programs are tested without a pr
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return Setting(tmp_path_factory.mktemp("bench"), quick=True)
+def workload(tmp_path_factory):
+    return Workload(tmp_path_factory.mktemp("bench"), quick=True)
 
 
 def test_contestants_take_turns():
@@ -63,8 +63,8 @@ def test_calls_and_operations_are_as_many_as_are_counted():
 
 
 @pytest.mark.parametrize("name", sorted(set(suite.BENCHMARKS) - IN_PROCESSES))
-def test_a_benchmark_measures_what_its_bars_need(setting, name):
-    measurements = list(suite.BENCHMARKS[name](setting))
+def test_a_benchmark_measures_what_its_bars_need(workload, name):
+    measurements = list(suite.BENCHMARKS[name](workload))
     assert measurements
     for measurement in measurements:
         assert measurement.benchmark == name
@@ -72,9 +72,9 @@ def test_a_benchmark_measures_what_its_bars_need(setting, name):
         assert all(np.isfinite(value) for _, value in measurement.reached())
 
 
-def test_what_runs_on_a_gpu_is_measured_on_any_device(setting, monkeypatch):
+def test_what_runs_on_a_gpu_is_measured_on_any_device(workload, monkeypatch):
     monkeypatch.setattr("benchmarks.gpu.FULL", 4)  # that of the quick batch
-    measurements = list(OnDevice(setting, CPU).measurements())
+    measurements = list(OnDevice(workload, CPU).measurements())
     assert {m.benchmark for m in measurements} == {"gpu"}
     steps = [m for m in measurements if m.case.startswith("training step")]
     assert [m.case for m in steps] == [
@@ -86,15 +86,15 @@ def test_what_runs_on_a_gpu_is_measured_on_any_device(setting, monkeypatch):
     counted = [m for m in measurements if m.flops]
     assert len(counted) == 3
     assert all(m.dtype == m.matrix_dtype and m.matrix_share for m in counted)
-    assert len(OnDevice(Setting(setting.folder), CPU).modes) == 4
+    assert len(OnDevice(Workload(workload.folder), CPU).modes) == 4
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="found no GPU"):
-        list(suite.ON_REQUEST["gpu"](setting))
+        list(suite.ON_REQUEST["gpu"](workload))
 
 
 def test_what_is_measured_outlives_what_fails(monkeypatch):
-    def broken(setting):
-        yield from suite.BENCHMARKS["colour"](setting)
+    def broken(workload):
+        yield from suite.BENCHMARKS["colour"](workload)
         raise RuntimeError("a wire")
 
     kept = []
@@ -115,8 +115,8 @@ def test_the_command_prints_a_table_and_writes_a_record(tmp_path):
     assert "expected some of start, colour" in str(unknown.exception)
 
 
-def test_the_reference_network_predicts_and_learns_as_ours(setting):
-    ours, theirs = setting.model(), network.FusionNetwork(setting.width)
+def test_the_reference_network_predicts_and_learns_as_ours(workload):
+    ours, theirs = workload.model(), network.FusionNetwork(workload.width)
     shapes = [p.shape for p in theirs.parameters()]
     assert shapes == [p.shape for p in ours.parameters()]
     for mine, plain in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -125,7 +125,7 @@ def test_the_reference_network_predicts_and_learns_as_ours(setting):
     torch.testing.assert_close(
         theirs(L_norm, scores.mean(1)), ours(L_norm, scores), rtol=1e-4, atol=1e-5
     )
-    batch = setting.batch(4, 32)
+    batch = workload.batch(4, 32)
     L_norm, ab_norm = PAPER.split(images_to_float(batch.images))
     OurStep(ours)(batch)
     network.Step(theirs)(L_norm, ab_norm, batch.features.mean(1))
@@ -134,13 +134,13 @@ def test_the_reference_network_predicts_and_learns_as_ours(setting):
         assert (mine - plain).abs().mean() < 1e-5
 
 
-def test_the_reference_reads_and_scores_as_ours(setting):
-    paths = setting.jpegs(2)
+def test_the_reference_reads_and_scores_as_ours(workload):
+    paths = workload.jpegs(2)
     L_norm, _ = photographs.JpegDataset(paths, 32)[0]
-    rgb, _ = folder_source(paths[0].parent, setting.folder).load(0, 32)
+    rgb, _ = folder_source(paths[0].parent, workload.folder).load(0, 32)
     ours, _ = PAPER.split(images_to_float(torch.from_numpy(rgb)[None]))
     assert (ours[0] - L_norm).abs().mean() < 0.02  # two antialiasing filters
-    batch, model = setting.batch(2, 32, backbones=0), setting.model("plain").eval()
+    batch, model = workload.batch(2, 32, backbones=0), workload.model("plain").eval()
     scores = score_predictor(model, [batch])
     theirs = photographs.evaluate(model, batch.images.numpy())
     for name in ("psnr_rgb", "ciede2000", "rmse_ab_norm"):
@@ -151,13 +151,13 @@ def test_the_reference_reads_and_scores_as_ours(setting):
 @pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
 @pytest.mark.parametrize("program", [colouring, photographs])
 def test_a_photograph_is_coloured_and_its_seconds_printed(
-    setting, program, monkeypatch, capsys
+    workload, program, monkeypatch, capsys
 ):
-    source, target = setting.photograph(0.02), setting.folder / "coloured.jpg"
+    source, target = workload.photograph(0.02), workload.folder / "coloured.jpg"
     target.unlink(missing_ok=True)
     monkeypatch.setattr(sys, "argv", ["program", str(source), str(target)])
     program.main()
     assert float(capsys.readouterr().out) > 0
-    coloured = read_photograph(target).rgb
-    assert coloured.shape == read_photograph(source).rgb.shape
+    coloured = load_rgb(target)
+    assert coloured.shape == load_rgb(source).shape
     assert np.ptp(coloured.astype(int), axis=2).max() > 3

@@ -5,7 +5,6 @@ import itertools
 import pytest
 from browsing import barriers, open_page
 from copies import ROOT, pages_of
-from scipy.stats import binomtest
 
 PAGES = pages_of(ROOT)
 LESSONS = [
@@ -97,54 +96,11 @@ def test_headings_go_down_one_step_at_a_time_and_a_telephone_is_wide_enough(show
     assert tab.evaluate("document.scrollingElement.scrollWidth") <= 390
 
 
-@of_pages(["notebooks/10_your_photographs"])
-def test_a_slider_is_moved_by_mouse_and_by_keyboard(shown):
+@of_pages(LESSONS)
+def test_what_a_reader_can_move_is_alive(shown):
     tab, faults = shown
-    box = tab.locator(".before-after").first
-    slider, first = box.locator("input"), box.locator("img").first
-    seen = "image => getComputedStyle(image).clipPath"
-    assert "50%" in first.evaluate(seen)
-    slider.focus()
-    for _ in range(10):
-        tab.keyboard.press("ArrowRight")
-    assert "40%" in first.evaluate(seen)
-    slider.scroll_into_view_if_needed()
-    place = slider.bounding_box()
-    tab.mouse.click(place["x"] + 2, place["y"] + place["height"] / 2)
-    assert "100%" in first.evaluate(seen)
-    assert slider.get_attribute("aria-label")
+    pieces = "document.querySelectorAll('article *')"
+    kinds = f"[...{pieces}].filter(e => e.localName.startsWith('colorlib-'))"
+    assert tab.evaluate(f"{kinds}.every(e => e.classList.contains('live'))")
+    assert tab.locator("article .colorlib-shared").count() == 0  # pages have it once
     assert faults == []
-
-
-@of_pages(["notebooks/12_real_or_coloured"])
-def test_the_human_test_is_taken_by_keyboard_and_scored(shown):
-    tab, faults = shown
-    box = tab.locator(".real-or-coloured")
-    questions, said = box.locator("section"), box.locator(".told")
-    count, right = questions.count(), 0
-    for number in range(count):
-        assert f"Pair {number + 1} of {count}" in said.inner_text()
-        assert box.locator("section:visible").count() == 1
-        questions.nth(number).locator("button").first.focus()
-        tab.keyboard.press("Enter")
-        right += questions.nth(number).get_attribute("data-right") == "first"
-        tab.keyboard.press("Enter")
-    assert f"{right} of {count} right" in said.inner_text()
-    low, high = binomtest(right, count).proportion_ci(method="wilson")
-    assert f"{round(100 * low)} to {round(100 * high)} %" in said.inner_text()
-    assert faults == []
-
-
-def test_without_javascript_and_in_print_all_pictures_are_there(browser, copy):
-    for options, media in (({"java_script_enabled": False}, None), ({}, "print")):
-        context = browser.new_context(offline=True, **options)
-        tab = context.new_page()
-        for page in ("10_your_photographs", "12_real_or_coloured"):
-            tab.goto((copy.html / f"notebooks/{page}.html").as_uri())
-            if media:
-                tab.emulate_media(media=media)
-            figures = tab.locator(".before-after figure, .real-or-coloured figure")
-            places = [figure.bounding_box() for figure in figures.all()[:2]]
-            assert places[0]["x"] != places[1]["x"] or places[0]["y"] != places[1]["y"]
-            assert all(figure.is_visible() for figure in figures.all())
-        context.close()

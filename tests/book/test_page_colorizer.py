@@ -89,8 +89,8 @@ def seen_by(net, rgb, shorter_side=None):
 @torch.no_grad()
 def coloured(net, rgb):
     """What Python makes of a photograph, (H, W, 3) uint8."""
-    out, box = np.empty_like(rgb), (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
-    join_with_own_lightness(rgb, gray_of(rgb), net(seen_by(net, rgb)), box, out)
+    out = np.empty_like(rgb)
+    join_with_own_lightness(rgb, gray_of(rgb), net(seen_by(net, rgb)), out)
     return out
 
 

@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -8,19 +9,17 @@ import threading
 import warnings
 
 import pytest
+from filelock import FileLock, Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorlib.files import atomic_rename, atomic_write, file_lock, file_sha256, hash_of
+from colorlib.files import atomic_write, file_lock, file_sha256, hash_of
+from colorlib.images import is_photograph
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
-)
+values = st.none() | st.booleans() | st.integers() | st.lists(st.text())
 
 
-@given(st.dictionaries(st.text(), json_values))
+@given(st.dictionaries(st.text(), values | st.dictionaries(st.text(), values)))
 def test_the_hash_does_not_depend_on_the_order_of_keys(values):
     assert hash_of(values) == hash_of(dict(reversed(values.items())))
 
@@ -35,6 +34,15 @@ def test_the_sha256_is_that_of_the_standard(tmp_path):
     assert file_sha256(path).startswith("ba7816bf8f01cfea414140de5dae2223")
 
 
+@pytest.fixture(params=[True, False], ids=["nameless files", "named files"])
+def nameless(request, monkeypatch):
+    """Linux has files without a name; network disks, macOS and Windows have not."""
+    if not request.param:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    return request.param
+
+
+@pytest.mark.usefixtures("nameless")
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / "file"
     atomic_write(path, b"first")
@@ -44,20 +52,38 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from colorlib.files import atomic_file
+if len(sys.argv) > 2:
+    del os.O_TMPFILE
+with atomic_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_leaves_is_no_photograph(tmp_path, nameless):
+    options = [] if nameless else ["named"]
+    command = [sys.executable, "-c", KILLED, tmp_path / "a.png", *options]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    left = list(tmp_path.iterdir())
+    assert len(left) == (not nameless)
+    assert not any(is_photograph(path.relative_to(tmp_path)) for path in left)
+
+
+@pytest.mark.usefixtures("nameless")
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_new_files_obey_the_umask(tmp_path, umask):
-    code = "import sys; from pathlib import Path; from colorlib.files import *\n"
-    code += "atomic_write(Path('new'), b'')\nwith file_lock(Path('lock')): pass"
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-        umask=umask,
-        check=True,
-    )
-    for name in ("new", "lock"):
-        mode = stat.S_IMODE((tmp_path / name).stat().st_mode)
-        assert mode == 0o666 & ~umask, name
+    before = os.umask(umask)
+    try:
+        atomic_write(tmp_path / "in" / "new", b"")
+        with file_lock(tmp_path / "lock"):
+            modes = [(tmp_path / p).stat().st_mode for p in ("in/new", "lock")]
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(mode) for mode in modes] == [0o666 & ~umask] * 2
 
 
 def test_a_disk_that_cannot_synchronise_folders_works_with_one_warning(
@@ -81,31 +107,20 @@ def test_a_disk_that_cannot_synchronise_folders_works_with_one_warning(
     assert "cannot synchronise folders" in str(caught[0].message)
 
 
-def test_a_rename_replaces_a_file_and_not_a_folder(tmp_path):
-    for name in ("made", "old"):
-        (tmp_path / name).write_text(name)
-    atomic_rename(tmp_path / "made", tmp_path / "old")
-    assert (tmp_path / "old").read_text() == "made"
-    assert not (tmp_path / "made").exists()
+def test_a_lock_is_waited_for(tmp_path):
+    path, order = tmp_path / "in" / "lock", []
 
+    def wait():
+        with file_lock(path):
+            order.append("second")
 
-def test_a_lock_is_held_by_one_at_a_time(tmp_path):
-    held, released = threading.Event(), threading.Event()
-
-    def hold():
-        with file_lock(tmp_path / "in" / "lock"):
-            held.set()
-            released.wait(60)
-
-    other = threading.Thread(target=hold)
-    other.start()
-    assert held.wait(60)
-    with file_lock(tmp_path / "in" / "lock", wait=False) as mine:
-        assert not mine
-    released.set()
-    with file_lock(tmp_path / "in" / "lock") as mine:  # waits for the other
-        assert mine
+    with file_lock(path):
+        other = threading.Thread(target=wait)
+        other.start()
+        other.join(0.1)
+        order.append("first")
     other.join()
+    assert order == ["first", "second"]
 
 
 def test_a_disk_without_flock_is_locked_all_the_same(tmp_path, monkeypatch):
@@ -113,13 +128,9 @@ def test_a_disk_without_flock_is_locked_all_the_same(tmp_path, monkeypatch):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", no_flock)
-    path = tmp_path / "lock"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        with file_lock(path) as mine:
-            assert mine
-            with file_lock(path, wait=False) as other:
-                assert not other
-        with file_lock(path, wait=False) as again:
-            assert again
+        for _ in range(2):
+            with file_lock(tmp_path / "lock"), pytest.raises(Timeout):
+                FileLock(tmp_path / "lock").acquire(timeout=0)
     assert len({str(one.message) for one in caught}) == 1

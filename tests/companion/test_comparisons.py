@@ -1,7 +1,9 @@
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from made_records import made_record
 
 from colorlib.errors import UserError
 from colorlib.stats import benjamini_hochberg, holm, ratio_interval
@@ -20,40 +22,34 @@ from companion.studies import load_experiments, plan
 
 SEEDS, IMAGES = 5, 200
 CLASSES = [i // 10 for i in range(IMAGES)]  # 10 images of each
+PLACES = [("imagenet", "seen"), ("imagenet", "unseen")]
 FACTORS = {"none": 1.0, "maps": 0.93, "softmax": 1.0, "logits": 0.931}
 
 
-@pytest.fixture
-def made(record_with):
-    """Runs whose losses are a factor of the reference's, on two test sets."""
-
-    def condition(factor, draw, noise=0.05, seeds=SEEDS, tests=("seen", "unseen")):
-        hard = np.random.default_rng(7).gamma(2, 0.005, IMAGES)
-        rng = np.random.default_rng(draw)
-        runs = {}
-        for seed in range(seeds):
-            luck = 1 + noise / 10 * rng.normal()
-            per_image = {}
-            for test in tests:
-                loss = hard * factor * luck * rng.lognormal(0, noise, IMAGES)
-                psnr = -10 * np.log10(loss)
-                metrics = {"loss_eq1": loss, "psnr_rgb": psnr, "ciede2000": 99 * loss}
-                if test == "seen":
-                    metrics["named"] = rng.random(100) < 0.5
-                if factor == 1 and draw == 0:
-                    metrics["mean_image_loss"] = 1.1 * hard
-                per_image[test] = metrics
-            groups = dict.fromkeys(tests, CLASSES) if draw == 0 else {}
-            runs[seed] = record_with(per_image, seed, groups=groups, summarized=False)
-        return runs
-
-    return condition
+def condition(factor, draw, noise=0.05, seeds=SEEDS, tests=("seen", "unseen")):
+    """Seed -> a run whose losses are a factor of the reference's."""
+    hard = np.random.default_rng(7).gamma(2, 0.005, IMAGES)
+    rng, runs = np.random.default_rng(draw), {}
+    for seed in range(seeds):
+        luck, per_image = 1 + noise / 10 * rng.normal(), {}
+        for test in tests:
+            loss = hard * factor * luck * rng.lognormal(0, noise, IMAGES)
+            psnr = -10 * np.log10(loss)
+            metrics = {"loss_eq1": loss, "psnr_rgb": psnr, "ciede2000": 99 * loss}
+            if test == "seen":
+                metrics["named"] = rng.random(100) < 0.5
+            if draw == 0:  # none
+                metrics["mean_image_loss"] = 1.1 * hard
+            per_image[test] = metrics
+        groups = dict.fromkeys(tests, CLASSES) if draw == 0 else {}
+        runs[seed] = made_record(per_image, seed, groups=groups)
+    return runs
 
 
 @pytest.fixture
-def runs(made):
+def runs():
     return {
-        ("imagenet", name): made(factor, draw)
+        ("imagenet", name): condition(factor, draw)
         for draw, (name, factor) in enumerate(FACTORS.items())
     }
 
@@ -63,9 +59,9 @@ def against(name, reference="none", test_set="seen", metric="loss_eq1", hypothes
     return Contrast(weights, reference, "imagenet", test_set, metric, hypothesis)
 
 
-def array(runs, name, test_set="seen", metric="loss_eq1"):
+def array(runs, name, metric="loss_eq1"):
     records = runs["imagenet", name].values()
-    return np.array([record.per_image[test_set][metric] for record in records])
+    return np.array([record.per_image["seen"][metric] for record in records])
 
 
 def test_a_loss_is_compared_in_percent_and_decibels_as_such(runs):
@@ -81,13 +77,13 @@ def test_a_loss_is_compared_in_percent_and_decibels_as_such(runs):
     assert (loss.conclusion, loss.sign) == ("significant", -1)
     assert loss.reference_mean == pytest.approx(b.mean())
     assert (loss.seeds, loss.images, loss.left_out) == (5, 200, 0)
-    a, b = (array(runs, name, metric="psnr_rgb") for name in ("maps", "none"))
+    a, b = (array(runs, name, "psnr_rgb") for name in ("maps", "none"))
     assert (psnr.contrast.unit, psnr.contrast.smallest_effect) == ("dB", 0.1)
     assert psnr.effect.mean == pytest.approx((a - b).mean())
 
 
-def test_three_words_for_three_findings(runs, made):
-    runs["imagenet", "loose"] = made(1.0, 9, noise=2.0, seeds=2)
+def test_three_words_for_three_findings(runs):
+    runs["imagenet", "loose"] = condition(1.0, 9, noise=2.0, seeds=2)
     found = compare_all(runs, [against(n) for n in ("maps", "softmax", "loose")])
     words = [result.conclusion for result in found]
     assert words == ["significant", "not significant", "inconclusive"]
@@ -106,22 +102,16 @@ def test_families_are_corrected_each_for_itself(runs):
     assert found[0].detectable > found[3].detectable  # the first step of Holm
 
 
-def test_what_has_not_been_run_counts_in_its_family(runs):
+def test_what_has_not_been_run_counts_in_its_family_and_the_rest_is_compared(runs):
     planned = [against(name, hypothesis="H1") for name in ("maps", "gate", "max")]
-    runs["imagenet", "gate"] = dict.fromkeys(range(SEEDS))
-    (result,) = compare_all(runs, planned)
-    assert result.effect.p_adjusted == pytest.approx(3 * result.effect.p)
-    (alone,) = compare_all(runs, planned[:1])
-    assert alone.effect.p_adjusted == alone.effect.p
-    assert compare_all({}, planned) == compare_all(runs, []) == []
-
-
-def test_a_run_in_between_is_compared_as_far_as_it_goes(runs):
     some = runs["imagenet", "maps"]
+    runs["imagenet", "gate"] = dict.fromkeys(range(SEEDS))
     runs["imagenet", "maps"] = {s: r if s < 3 else None for s, r in some.items()}
-    (result,) = compare_all(runs, [against("maps")])
+    (result,) = compare_all(runs, planned)
     assert (result.seeds, result.complete) == (3, False)
-    runs["imagenet", "none"] = {s: r for s, r in runs["imagenet", "none"].items() if s}
+    assert result.effect.p_adjusted == pytest.approx(3 * result.effect.p)
+    assert compare_all({}, planned) == compare_all(runs, []) == []
+    del runs["imagenet", "none"][0]
     runs["imagenet", "maps"] = {0: some[0], 1: None}
     assert compare_all(runs, [against("maps")]) == []  # no seed in common
 
@@ -132,8 +122,8 @@ def test_a_contrast_may_have_more_than_two_conditions(runs):
     planned = Contrast(weights, "none", "imagenet", "seen")
     (result,) = compare_all(runs, [planned])
     assert planned.name == "+1 none -2 maps +1 logits"
-    means = {name: array(runs, name).mean() for name in weights}
-    steps = [100 * (a - b) / means["none"] for a, b in pairwise(means.values())]
+    means = [array(runs, name).mean() for name in weights]
+    steps = [100 * (a - b) / means[0] for a, b in pairwise(means)]
     assert result.effect.mean == pytest.approx(steps[0] - steps[1])
     assert result.effect.ci_low > 0
 
@@ -153,19 +143,18 @@ def test_infinite_scores_are_left_out_and_counted(runs):
     runs["imagenet", "maps"][2].per_image["seen"]["psnr_rgb"][7] = np.inf
     (result,) = compare_all(runs, [against("maps", metric="psnr_rgb")])
     assert (result.images, result.left_out) == (IMAGES - 1, 1)
-    kept = [
-        np.delete(array(runs, name, metric="psnr_rgb"), 7, axis=1).mean()
-        for name in ("maps", "none")
-    ]
+    scores = [array(runs, name, "psnr_rgb") for name in ("maps", "none")]
+    kept = [np.delete(values, 7, axis=1).mean() for values in scores]
     assert result.effect.mean == pytest.approx(kept[0] - kept[1])
 
 
 def test_the_fraction_of_the_mean_image_loss_that_is_removed(runs):
     removed = fraction_removed(runs)
+    tests = ("seen", "unseen")
     assert set(removed) == {
-        ("imagenet", test, name) for test in ("seen", "unseen") for name in FACTORS
+        ("imagenet", test, name) for test in tests for name in FACTORS
     }
-    mean_image = array(runs, "none", metric="mean_image_loss").mean()
+    mean_image = array(runs, "none", "mean_image_loss").mean()
     for name in FACTORS:
         found = removed["imagenet", "seen", name]
         assert found.mean == pytest.approx(1 - array(runs, name).mean() / mean_image)
@@ -192,9 +181,7 @@ def test_runs_that_do_not_pair_up_are_refused(runs):
 
 
 def test_the_primary_contrasts_are_those_of_the_protocol():
-    assert len(PRIMARY) == 15
-    hypotheses = [contrast.hypothesis.split(",")[0] for contrast in PRIMARY]
-    counts = {name: hypotheses.count(name) for name in hypotheses}
+    counts = Counter(contrast.hypothesis.split(",")[0] for contrast in PRIMARY)
     assert counts == {
         "H1": 3, "H2a": 1, "H2b": 2, "H3": 3, "H4a": 1, "H4b": 2, "H5": 3,
     }  # fmt: skip
@@ -203,9 +190,6 @@ def test_the_primary_contrasts_are_those_of_the_protocol():
         assert sum(contrast.weights.values()) == 0
         assert {(contrast.data, name) for name in contrast.weights} <= conditions
         assert contrast.smallest_effect == 2
-
-
-def test_the_networks_are_one_two_and_three():
     runs = {run.condition: run.config.model for run in plan("networks", "protocol")}
     for reading in ("maps", "logits", "softmax"):
         of = [runs[name] for name in (f"{reading}, one", f"{reading}, two", reading)]
@@ -214,42 +198,34 @@ def test_the_networks_are_one_two_and_three():
         assert {model.features for model in of} == {reading}
 
 
-def test_one_name_means_one_condition_in_all_ablations():
+def test_the_rest_is_exploratory_and_one_name_means_one_condition():
+    rest = secondary()
+    assert len(rest) == 9 * 7 + 3 * 3 - 9  # of these nine are primary
+    assert not any(contrast.hypothesis for contrast in rest)
+    assert {contrast.metric for contrast in rest} == set(SMALLEST)
+    assert len({str(contrast) for contrast in rest}) == len(rest)
     known = load_experiments().ablations.items()
     names = [name for name, one in known if one.evidence != "tuning"]
     assert runs_of(names)
     assert {str(c) for c in secondary(names)}.isdisjoint(map(str, PRIMARY))
 
 
-def test_the_rest_is_exploratory():
-    rest = secondary()
-    assert len(rest) == 9 * 7 + 3 * 3 - 9  # of these nine are primary
-    assert not any(contrast.hypothesis for contrast in rest)
-    assert {contrast.metric for contrast in rest} == set(SMALLEST)
-    assert len({str(contrast) for contrast in rest}) == len(rest)
-
-
-@pytest.fixture
-def whole(made):
+def whole(noise=0.05, **factors):
     """All runs of the protocol, with effects that support some and contradict some."""
-
-    def all_runs(noise=0.05, **factors):
-        factors = {
-            "none": 1, "maps": 0.9, "logits": 0.9, "softmax": 0.96,
-            "maps, one": 0.91, "logits, one": 1, "softmax, one": 0.97, **factors,
-        }  # fmt: skip
-        names = ("none", "maps", "logits", "softmax")
-        return {
-            **{("imagenet", name): made(f, d, noise) for d, (name, f)
-               in enumerate(factors.items())},
-            **{("lfw", name): made(1, draw, tests=("test",))
-               for draw, name in enumerate(names)},
-        }  # fmt: skip
-
-    return all_runs
+    factors = {
+        "none": 1, "maps": 0.9, "logits": 0.9, "softmax": 0.96,
+        "maps, one": 0.91, "logits, one": 1, "softmax, one": 0.97, **factors,
+    }  # fmt: skip
+    runs = {
+        ("imagenet", name): condition(factor, draw, noise)
+        for draw, (name, factor) in enumerate(factors.items())
+    }
+    for draw, name in enumerate(("none", "maps", "logits", "softmax")):
+        runs["lfw", name] = condition(1, draw, tests=("test",))
+    return runs
 
 
-def test_hypotheses_are_answered_by_the_table(whole):
+def test_hypotheses_are_answered_by_the_table():
     found = answers(compare_all(whole(), PRIMARY))
     assert found == {
         "H1": "supported", "H2a": "contradicted", "H2b": "supported",
@@ -264,7 +240,7 @@ def test_hypotheses_are_answered_by_the_table(whole):
     }  # fmt: skip
 
 
-def test_a_hypothesis_waits_for_its_runs(whole):
+def test_a_hypothesis_waits_for_its_runs():
     runs = whole(maps=1.0)
     del runs["imagenet", "softmax"]
     found = answers(compare_all(runs, PRIMARY))
@@ -277,10 +253,8 @@ def test_a_hypothesis_waits_for_its_runs(whole):
     assert set(answers([]).values()) == {"undecided"}
 
 
-def test_a_significant_gain_below_the_smallest_of_interest_supports_h3(whole):
-    runs = whole(
-        0.005, maps=0.985, **{"maps, one": 0.985}
-    )  # the gain of the first: 1.5 %
+def test_a_significant_gain_below_the_smallest_of_interest_supports_h3():
+    runs = whole(0.005, maps=0.985, **{"maps, one": 0.985})  # the first gains 1.5 %
     results = compare_all(runs, PRIMARY)
     (first,) = (r for r in results if r.contrast.hypothesis == "H3, maps")
     assert first.sign > 0
@@ -288,13 +262,11 @@ def test_a_significant_gain_below_the_smallest_of_interest_supports_h3(whole):
     assert answers(results)["H3, maps"] == "supported"
 
 
-def test_records_are_found_under_the_conditions_they_are_planned_as(
-    record_with, tmp_path
-):
+def test_records_are_found_under_the_conditions_they_are_planned_as(tmp_path):
+    scores = {m: [0.1, 0.2] for m in ("loss_eq1", "psnr_rgb", "ciede2000")}
     for run in plan("networks", "smoke"):
         if run.condition != "maps, one":
-            scores = {m: [0.1, 0.2] for m in ("loss_eq1", "psnr_rgb", "ciede2000")}
-            made = record_with({"test": scores}, name=run.name)
+            made = made_record({"test": scores}, name=run.name)
             write_record(made, tmp_path / f"{run.name}.json")
     runs = runs_of(("fusion", "networks"), "smoke", tmp_path)
     assert runs["scenes", "softmax"][0].name == plan("fusion", "smoke")[1].name

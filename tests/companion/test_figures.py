@@ -24,15 +24,18 @@ def texts(figure):
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 
 
-def test_a_grid_shows_the_pixels_it_is_given():
+def test_a_grid_shows_the_pixels_it_is_given_without_smoothing():
     rng = np.random.default_rng(0)
     whole = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     rgb, gray = torch.rand(3, 8, 8), torch.rand(1, 8, 8)
-    figure = figures.image_grid([[whole, rgb], [gray]], ["a", "b"], ["up", "down"])
+    with mpl.rc_context():
+        figures.use_style()
+        figure = figures.image_grid([[whole, rgb], [gray]], ["a", "b"], ["up", "down"])
     shown = [axis.images[0] for axis in figure.axes if axis.images]
     given = (whole, rgb.permute(1, 2, 0), gray[0])
     for image, expected in zip(shown, given, strict=True):
         np.testing.assert_array_equal(image.get_array(), expected)
+        assert image.get_interpolation() == "nearest"
     assert shown[2].get_clim() == (0, 1)  # gray is not stretched
     assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", ""]
     assert texts(figure) == ["up", "down"]
@@ -47,13 +50,6 @@ def test_photographs_stand_in_the_papers_arrangement():
     np.testing.assert_array_equal(truth, square("cat", truth.shape[0]))
     assert np.ptp(gray, axis=2).max() <= 2
     assert len(figure.axes) == 6
-
-
-def test_images_are_not_smoothed():
-    with mpl.rc_context():
-        figures.use_style()
-        figure = figures.image_grid([[torch.rand(3, 4, 4)]])
-        assert figure.axes[0].images[0].get_interpolation() == "nearest"
 
 
 def test_curves_are_those_given_and_differ_by_more_than_colour():
@@ -82,26 +78,24 @@ def test_bars_end_where_the_interval_does():
     np.testing.assert_allclose(segments[0][:, 0], [0.1, 0.4])
 
 
-def result(mean, low, high, conclusion="inconclusive"):
+def result(*effect, conclusion="inconclusive"):
     contrast = Contrast({"maps": 1, "none": -1}, "none", "lfw", "test")
-    effect = Estimate(mean, low, high, se=1, df=9, p=0.5)
-    return Result(contrast, effect, 0.1, 5, 9, 0, True, conclusion)
+    estimate = Estimate(*effect, se=1, df=9, p=0.5)
+    return Result(contrast, estimate, 0.1, 5, 9, 0, True, conclusion)
 
 
 def test_a_forest_shows_effects_intervals_and_what_is_too_small_to_matter():
-    first = {"one": result(-3, -4, -2, "significant"), "two": result(0.2, -50, 50)}
+    one, wide = result(-3, -4, -2, conclusion="significant"), result(0.2, -50, 50)
     second = {"three": result(1, -np.inf, np.inf)}
-    figure = figures.forest({"seen": first, "unseen": second}, "change (%)")
+    panels = {"seen": {"one": one, "two": wide}, "unseen": second}
+    figure = figures.forest(panels, "change (%)")
     above, below = figure.axes
     assert [label.get_text() for label in above.get_yticklabels()] == ["one", "two"]
     assert [axis.get_title("left") for axis in figure.axes] == ["seen", "unseen"]
-    bars = [list(line.get_xdata()) for line in above.lines]
-    assert [-4, -2] in bars
-    dots = [
-        line.get_markerfacecolor() for line in above.lines if line.get_marker() == "o"
-    ]
-    assert [dot == figures.PAPER for dot in dots] == [False, True]
-    low, high = below.get_xlim()
-    assert (low, high) == (-12, 12)  # the widest bar does not set the reach
+    assert [-4, -2] in [list(line.get_xdata()) for line in above.lines]
+    dots = [line for line in above.lines if line.get_marker() == "o"]
+    hollow = [dot.get_markerfacecolor() == figures.PAPER for dot in dots]
+    assert hollow == [False, True]
+    assert below.get_xlim() == (-12, 12)  # the widest bar does not set the reach
     assert above.get_ylim()[0] > above.get_ylim()[1]  # the first row is above
     assert figures.forest({"": {}}, "nothing yet")

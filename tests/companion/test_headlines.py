@@ -15,28 +15,22 @@ from companion.records import RESULTS
 from companion.studies import plan
 
 RUNS = comparisons.runs_of()
-RESULTS_FOUND = comparisons.compare_all(RUNS, comparisons.PRIMARY)
+FOUND = comparisons.compare_all(RUNS, comparisons.PRIMARY)
+NAMES = {
+    (run.data, run.condition, run.config.train.seed): run.name
+    for ablation in ("fusion", "networks")
+    for run in plan(ablation, "protocol")
+}
+
+
+def read(data, condition, seed):
+    return json.loads((RESULTS / f"{NAMES[data, condition, seed]}.json").read_text())
 
 
 def losses(data, condition, seeds, test_set):
     """(S, N), read from the files."""
-    names = {
-        (run.data, run.condition, run.config.train.seed): run.name
-        for ablation in ("fusion", "networks")
-        for run in plan(ablation, "protocol")
-    }
-    files = [RESULTS / f"{names[data, condition, seed]}.json" for seed in seeds]
-    records = [json.loads(file.read_text()) for file in files]
+    records = [read(data, condition, seed) for seed in seeds]
     return np.array([r["per_image"][test_set]["loss_eq1"] for r in records])
-
-
-def groups(data, test_set):
-    """(N,) of a record without fusion, where classes or persons are the units."""
-    if (data, test_set) == ("imagenet", "seen"):
-        return None
-    run = next(r for r in plan("fusion", "protocol") if (r.data, r.condition) == (
-        data, "none"))  # fmt: skip
-    return json.loads((RESULTS / f"{run.name}.json").read_text())["groups"][test_set]
 
 
 def interval(differences, reference, units):
@@ -62,11 +56,12 @@ def interval(differences, reference, units):
     return 100 * ratio, 100 * (ratio - half), 100 * (ratio + half), p
 
 
-@pytest.mark.parametrize("found", RESULTS_FOUND, ids=lambda r: r.contrast.hypothesis)
+@pytest.mark.parametrize("found", FOUND, ids=lambda r: r.contrast.hypothesis)
 def test_a_primary_contrast_is_found_again(found):
-    one = found.contrast
-    run = [RUNS[one.data, condition] for condition in {**one.weights, one.reference: 0}]
-    seeds = sorted(set.intersection(*({s for s, r in of.items() if r} for of in run)))
+    one, effect = found.contrast, found.effect
+    of_each = [RUNS[one.data, name] for name in {**one.weights, one.reference: 0}]
+    ran = ({seed for seed, record in of.items() if record} for of in of_each)
+    seeds = sorted(set.intersection(*ran))
     if len(seeds) < 2:
         pytest.skip("one seed has no interval")
     weighted = sum(
@@ -74,42 +69,36 @@ def test_a_primary_contrast_is_found_again(found):
         for condition, weight in one.weights.items()
     )
     reference = losses(one.data, one.reference, seeds, one.test_set)
-    again = interval(weighted, reference, groups(one.data, one.test_set))
-    effect = found.effect
-    assert again[:3] == pytest.approx((effect.mean, effect.ci_low, effect.ci_high))
-    assert again[3] == pytest.approx(effect.p, abs=1e-12)
+    # Classes or persons are the units, but for those classes that are fixed.
+    fixed = (one.data, one.test_set) == ("imagenet", "seen")
+    units = None if fixed else read(one.data, "none", seeds[0])["groups"][one.test_set]
+    *ends, p = interval(weighted, reference, units)
+    assert ends == pytest.approx([effect.mean, effect.ci_low, effect.ci_high])
+    assert p == pytest.approx(effect.p, abs=1e-12)
 
 
 def test_corrected_p_values_and_answers_are_found_again():
-    p = [r.effect.p for r in RESULTS_FOUND] + [1.0] * (15 - len(RESULTS_FOUND))
-    for found in RESULTS_FOUND:  # Holm: the largest of what is not larger, times rank
-        steps = [(15 - sum(q < one for q in p)) * one for one in p
-                 if one <= found.effect.p]  # fmt: skip
+    p = [r.effect.p for r in FOUND] + [1.0] * (15 - len(FOUND))
+    for found in FOUND:  # Holm: the largest of what is not larger, times its rank
+        smaller = [one for one in p if one <= found.effect.p]
+        steps = [(15 - sum(q < one for q in p)) * one for one in smaller]
         assert found.effect.p_adjusted == pytest.approx(min(1, max(steps)))
-    by_hypothesis = {}
-    for found in RESULTS_FOUND:
-        by_hypothesis.setdefault(found.contrast.hypothesis, []).append(found)
-    answers = comparisons.answers(RESULTS_FOUND)
-    for name, results in by_hypothesis.items():
-        if answers[name] == "supported":
-            ends = [(r.effect.ci_low, r.effect.ci_high) for r in results]
-            p = [r.effect.p_adjusted for r in results]
-            expected = {
-                "H1": max(high for _, high in ends) < 0 and max(p) < 0.05,
-                "H2a": min(low for low, _ in ends) > -2,
-                "H2b": max(high for _, high in ends) < 0 and max(p) < 0.05,
-                "H3": min(low for low, _ in ends) > 0 and max(p) < 0.05,
-                "H4a": all(low >= -2 and high <= 2 for low, high in ends),
-                "H4b": max(high for _, high in ends) < 0 and max(p) < 0.05,
-                "H5": min(low for low, _ in ends) > -2,
-            }
-            assert expected[name.split(",")[0]]
+    for name, answer in comparisons.answers(FOUND).items():
+        own = [r.effect for r in FOUND if r.contrast.hypothesis == name]
+        if answer == "supported":
+            low, high = min(e.ci_low for e in own), max(e.ci_high for e in own)
+            significant = max(e.p_adjusted for e in own) < 0.05
+            lower, not_lower = high < 0 and significant, low > -2
+            assert {
+                "H1": lower, "H2a": not_lower, "H2b": lower, "H4b": lower,
+                "H3": low > 0 and significant, "H4a": low >= -2 and high <= 2,
+                "H5": not_lower,
+            }[name.split(",")[0]]  # fmt: skip
 
 
 def test_the_fraction_of_the_mean_image_loss_is_found_again():
-    for (data, test_set, condition), found in comparisons.fraction_removed(
-        RUNS
-    ).items():
+    removed = comparisons.fraction_removed(RUNS)
+    for (data, test_set, condition), found in removed.items():
         seeds = [seed for seed, record in RUNS[data, condition].items() if record]
         loss = losses(data, condition, seeds, test_set).mean()
         naive = next(r for r in RUNS[data, "none"].values() if r)

@@ -56,54 +56,26 @@ def seen_lab(colours, vision):
     return rgb_to_lab(torch.from_numpy(seen)[..., None, None])
 
 
-def nearest(colours, vision):
-    """CIEDE2000 of the two colours that are most alike."""
-    lab = seen_lab(colours, vision)
-    pairs = combinations(range(len(colours)), 2)
-    return min(ciede2000(lab[i], lab[j]).item() for i, j in pairs)
-
-
 @each_vision
 def test_the_colours_of_curves_can_be_told_apart(vision):
-    assert nearest(figures.OKABE_ITO, vision) > APART
-
-
-def test_not_every_palette_can():
-    assert nearest(list(mpl.color_sequences["tab10"])[:5], "protanopia") < 3
-
-
-def test_white_and_black_are_the_same_to_all():
-    for vision in VISION:
-        lab = seen_lab(["white", "black"], vision)
-        np.testing.assert_allclose(lab[:, 0].flatten(), [100, 0], atol=0.01)
-
-
-def luminance(colour):
-    """Relative luminance, WCAG 2.1."""
-    return linear(np.array(to_rgb(colour))) @ [0.2126, 0.7152, 0.0722]
+    for one, other in combinations(seen_lab(figures.OKABE_ITO, vision), 2):
+        assert ciede2000(one, other).item() > APART
 
 
 @pytest.mark.parametrize("colour", [*figures.OKABE_ITO, figures.INK, "gray"])
 def test_curves_stand_out_from_the_paper(colour):
-    paper = luminance(figures.PAPER)
-    assert (paper + 0.05) / (luminance(colour) + 0.05) >= CONTRAST
+    both = np.array([to_rgb(figures.PAPER), to_rgb(colour)])
+    paper, line = linear(both) @ [0.2126, 0.7152, 0.0722]  # luminances, WCAG 2.1
+    assert (paper + 0.05) / (line + 0.05) >= CONTRAST
 
 
-def maps_in_use():
-    """The colour maps that figures and lessons name."""
-    figures = ROOT / "companion/report/figures.py"
-    sources = [figures, *(ROOT / "notebooks").glob("*.ipynb")]
-    text = "\n".join(path.read_text() for path in sources)
-    return sorted(set(re.findall(r'cmap=\\?"(\w+)\\?"', text)))
+SOURCES = [ROOT / "companion/report/figures.py", *(ROOT / "notebooks").glob("*.ipynb")]
+TEXT = "\n".join(path.read_text() for path in SOURCES)
+MAPS = sorted(set(re.findall(r'cmap=\\?"(\w+)\\?"', TEXT)))
 
 
 @each_vision
-@pytest.mark.parametrize("name", maps_in_use())
+@pytest.mark.parametrize("name", MAPS)
 def test_a_colour_map_only_gets_lighter(name, vision):
     lab = seen_lab(mpl.colormaps[name](np.linspace(0, 1, 64)), vision)
     assert (lab[:, 0].flatten().diff() > 0).all()
-
-
-def test_the_rainbow_does_not():
-    lab = seen_lab(mpl.colormaps["jet"](np.linspace(0, 1, 64)), "deuteranopia")
-    assert not (lab[:, 0].flatten().diff() > 0).all()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from made_records import made_record
 from skimage.color import rgb2lab
 
 from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
@@ -59,13 +60,13 @@ def trained(tmp_path):
     return SimpleNamespace(name="a-run", condition="none", data="scenes"), folder
 
 
-def test_a_run_predicts_as_its_model_does(trained, tmp_path, record_with, monkeypatch):
+def test_a_run_predicts_as_its_model_does(trained, tmp_path):
     run, folder = trained
     write = photographs.write_arrays
     assert set(photographs.compute_predictions([run], folder.parent, None)) == {
         "origin"
     }  # no record yet
-    record = record_with({"test": {"loss_eq1": [0.1, 0.2]}})
+    record = made_record({"test": {"loss_eq1": [0.1, 0.2]}})
     (folder / "record.json").write_text(record.model_dump_json())
     arrays = photographs.compute_predictions([run, run], folder.parent, None)
     write(arrays, tmp_path / photographs.PREDICTIONS)

@@ -12,8 +12,14 @@ from colorlib import color
 from colorlib.errors import UserError
 from colorlib.files import file_sha256
 from colorlib.model import load_model
-from companion import builders, pipeline, provenance
-from companion.builders import Folders, initial_model, load_backbones, setup_data
+from companion import pipeline, provenance
+from companion.builders import (
+    Folders,
+    initial_model,
+    load_backbones,
+    setup_data,
+    setup_features,
+)
 from companion.config import NULL, load_profile
 from companion.pipeline import evaluate_weights, predict_images, run_model
 from companion.records import read_record
@@ -34,14 +40,13 @@ def folders(cache, tmp_path):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """How often something was trained."""
-    trained = []
+    """The folders in which something was trained."""
+    fit, trained = pipeline.fit, []
 
     def counted(*given, **options):
-        trained.append(given[4])  # its folder
+        trained.append(given[4])
         return fit(*given, **options)
 
-    fit = pipeline.fit
     monkeypatch.setattr(pipeline, "fit", counted)
     return trained
 
@@ -49,10 +54,10 @@ def trainings(monkeypatch):
 @pytest.mark.parametrize("features", ["softmax", "logits", "pooled", "maps"])
 def test_a_run_goes_from_images_to_a_record(folders, features):
     config = load_profile("smoke", **{"model.features": features}).run("model2")
-    record = run_model(config, folders)
-    folder = folders.runs / config.run_name
+    record, folder = run_model(config, folders), folders.runs / config.run_name
+    weights = folder / "model.safetensors"
     assert read_record(folder / "record.json") == record
-    assert record.model.weights_sha256 == file_sha256(folder / "model.safetensors")
+    assert record.model.weights_sha256 == file_sha256(weights)
     scores = record.scores["test"]
     assert set(scores["model"]) == set(scores["no colour"])
     assert 0 < scores["model"]["loss_eq1"].mean < 0.2  # guessing scores about 0.3
@@ -61,6 +66,15 @@ def test_a_run_goes_from_images_to_a_record(folders, features):
     assert set(record.seconds) == {"data", "features", "training", "scoring"}
     assert record.groups == {}  # of runs without fusion alone
     assert "mean_image_loss" not in record.per_image["test"]
+    model, notes = load_model(weights)
+    assert notes["record"] == config.run_name
+    if features == "maps":  # standardised over the training images
+        data, networks = setup_data(config, folders), load_backbones(config, folders)
+        maps = setup_features(config, data, networks, folders)
+        first = maps.take(data.split.train)[:, : maps.channels[0]]
+        mean, std = model.feature_input.mean[0], model.feature_input.std[0]
+        assert mean.item() == pytest.approx(first.mean().item())
+        assert std.item() == pytest.approx(first.std(correction=0).item(), rel=1e-4)
 
 
 def test_tuning_sees_no_test_image(folders, monkeypatch):
@@ -69,6 +83,9 @@ def test_tuning_sees_no_test_image(folders, monkeypatch):
     record = run_model(config, folders)
     assert record.scores == record.per_image == record.groups == {}
     assert len(record.training.curve["validation"]) == 1
+
+
+# ------------------------------------------------------------------ done and unfinished
 
 
 def test_a_return_to_earlier_settings_is_no_unfinished_training(folders, trainings):
@@ -92,32 +109,30 @@ def test_of_two_processes_the_second_reads_what_the_first_made(
     assert len(trainings) == 1
 
 
-def damaged(folder):
-    (folder / "record.json").write_text("{}")
-
-
-def other_weights(folder):
-    (folder / "model.safetensors").write_bytes(b"others")
-
-
 def other_identity(folder):
     values = json.loads((folder / "record.json").read_text())
     (folder / "record.json").write_text(json.dumps({**values, "identity": "f" * 64}))
 
 
-@pytest.mark.parametrize("change", [damaged, other_weights, other_identity])
+CHANGES = {
+    "a damaged record": lambda run: (run / "record.json").write_text("{}"),
+    "other weights": lambda run: (run / "model.safetensors").write_bytes(b"others"),
+    "another identity": other_identity,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_is_no_result_of_the_run_is_made_again(folders, trainings, change):
     first = run_model(PLAIN, folders)
-    change(folders.runs / PLAIN.run_name)
+    CHANGES[change](folders.runs / PLAIN.run_name)
     again = run_model(PLAIN, folders)
     assert len(trainings) == 2
     assert again.per_image == first.per_image
     assert again.training.sessions == 2  # of its own finished training
 
 
-def test_a_run_is_all_that_its_numbers_depend_on(folders, cache, monkeypatch):
-    data = setup_data(FUSED, folders)
-    networks = load_backbones(FUSED, folders)
+def test_a_run_is_all_that_its_numbers_depend_on(folders, monkeypatch):
+    data, networks = setup_data(FUSED, folders), load_backbones(FUSED, folders)
 
     def identity(config=FUSED, data=data, networks=networks):
         return provenance.identity(config, data, networks)
@@ -133,9 +148,9 @@ def test_a_run_is_all_that_its_numbers_depend_on(folders, cache, monkeypatch):
         identity(data=replace(data, split=replace(data.split, hash="other"))),
         identity(networks=trained),
     ]
-    monkeypatch.setattr(provenance, "NUMERICS", provenance.NUMERICS[1:])
-    others.append(identity())
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "NUMERICS", provenance.NUMERICS[1:])
+        others.append(identity())
     assert FUSED.decisive()["model"]["upsampling"] == "nearest"  # defaults count
     assert not {"accelerator", "devices"} & set(FUSED.decisive()["train"])
     assert identity() == identity()
@@ -143,10 +158,9 @@ def test_a_run_is_all_that_its_numbers_depend_on(folders, cache, monkeypatch):
 
 
 def test_other_images_under_the_same_name_are_trained_anew(
-    folders, trainings, tmp_path, cache
+    folders, trainings, tmp_path
 ):
-    roots = [tmp_path / "a", tmp_path / "b"]
-    rng = np.random.default_rng(0)
+    rng, roots = np.random.default_rng(0), [tmp_path / "a", tmp_path / "b"]
     for root in roots:
         root.mkdir()
         for number in range(16):
@@ -164,12 +178,6 @@ def test_other_images_under_the_same_name_are_trained_anew(
     assert records[0].per_image == records[2].per_image
 
 
-def test_too_few_images_to_train_on_are_an_error_of_the_user(folders):
-    config = load_profile("smoke", **{"data.count": 8, "data.validation": 0.95})
-    with pytest.raises(UserError, match="lower validation"):
-        run_model(config.run("plain"), folders)
-
-
 def test_unfinished_trainings_are_refused_resumed_or_restarted(folders, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "Scorer", None)
@@ -183,26 +191,32 @@ def test_unfinished_trainings_are_refused_resumed_or_restarted(folders, monkeypa
     assert restarted.training.sessions == 1
 
 
+def test_a_process_of_several_reads_the_record_of_the_first(folders):
+    record, folder = run_model(PLAIN, folders), folders.runs / PLAIN.run_name
+    assert pipeline._record_of_rank_zero(folder, record.identity) == record
+    with pytest.raises(UserError, match="expected that of the first process"):
+        pipeline._record_of_rank_zero(folder, "other")
+
+
+# ---------------------------------------------------------------- what a run is made of
+
+
 def test_predictions_and_scores_are_those_of_the_trained_model(folders):
-    record = run_model(FUSED, folders)
-    weights = folders.runs / FUSED.run_name / "model.safetensors"
-    data = setup_data(FUSED, folders)
+    record, data = run_model(FUSED, folders), setup_data(FUSED, folders)
     test = data.split.tests["test"]
     found = predict_images(FUSED, folders, test)
     true = color.images_to_float(torch.from_numpy(data.packed.images[test]))
     _, ab_norm = color.normalize_lab(color.rgb_to_lab(true))
-    losses = (found.target_norm - ab_norm).square().mean((1, 2, 3))
-    assert losses.tolist() == pytest.approx(
-        record.per_image["test"]["loss_eq1"], rel=1e-3
-    )
+    losses = (found.target_norm - ab_norm).square().mean((1, 2, 3)).tolist()
+    assert losses == pytest.approx(record.per_image["test"]["loss_eq1"], rel=1e-3)
     assert found.rgb.shape == true.shape
-    again = evaluate_weights(SMOKE, weights, folders)
+    weights = folders.runs / FUSED.run_name / "model.safetensors"
+    again = evaluate_weights(SMOKE, weights, folders)["test"]["model"]
     for metric, summary in record.scores["test"]["model"].items():
-        found = again["test"]["model"][metric].mean
-        assert found == pytest.approx(summary.mean, rel=1e-3)
+        assert again[metric].mean == pytest.approx(summary.mean, rel=1e-3)
 
 
-def test_the_seed_decides_the_initial_weights(folders):
+def test_the_seed_decides_the_initial_weights():
     state = torch.random.get_rng_state()
     first, other, again = (
         next(initial_model(SMOKE.run("model4", seed), [], None, []).parameters())
@@ -213,34 +227,14 @@ def test_the_seed_decides_the_initial_weights(folders):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_features_are_standardised_over_the_training_images(folders):
-    config = load_profile("smoke", **{"model.features": "maps"}).run("model2")
-    run_model(config, folders)
-    weights = folders.runs / config.run_name / "model.safetensors"
-    model, notes = load_model(weights)
-    data, networks = setup_data(config, folders), load_backbones(config, folders)
-    features = builders.setup_features(config, data, networks, folders)
-    channels = features.channels[0]
-    values = features.take(data.split.train)[:, :channels]  # of the first network
-    assert model.feature_input.mean[0].item() == pytest.approx(values.mean().item())
-    assert model.feature_input.std[0].item() == pytest.approx(
-        values.std(correction=0).item(), rel=1e-4
-    )
-    assert notes["record"] == config.run_name
-
-
-def test_files_of_weights_need_their_folder(folders):
-    config = load_profile("smoke", weights="file").run("model1")
-    with pytest.raises(UserError, match="give --weights-root"):
-        run_model(config, folders)
-    vgg = load_profile("smoke", encoder_weights="pretrained").run("model4")
-    with pytest.raises(UserError, match="has width 1"):
-        run_model(vgg, folders)
-
-
-def test_a_process_of_several_reads_the_record_of_the_first(folders, monkeypatch):
-    record = run_model(PLAIN, folders)
-    folder = folders.runs / PLAIN.run_name
-    assert pipeline._record_of_rank_zero(folder, record.identity) == record
-    with pytest.raises(UserError, match="expected that of the first process"):
-        pipeline._record_of_rank_zero(folder, "other")
+@pytest.mark.parametrize(
+    ("model", "settings", "said"),
+    [
+        ("plain", {"data.count": 8, "data.validation": 0.95}, "lower validation"),
+        ("model1", {"weights": "file"}, "give --weights-root"),
+        ("model4", {"encoder_weights": "pretrained"}, "has width 1"),
+    ],
+)
+def test_what_a_run_lacks_is_an_error_of_the_user(folders, model, settings, said):
+    with pytest.raises(UserError, match=said):
+        run_model(load_profile("smoke", **settings).run(model), folders)

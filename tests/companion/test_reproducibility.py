@@ -1,59 +1,46 @@
 """The same numbers: as before, in another process, on another number of threads."""
 
 import json
-import os
+import multiprocessing
 import runpy
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = json.loads((ROOT / "tests" / "golden.json").read_text())
-RUN = """
-import sys
 from companion.builders import Folders
 from companion.config import load_profile
 from companion.pipeline import run_model
 
-folders = Folders.choose(cache_root=sys.argv[1], runs_root=sys.argv[1])
-print(run_model(load_profile("smoke").run("model3"), folders).model_dump_json())
-"""
+ROOT = Path(__file__).parents[2]
+GOLDEN = json.loads((ROOT / "tests" / "golden.json").read_text())["values"]
 
 
-@pytest.fixture(scope="module")
-def now():
-    return runpy.run_path(str(ROOT / "tools" / "golden.py"))["golden_values"]()
-
-
-def test_the_numerics_have_not_moved(now):
-    assert set(now) == set(GOLDEN["values"])  # every number is guarded
-    for name, values in GOLDEN["values"].items():
+def test_the_numerics_have_not_moved():
+    now = runpy.run_path(str(ROOT / "tools" / "golden.py"))["golden_values"]()
+    assert set(now) == set(GOLDEN)  # every number is guarded
+    for name, values in GOLDEN.items():
         assert now[name] == pytest.approx(values, rel=1e-4, abs=1e-6), name
 
 
-def record_of(folder, threads):
-    """The record of a run in a process of its own, without times."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    record = json.loads(done.stdout.splitlines()[-1])
-    for part in (record, record["training"]):
-        del part["seconds"]
-    return {key: value for key, value in record.items() if key != "created"}
+def record_of(folder, threads=1):
+    """The record of a run on some threads, without times."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    folders = Folders(cache=folder / "cache", runs=folder / "runs")
+    record = run_model(load_profile("smoke").run("model3"), folders)
+    torch.set_num_threads(before)
+    times = {"created": True, "seconds": True, "training": {"seconds"}}
+    return record.model_dump(exclude=times)
 
 
 def test_runs_in_two_processes_are_equal_and_threads_change_rounding(tmp_path):
-    once, again, two = (
-        record_of(tmp_path / name, threads)
-        for name, threads in (("once", 1), ("again", 1), ("two", 2))
-    )
-    assert again == once
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as process:
+        once = process.submit(record_of, tmp_path / "once").result()
+    assert record_of(tmp_path / "again") == once
+    two = record_of(tmp_path / "two", threads=2)
     assert two["hardware"]["threads"] == 2
     for metric, score in once["scores"]["test"]["model"].items():
         other = two["scores"]["test"]["model"][metric]["mean"]

@@ -9,11 +9,10 @@ from companion.records import RESULTS, read_record
 from companion.runner import recorded_config
 from companion.scoring import KEPT_PER_IMAGE
 from companion.studies import load_experiments, plan
-from companion.verify import own_numbers
+from companion.verify import own_numbers, small_form
 
 PROTOCOLS = ("2",)
 KEPT = sorted(RESULTS.glob("*.json"))
-each_record = pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +22,13 @@ def planned():
     return {run.name: run for name in names for run in plan(name, "protocol")}
 
 
+@pytest.fixture(scope="module", params=KEPT, ids=lambda path: path.stem)
+def record(request):
+    record = read_record(request.param)
+    assert request.param.stem == record.name
+    return record
+
+
 def test_a_folder_of_records_holds_nothing_else():
     assert RESULTS.parent.name == "companion"
     others = {path.name for path in RESULTS.glob("*") if path.suffix != ".json"}
@@ -30,19 +36,19 @@ def test_a_folder_of_records_holds_nothing_else():
     assert len(NUMERICS) == len(set(NUMERICS))
 
 
-@each_record
-def test_a_record_belongs_to_the_plan_and_its_protocol(path, planned):
-    record = read_record(path)
-    assert path.stem == record.name == planned[record.name].config.run_name
+def test_a_record_belongs_to_the_plan_its_protocol_and_a_commit(record, planned):
+    config = planned[record.name].config
+    assert record.name == config.run_name
     assert record.protocol in PROTOCOLS
-    assert record.settings == planned[record.name].config.model_dump(mode="json")
+    assert record.settings == config.model_dump(mode="json")
+    assert len(record.commit) == 40
+    assert set(record.commit) <= set("0123456789abcdef")
 
 
-@each_record
-def test_a_record_agrees_with_itself(path):
-    record = read_record(path)
+def test_a_record_agrees_with_itself_and_has_a_small_form(record):
     config = recorded_config(record)
     assert [check for check in own_numbers(record, config) if not check.holds] == []
+    assert small_form(config).data.dataset == "scenes"
     for test, methods in record.scores.items():
         pooled = {m: score.pooled for m, score in methods["model"].items()}
         assert pooled["rmse_ab_norm"] ** 2 == pytest.approx(pooled["mse_ab_norm"])
@@ -53,18 +59,8 @@ def test_a_record_agrees_with_itself(path):
     assert len(curve) == record.training.epochs <= config.train.max_epochs
 
 
-@each_record
-def test_tuning_has_seen_no_test_image_and_the_rest_has_seen_all(path):
-    record = read_record(path)
-    tuned = record.settings["validation_only"]
-    tests = set() if tuned else set(record.data.tests)
+def test_tuning_has_seen_no_test_image_and_the_rest_has_seen_all(record):
+    tests = set() if record.settings["validation_only"] else set(record.data.tests)
     assert set(record.scores) == set(record.per_image) == tests
     fuses = bool(record.settings["model"]["backbones"])
     assert set(record.groups) == (set() if fuses else tests)
-
-
-@each_record
-def test_a_record_names_the_commit_it_was_made_at(path):
-    commit = read_record(path).commit
-    assert len(commit) == 40
-    assert set(commit) <= set("0123456789abcdef")

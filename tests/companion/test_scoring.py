@@ -13,106 +13,88 @@ from companion.config import load_profile
 from companion.scoring import Scorer
 
 CONFIG = load_profile("smoke", **{"data.size": 16, "data.count": 48}).run("plain")
+CLASSES = ("n01440764", "n15075141")  # the first and the last of ImageNet
 
 
-@pytest.fixture
-def data(tmp_path):
-    return setup_data(CONFIG, Folders(cache=tmp_path))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Images in two classes by turns."""
+    data = setup_data(CONFIG, Folders(cache=tmp_path_factory.mktemp("cache")))
+    groups = [CLASSES[i % 2] for i in range(len(data.packed))]
+    manifest = replace(data.packed.manifest, groups=groups)
+    return replace(data, packed=replace(data.packed, manifest=manifest))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
     return build_model("plain", width=0.1).eval()
 
 
-def batches(data, indices):
-    return loader(data.subset(None, indices), 7)
+@pytest.fixture
+def scorer(data, tmp_path):
+    return Scorer(CONFIG, data, None, tmp_path)
 
 
-def in_two_groups(data, *names):
-    """The same images, in two classes by turns."""
-    groups = [names[i % 2] for i in range(len(data.packed))]
-    manifest = replace(data.packed.manifest, groups=groups)
-    return replace(data, packed=replace(data.packed, manifest=manifest))
-
-
-def test_scores_are_those_of_the_library(data, model, tmp_path):
-    scores = Scorer(CONFIG, data, None, tmp_path).scores(model)
-    mean = TrainingMean.of(batches(data, data.split.train))
-    test = data.split.tests["test"]
-    expected = {
-        name: score_predictor(predict, batches(data, test))
-        for name, predict in baselines(mean).items()
-    }
-    naive = expected["per-pixel mean image"]["loss_eq1"]
-    own = score_predictor(model, batches(data, test))
-    expected[MODEL] = {**own, "mean_image_loss": naive}
-    assert set(scores["test"]) == set(expected)
+def test_scores_are_those_of_the_library(data, model, scorer):
+    scores = scorer.scores(model)["test"]
+    train, test = (
+        lambda part=part: loader(data.subset(None, part), 7)
+        for part in (data.split.train, data.split.tests["test"])
+    )
+    naive = baselines(TrainingMean.of(train())).items()
+    expected = {name: score_predictor(predict, test()) for name, predict in naive}
+    mean_image = expected["per-pixel mean image"]["loss_eq1"]
+    expected[MODEL] = {**score_predictor(model, test()), "mean_image_loss": mean_image}
+    assert set(scores) == set(expected)
     for method, metrics in expected.items():
-        assert set(scores["test"][method]) == set(metrics)
-        for metric, values in metrics.items():
-            torch.testing.assert_close(scores["test"][method][metric], values)
+        torch.testing.assert_close(scores[method], metrics)
 
 
 def test_baselines_are_computed_once_for_the_same_images(
-    data, model, tmp_path, monkeypatch
+    data, model, scorer, monkeypatch
 ):
-    first = Scorer(CONFIG, data, None, tmp_path).scores(model)
+    first = scorer.scores(model)
     monkeypatch.setattr(Scorer, "_naive", None)  # would fail if it were called
-    again = Scorer(CONFIG, data, None, tmp_path).scores(model)
-    torch.testing.assert_close(again, first, rtol=0, atol=0)
+    torch.testing.assert_close(scorer.scores(model), first, rtol=0, atol=0)
     fewer = replace(data.split, train=data.split.train[:-1], hash="other")
-    with pytest.raises(TypeError):  # other training images, another mean
-        Scorer(CONFIG, replace(data, split=fewer), None, tmp_path).scores(model)
     judge = load_backbone("test_resnet.r160_in1k", "random")
-    with pytest.raises(TypeError):
-        Scorer(CONFIG, data, None, tmp_path, judge).scores(model)
+    for other in ({"data": replace(data, split=fewer)}, {"judge": judge}):
+        with pytest.raises(TypeError):  # other training images have another mean
+            replace(scorer, **other).scores(model)
 
 
 def test_a_judge_names_the_classes_of_coloured_gray_and_true_images(
-    data, model, tmp_path, monkeypatch
+    data, model, scorer, monkeypatch
 ):
     monkeypatch.setattr(scoring, "JUDGED", 5)
-    count = len(data.packed)
-    names = [f"n{number}" for number in ("01440764", "15075141")]
-    manifest = replace(
-        data.packed.manifest, groups=[names[i % 2] for i in range(count)]
-    )
-    data = replace(data, packed=replace(data.packed, manifest=manifest))
     judge = load_backbone("test_resnet.r160_in1k", "random")
     judge.net.forward = lambda seen: torch.eye(1000)[torch.full((len(seen),), 999)]
-    scores = Scorer(CONFIG, data, None, tmp_path, judge).scores(model)["test"]
+    asked = replace(scorer, judge=judge)
     true = [float(i % 2) for i in data.split.tests["test"][:5].tolist()]
-    asked = ("model", "no colour", "mean colour", "per-pixel mean image")
-    assert set(scores) == {*asked, "ground truth"}
+    scores = asked.scores(model)["test"]
+    naive = ("no colour", "mean colour", "per-pixel mean image")
+    assert set(scores) == {"model", *naive, "ground truth"}
     assert all(scores[method]["named"].tolist() == true for method in scores)
-    kept = Scorer(CONFIG, data, None, tmp_path, judge).in_record(model)
+    kept = asked.in_record(model)
     assert kept["per_image"]["test"]["named"] == true
     assert kept["scores"]["test"]["model"]["named"].n == 5
     assert len(kept["per_image"]["test"]["loss_eq1"]) > 5
 
 
-def test_a_record_keeps_groups_as_numbers_and_where_the_errors_are(
-    data, model, tmp_path
-):
-    kept = Scorer(CONFIG, data, None, tmp_path).in_record(model)
-    test = data.split.tests["test"]
-    groups = [data.packed.manifest.groups[i] for i in test]
-    numbers = kept["groups"]["test"]
-    assert len(set(zip(groups, numbers, strict=True))) == len(set(groups))
-    breakdown = kept["breakdown"]
-    assert sum(breakdown.pixels) == len(test) * 16 * 16
-    assert breakdown.classes == {}  # names of people are no part of a record
+def test_a_record_keeps_groups_as_numbers_and_where_the_errors_are(data, model, scorer):
+    kept, test = scorer.in_record(model), data.split.tests["test"]
+    assert kept["groups"]["test"] == (test % 2).tolist()
+    assert sum(kept["breakdown"].pixels) == len(test) * 16 * 16
+    assert kept["breakdown"].classes == {}  # names of people are no part of a record
     assert "is not below the per-pixel mean image's" in kept["note"]  # it is untrained
 
 
-def test_losses_of_classes_are_their_means(data, tmp_path):
-    data = in_two_groups(data, "a", "b")
-    data = replace(data, source=replace(data.source, name="imagenet"))
+def test_losses_of_classes_are_their_means(data, scorer):
+    of_imagenet = replace(data, source=replace(data.source, name="imagenet"))
     test = data.split.tests["test"]
     losses = torch.rand(len(test), generator=torch.Generator().manual_seed(0))
-    found = Scorer(CONFIG, data, None, tmp_path)._class_errors(losses)
+    found = replace(scorer, data=of_imagenet)._class_errors(losses)[CLASSES[1]]
     odd = torch.from_numpy(test % 2 == 1)
-    assert found["b"].images == odd.sum()
-    assert found["b"].loss_eq1 == pytest.approx(losses[odd].mean().item(), rel=1e-4)
+    assert found.images == odd.sum()
+    assert found.loss_eq1 == pytest.approx(losses[odd].mean().item(), rel=1e-4)

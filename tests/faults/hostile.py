@@ -82,11 +82,10 @@ def encoded(pixels: Values | Image.Image, file_format: str, **options: object) -
     return file.getvalue()
 
 
-def plain(file_format: str) -> tuple[bytes, Values]:
-    """A file without any fault, and the picture it shows."""
-    content = encoded(picture(), file_format, **LOSSLESS.get(file_format, {}))
+def shown(content: bytes) -> Values:
+    """What a file shows, by Pillow."""
     with Image.open(io.BytesIO(content)) as image:
-        return content, np.array(image.convert("RGB"))
+        return np.array(image.convert("RGB"))
 
 
 def as_rgb(gray: Values) -> Values:
@@ -96,12 +95,8 @@ def as_rgb(gray: Values) -> Values:
 
 def packed(values: Values, bits: int) -> bytes:
     """Rows of whole numbers of so many bits, each row ending with a whole byte."""
-    rows = []
-    for row in values.reshape(len(values), -1):
-        text = "".join(f"{value:0{bits}b}" for value in row)
-        text += "0" * (-len(text) % 8)
-        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
-    return b"".join(rows)
+    each = values.reshape(len(values), -1, 1) >> np.arange(bits)[::-1] & 1
+    return np.packbits(each.reshape(len(values), -1).astype(bool), axis=1).tobytes()
 
 
 # What cameras, scanners and programs write ------------------------------------------
@@ -116,23 +111,23 @@ def tiff(values: Values, **options: Any) -> bytes:
 
 # Layout -> photometric interpretation, extra samples, number of samples.
 LAYOUTS = {
-    "gray": ("minisblack", None, 1),
-    "white-is-zero": ("miniswhite", None, 1),
-    "gray-alpha": ("minisblack", ["unassalpha"], 2),
-    "rgb": ("rgb", None, 3),
-    "rgba": ("rgb", ["unassalpha"], 4),
-    "rgb-infrared": ("rgb", ["unspecified"], 4),
-    "cmyk": ("separated", None, 4),
-}
+    "gray": ("minisblack", None, 1), "white-is-zero": ("miniswhite", None, 1),
+    "gray-alpha": ("minisblack", ["unassalpha"], 2), "rgb": ("rgb", None, 3),
+    "rgba": ("rgb", ["unassalpha"], 4), "premultiplied": ("rgb", ["assocalpha"], 4),
+    "infrared": ("rgb", ["unspecified"], 4), "cmyk": ("separated", None, 4),
+}  # fmt: skip
 
 
 def meaning(layout: str, unit: Values) -> tuple[Values, Values | None]:
     """What values in [0, 1] of a layout show, and their transparency, in 0..255."""
-    alpha = 255 * unit[..., -1] if layout in ("gray-alpha", "rgba") else None
+    alpha = 255 * unit[..., -1] if LAYOUTS[layout][1] else None
     if layout == "cmyk":
         return 255 * (1 - unit[..., :3]) * (1 - unit[..., 3:]), alpha
-    colours = unit[..., :3] if layout.startswith("rgb") else unit[..., [0, 0, 0]]
-    return 255 * (1 - colours if layout == "white-is-zero" else colours), alpha
+    colours = unit[..., :3] if unit.shape[-1] > 2 else unit[..., [0, 0, 0]]
+    if layout == "premultiplied":
+        colours = colours / unit[..., 3:]
+    shows = 255 * (1 - colours if layout == "white-is-zero" else colours)
+    return shows, None if layout == "infrared" else alpha
 
 
 def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> Any:
@@ -141,7 +136,9 @@ def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> An
     y, x = np.mgrid[:12, :16]
     planes = [x / 15, y / 11, (x + y) / 26, 1 - x / 20][:samples]
     unit = np.stack(planes, axis=-1)
-    white = 1.0 if dtype[0] == "f" else float(np.iinfo(dtype).max)
+    if layout == "premultiplied":
+        unit[..., :3] *= unit[..., 3:]
+    white = np.iinfo(dtype).max if dtype[0] != "f" else 1
     stored = (unit * white).astype(dtype)
     shows, alpha = meaning(layout, stored / white)
     lies = np.moveaxis(stored, -1, 0) if options.get("planarconfig") == 2 else stored
@@ -155,7 +152,7 @@ def tiff_of(layout: str, dtype: str, orientation: int = 1, **options: Any) -> An
 
 
 def tiffs() -> Iterator[Hostile]:
-    """Every layout, depth, orientation, compression, order of bytes; and numbers."""
+    """Every layout, depth, orientation, compression, order of bytes; other numbers."""
     ways = [
         (*way, {"compression": compression, "byteorder": order})
         for *way, compression, order in product(
@@ -171,15 +168,10 @@ def tiffs() -> Iterator[Hostile]:
         if planes and LAYOUTS[layout][2] == 1:
             continue
         content, shows, alpha = tiff_of(layout, dtype, orientation, **options)
-        refused = dtype not in ("u1", "u2", "u4", "f4") or (
-            planes and alpha is not None
-        )
-        refused |= (layout, dtype) == ("white-is-zero", "f4")
+        refused = dtype not in ("u1", "u2") or (planes and layout == "gray-alpha")
+        close = 4 if layout == "premultiplied" and dtype == "u1" else 1  # of few steps
         name = f"{number}-{layout}-{dtype}-{orientation}.tif"
-        yield Hostile("TIFF layout", name, content, shows, refused, alpha=alpha)
-    for worst in (1000.0, -1.0, float("nan"), float("inf")):
-        content = tiff(np.array([[0, worst]], np.float32))
-        yield Hostile("TIFF layout", f"float-{worst}.tif", content, None, True)
+        yield Hostile("TIFF layout", name, content, shows, refused, close, alpha)
 
 
 def small_tiff(data: bytes, tags: dict[int, list[int]], order: str = "<") -> bytes:
@@ -218,20 +210,20 @@ def bit_depths() -> Iterator[Hostile]:
             content = small_tiff(data, tags, order)
             name = f"bits-{bits}-{width}-{photometric}-{ord(order)}.tif"
             yield Hostile("bit depth", name, content, shown[photometric], bits == 12)
-        mark = {b"tRNS": struct.pack(">H", key)}
-        kinds = [(0, {}, gray, None), (0, mark, gray, np.where(values == key, 0, 255))]
-        colours = {b"PLTE": palette.astype("u1").tobytes()}
-        kinds += [(3, colours, palette[values], None)] if bits <= 8 else []
-        for number, (colour_type, extra, shows, alpha) in enumerate(kinds):
-            if bits != 12:  # PNG has none
-                content = png_of(values, bits, colour_type, extra)
-                name = f"bits-{bits}-{width}-{number}.png"
-                yield Hostile("bit depth", name, content, shows, alpha=alpha)
-    layouts = {"rgb": (2, 3), "gray-alpha": (4, 2), "rgba": (6, 4)}
-    for bits, (layout, (colour_type, samples)) in product((8, 16), layouts.items()):
-        values = draw.integers(0, 2**bits, (9, 13, samples))
+        chunks = [(0, {}), (0, {b"tRNS": struct.pack(">H", key)})]
+        chunks += [(3, {b"PLTE": palette.astype("u1").tobytes()})] if bits <= 8 else []
+        for number, (kind, extra) in enumerate(chunks if bits != 12 else []):
+            alpha = np.where(values == key, 0, 255) if number == 1 else None
+            content = png_of(values, bits, kind, extra)
+            shows = palette[values] if kind == 3 else gray
+            name = f"bits-{bits}-{width}-{number}.png"
+            yield Hostile("bit depth", name, content, shows, alpha=alpha)
+    for bits, (layout, kind) in product(
+        (8, 16), (("rgb", 2), ("gray-alpha", 4), ("rgba", 6))
+    ):
+        values = draw.integers(0, 2**bits, (9, 13, LAYOUTS[layout][2]))
         shows, alpha = meaning(layout, values / (2**bits - 1))
-        content = png_of(values, bits, colour_type, {})
+        content = png_of(values, bits, kind, {})
         yield Hostile("bit depth", f"{layout}-{bits}.png", content, shows, alpha=alpha)
 
 
@@ -297,21 +289,17 @@ def other_formats() -> Iterator[Hostile]:
     ways = [
         (f, m, o) for f, (ms, os) in WRITTEN.items() for m in ms.split() for o in os
     ]
-    ways += [
-        ("TIFF", "1", {"compression": c}) for c in ("group3", "group4", "tiff_lzw")
-    ]
+    for compression in ("group3", "group4", "tiff_lzw"):
+        ways.append(("TIFF", "1", {"compression": compression}))
     for number, (file_format, mode, option) in enumerate(ways):
         content = encoded(modes[mode], file_format, **option)
-        with Image.open(io.BytesIO(content)) as read:
-            shows = np.asarray(read.convert("RGB"))
         suffix = SUFFIXES.get(file_format, f".{file_format[:3].lower()}")
         name = f"{number}-{mode}{suffix}"
-        yield Hostile("other format", name, content, shows, close=3)
+        yield Hostile("other format", name, content, shown(content), close=3)
     for number, option in enumerate(({}, {"compression": "jpeg"})):
         content = encoded(modes["YCbCr"], "TIFF", **option)
-        yield Hostile(
-            "other format", f"ycbcr-{number}.tif", content, picture(), True, 8
-        )
+        name = f"ycbcr-{number}.tif"
+        yield Hostile("other format", name, content, picture(), True, 8)
 
 
 def noted(
@@ -335,22 +323,17 @@ def turned() -> Iterator[Hostile]:
         yield from noted("turned", name, turn(picture()), exif=exif.tobytes())
 
 
-def profile(space: bytes, gamma: float, columns: Values | None = None) -> bytes:
+def profile(space: bytes, gamma: float, columns: Any = ()) -> bytes:
     """A version 2 ICC profile, gray or of three colorants, tag by tag."""
 
     def fixed(values: Any) -> bytes:
         return b"".join(struct.pack(">i", round(v * 65536)) for v in values)
 
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"made\0" + bytes(78)
-    tags = {b"desc": text + b"\0" * (-len(text) % 4), b"cprt": b"text\0\0\0\0none"}
-    tags[b"wtpt"] = b"XYZ \0\0\0\0" + fixed((0.9642, 1.0, 0.8249))
-    if columns is None:
-        tags[b"kTRC"] = curve
-    else:
-        for channel, column in zip((b"r", b"g", b"b"), columns.T, strict=True):
-            tags[channel + b"XYZ"] = b"XYZ \0\0\0\0" + fixed(column)
-            tags[channel + b"TRC"] = curve
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + fixed((0.9642, 1.0, 0.8249)), b"kTRC": curve}
+    for channel, column in zip((b"r", b"g", b"b"), columns, strict=False):
+        tags[channel + b"XYZ"] = b"XYZ \0\0\0\0" + fixed(column)
+        tags[channel + b"TRC"] = curve
     offset, table, content = 132 + 12 * len(tags), b"", b""
     for name, value in tags.items():
         table += name + struct.pack(">II", offset + len(content), len(value))
@@ -379,7 +362,7 @@ def linear_to_srgb(linear: Values) -> Values:
 
 def profiles() -> Iterator[Hostile]:
     """Gray and wide-gamut ICC profiles, on every mode and depth, and broken ones."""
-    gray, wide = profile(b"GRAY", 1.4), profile(b"RGB ", 563 / 256, ADOBE_TO_XYZ)
+    gray, wide = profile(b"GRAY", 1.4), profile(b"RGB ", 563 / 256, ADOBE_TO_XYZ.T)
     layouts = {"gray": gray, "gray-alpha": gray, "rgb": wide, "rgba": wide}
     matrix = ADOBE_TO_XYZ.T @ np.linalg.inv(SRGB_TO_XYZ).T
     for (layout, icc), dtype in product(layouts.items(), ("u1", "u2")):
@@ -432,36 +415,24 @@ def metadata() -> Iterator[Hostile]:
 # Damaged, and made to do harm -------------------------------------------------------
 
 
-def cut_short() -> Iterator[Hostile]:
-    """Ends at every region of the file: within the header, the pixels, the trailer."""
-    for file_format, suffix in SUFFIXES.items():
-        content, shows = plain(file_format)
-        for number in range(CUTS):
-            kept = len(content) * number // CUTS
-            name = f"cut-{file_format}-{number:02d}{suffix}"
-            yield Hostile("cut short", name, content[:kept], shows, True)
-
-
-def changed() -> Iterator[Hostile]:
-    """Some bytes are others: what is shown may be anything, but nothing may break."""
+def spoiled() -> Iterator[Hostile]:
+    """Cut short, in each region of the file; bytes changed; under another suffix."""
     draw = np.random.default_rng(0)
     for file_format, suffix in SUFFIXES.items():
-        content = np.frombuffer(plain(file_format)[0], np.uint8)
-        for number in range(DAMAGES):
-            junk = content.copy()
+        content = encoded(picture(), file_format, **LOSSLESS.get(file_format, {}))
+        shows = shown(content)
+        for number in range(CUTS):
+            kept = content[: len(content) * number // CUTS]
+            name = f"cut-{file_format}-{number:02d}{suffix}"
+            yield Hostile("cut short", name, kept, shows, True)
+        for number in range(DAMAGES):  # what they show may be anything
+            junk = np.frombuffer(content, np.uint8).copy()
             junk[draw.integers(0, len(junk), 6)] = draw.integers(0, 256, 6)
             name = f"changed-{file_format}-{number}{suffix}"
             yield Hostile("bytes changed", name, junk.tobytes(), None, True)
-
-
-def misnamed() -> Iterator[Hostile]:
-    """The content decides, and not the suffix."""
-    for file_format in SUFFIXES:
-        content, shows = plain(file_format)
-        for suffix in (".jpg", ".png", ".bmp"):
-            if suffix != SUFFIXES[file_format]:
-                name = f"misnamed-{file_format}{suffix}"
-                yield Hostile("another suffix", name, content, shows)
+        for other in sorted({".jpg", ".png", ".bmp"} - {suffix}):
+            name = f"misnamed-{file_format}{other}"
+            yield Hostile("another suffix", name, content, shows)
 
 
 def no_images() -> Iterator[Hostile]:
@@ -497,7 +468,7 @@ def shapes() -> Iterator[Hostile]:
 
 def bombs() -> Iterator[Hostile]:
     """A few bytes that claim to be, or become, gigabytes."""
-    gif, bmp = bytearray(plain("GIF")[0]), bytearray(plain("BMP")[0])
+    gif, bmp = (bytearray(encoded(picture(), kind)) for kind in ("GIF", "BMP"))
     gif[6:10], bmp[18:26] = b"\xff\xff\xff\xff", struct.pack("<ii", 60_000, 60_000)
     contents = {"gif": gif, "bmp": bmp, "ppm": b"P6 60000 60000 255\n" + bytes(100)}
     for number, side in enumerate((30_000, 65_000, 2**31 - 1, 16)):  # 16: too many rows
@@ -513,10 +484,8 @@ def frames() -> Iterator[Hostile]:
     for file_format in ("GIF", "PNG", "TIFF", "WEBP"):
         options = LOSSLESS.get(file_format, {}) | {"append_images": [second]}
         content = encoded(first, file_format, save_all=True, **options)
-        with Image.open(io.BytesIO(content)) as image:
-            shows = np.array(image.convert("RGB"))
         name = f"frames{SUFFIXES[file_format]}"
-        yield Hostile("several frames", name, content, shows)
+        yield Hostile("several frames", name, content, shown(content))
 
 
 def names() -> Iterator[Hostile]:
@@ -531,7 +500,7 @@ def names() -> Iterator[Hostile]:
 
 ORDINARY = (tiffs, bit_depths, netpbm, other_formats, turned, profiles, metadata)
 ORDINARY += (shapes, frames)
-KINDS = (*ORDINARY, cut_short, changed, misnamed, no_images, bombs, names)
+KINDS = (*ORDINARY, spoiled, no_images, bombs, names)
 
 
 def corpus() -> Iterator[Hostile]:

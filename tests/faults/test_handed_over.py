@@ -72,28 +72,23 @@ def try_values(trial, values, dump, read, path, every=1):
             read_or_refused(read, path, key)
 
 
-PROFILE = Profile().model_dump_json()
 SOME = pytest.mark.parametrize("every", [pytest.param(3, marks=pytest.mark.faults), 99])
 
 
 @SOME
 def test_a_profile(tmp_path, tally, every):
-    trial, values = (
-        partial(tally, "a field of a profile"),
-        Profile().model_dump(mode="json"),
-    )
-    read, path = (lambda path: load_profile(str(path))), tmp_path / "mine.yaml"
+    trial, path = partial(tally, "a field of a profile"), tmp_path / "mine.yaml"
+    values = Profile().model_dump(mode="json")
+    read = lambda path: load_profile(str(path))  # noqa: E731
     try_values(trial, values, lambda v: yaml.safe_dump(v).encode(), read, path, every)
 
 
 @SOME
 def test_a_record(tmp_path, alone, tally, every):
+    trial, path = partial(tally, "a field of a record"), tmp_path / "record.json"
     (kept,) = alone.root.glob("runs/*/record.json")
-    trial, values = partial(tally, "a field of a record"), json.loads(kept.read_bytes())
-    path = tmp_path / "record.json"
-    try_values(
-        trial, values, lambda v: json.dumps(v).encode(), read_record, path, every
-    )
+    values, dump = json.loads(kept.read_bytes()), lambda v: json.dumps(v).encode()
+    try_values(trial, values, dump, read_record, path, every)
 
 
 @pytest.fixture

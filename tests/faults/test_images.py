@@ -11,7 +11,7 @@ from hostile import KINDS, corpus, encoded, no_files, picture
 from colorlib.colorize import Colorizer
 from colorlib.data import DataConfig, open_source, pack
 from colorlib.errors import UserError
-from colorlib.images import PhotographError, read_photograph
+from colorlib.images import PhotographError, PhotographFile
 
 RECORD = {
     "name": "images",
@@ -37,7 +37,7 @@ def test_an_image_is_shown_as_it_is_or_refused(kind, tmp_path, tally):
 
 def shown_or_refused(hostile, path, colorizer):
     try:
-        photograph = read_photograph(path)
+        photograph = PhotographFile(path).read()
     except PhotographError as error:
         assert hostile.may_be_refused, error  # noqa: PT017  # it may be read, too
         assert str(error).startswith(str(path))  # noqa: PT017

@@ -108,7 +108,7 @@ def _watch(tell):
 def _phase_of(frame):
     """Which phase a function that is entered belongs to; None for most."""
     code = frame.f_code
-    if code.co_name in ("atomic_write", "atomic_rename"):
+    if code.co_name in ("atomic_write", "atomic_file", "atomic_rename"):
         name = Path(frame.f_locals["path"]).name
         return next((p for p, start in WRITTEN.items() if name.startswith(start)), None)
     for phase, (file, functions) in PHASES.items():

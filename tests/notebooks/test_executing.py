@@ -10,6 +10,10 @@ from papermill.exceptions import PapermillExecutionError
 from tools.run_notebook import execute, parameters_for
 
 ROOT = Path(__file__).parents[2]
+KERNEL = {
+    "kernelspec": {"name": "python3", "display_name": "Python"},
+    "language_info": {"name": "python"},
+}
 
 
 def test_a_lesson_gets_what_it_declares_by_paths_as_seen_from_it(monkeypatch):
@@ -22,7 +26,7 @@ def test_a_lesson_gets_what_it_declares_by_paths_as_seen_from_it(monkeypatch):
     }
 
 
-def run_with(folder, caption):
+def run_with(tmp_path, caption):
     """A lesson of a parameter and a figure with a caption, executed; its cells."""
     cells = [
         v4.new_code_cell("count: int = 2", metadata={"tags": ["parameters"]}),
@@ -30,12 +34,8 @@ def run_with(folder, caption):
         v4.new_markdown_cell(f"**Figure.** {caption}"),
         v4.new_markdown_cell("The end."),
     ]
-    about = {
-        "kernelspec": {"name": "python3", "display_name": "Python"},
-        "language_info": {"name": "python"},
-    }
-    source, target = folder / "lesson.ipynb", folder / "done.ipynb"
-    nbformat.write(v4.new_notebook(cells=cells, metadata=about), source)
+    source, target = tmp_path / "lesson.ipynb", tmp_path / "done.ipynb"
+    nbformat.write(v4.new_notebook(cells=cells, metadata=KERNEL), source)
     execute(source, target, {"count": 13233})
     return nbformat.read(target, as_version=4).cells
 

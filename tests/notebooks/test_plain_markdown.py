@@ -87,6 +87,14 @@ def test_boxes_exercises_and_captions():
     assert exercise["source"] == expected
 
 
+def test_the_style_and_script_of_widgets_are_left_out():
+    html = '<style class="colorlib-shared">a</style><p>b</p>'
+    html += '<script class="colorlib-shared">\nc\n</script><script>d</script>'
+    shown = {"output_type": "execute_result", "data": {"text/html": [html]}}
+    [cell] = book.for_the_book([{**code(), "outputs": [shown]}])
+    assert cell["outputs"][0]["data"] == {"text/html": "<p>b</p><script>d</script>"}
+
+
 def test_links_to_works_of_the_bibliography_are_citations():
     holm = "https://www.jstor.org/stable/4615733"
     wilson = "https://doi.org/10.1080/01621459.1927.10502953"

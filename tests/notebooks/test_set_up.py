@@ -12,15 +12,13 @@ import yaml
 from tools.colab import in_use, requirements
 
 ROOT = Path(__file__).parents[2]
-CELLS = {
-    path.stem: nbformat.read(path, as_version=4).cells
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
-}
-CODE = next(iter(CELLS.values()))[1].source
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CELLS = [nbformat.read(path, as_version=4).cells for path in PATHS]
+CODE = CELLS[0][1].source
 
 
 def test_every_notebook_begins_with_the_same_set_up():
-    for cells in CELLS.values():
+    for cells in CELLS:
         set_up = [c for c in cells if "set-up" in c.metadata.get("tags", [])]
         assert set_up == [cells[1]]  # below the title, above imports and parameters
         assert cells[1].source == CODE
@@ -36,11 +34,14 @@ def run_set_up(folder, code, **environment):
     )  # fmt: skip
 
 
-def test_it_does_nothing_outside_colab(tmp_path):
+def test_it_does_nothing_outside_colab_and_fails_loudly_inside(tmp_path):
     done = run_set_up(tmp_path, "print(sys.path[0])", PATH="")  # no git is there
     assert done.returncode == 0, done.stderr
     assert str(tmp_path) not in done.stdout
     assert list(tmp_path.iterdir()) == []
+    done = run_set_up(tmp_path, "print('on')", COLAB_RELEASE_TAG="release", PATH="")
+    assert done.returncode != 0
+    assert "on\n" not in done.stdout
 
 
 def test_in_colab_the_package_comes_from_the_repository(tmp_path):
@@ -60,15 +61,13 @@ def test_in_colab_the_package_comes_from_the_repository(tmp_path):
     address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
     git = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": address}
     git["GIT_CONFIG_KEY_0"] = f"url.{published.as_uri()}.insteadOf"
-    code = "import colorlib, companion.config as p; print(colorlib.__file__)\n"
-    code += "print(p.load_profile('quick').data.dataset)"
+    code = "import colorlib, companion.config; print(colorlib.__file__)"
     for _ in range(2):  # as when the cell is run again
         done = run_set_up(colab, code, COLAB_RELEASE_TAG="release", **pip, **git)
         assert done.returncode == 0, done.stdout + done.stderr
-        *_, said, file, dataset = done.stdout.splitlines()
+        *_, said, file = done.stdout.splitlines()
         assert said == "Ready: go on with the next cell, no restart is needed."
         assert Path(file) == colab / "companion" / "colorlib" / "__init__.py"
-        assert dataset == "scenes"
 
 
 def test_in_colab_its_own_torch_stays_and_a_package_in_use_wants_a_restart():
@@ -79,9 +78,3 @@ def test_in_colab_its_own_torch_stays_and_a_package_in_use_wants_a_restart():
     changed = ["numpy", "pillow", "timm", "imagehash"]
     assert in_use(changed, {"numpy", "PIL", "torch"}) == ["numpy", "pillow"]
     assert in_use(["timm"], {"numpy", "__main__"}) == []
-
-
-def test_in_colab_a_failure_is_not_passed_over(tmp_path):
-    done = run_set_up(tmp_path, "print('on')", COLAB_RELEASE_TAG="release", PATH="")
-    assert done.returncode != 0
-    assert "on\n" not in done.stdout

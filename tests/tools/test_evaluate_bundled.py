@@ -42,8 +42,7 @@ def test_chroma_is_joined_as_the_package_joins_it(net):
     # The package shows the photograph's own lightness: here that of its gray copy.
     gray = gray_of(photograph.rgb)  # (H, W)
     expected = np.repeat(gray[..., None], 3, axis=-1)
-    box = (slice(0, gray.shape[0]), slice(0, gray.shape[1]))
-    join_with_own_lightness(expected, gray, ab_norm, box, expected)
+    join_with_own_lightness(expected, gray, ab_norm, expected)
     found = (colouring.joined(ab_norm)[0] * 255).round().movedim(0, -1)
     difference = np.abs(found.numpy() - expected)
     assert difference.mean() < 0.5  # they make the small copy by different filters

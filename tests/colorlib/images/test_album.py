@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hostile import corpus, encoded, no_files, picture
@@ -42,40 +40,30 @@ def test_a_folder_keeps_its_layout_and_what_is_left_out_is_counted(tmp_path):
     }  # fmt: skip
 
 
-def test_results_go_beside_the_photographs_in_their_own_format_or_a_chosen_one(
+def test_results_lie_beside_in_their_own_format_or_a_chosen_one_with_free_names(
     tmp_path,
 ):
-    touched(tmp_path, "a.jpg", "a.bmp", "a.png")
-    inputs = [tmp_path / name for name in ("a.jpg", "a.bmp", "a.png")]
-    assert [t.name for _, t in plan_album(inputs).jobs] == [
-        "a.coloured.jpg", "a.bmp.coloured.png", "a.coloured.png",
-    ]  # fmt: skip
-    assert [t.name for _, t in plan_album(inputs, None, "png").jobs] == [
-        "a.jpg.coloured.png", "a.bmp.coloured.png", "a.coloured.png",
+    names = ("a.jpg", "a.bmp", "a.png")
+    inputs = [touched(tmp_path, *names) / name for name in names]
+    own = ["a.coloured.jpg", "a.bmp.coloured.png", "a.coloured.png"]
+    assert [target.name for _, target in plan_album(inputs).jobs] == own
+    own[0] = "a.jpg.coloured.png"
+    assert [target.name for _, target in plan_album(inputs, None, "png").jobs] == own
+    touched(tmp_path / "more", "a.jpg", "a.jpg.png", "A.jpg")
+    targets = [t.name for _, t in plan_album([tmp_path / "more"], None, "png").jobs]
+    assert sorted(targets) == [
+        "A.jpg.coloured.png", "a.jpg.2.coloured.png", "a.jpg.3.coloured.png",
     ]  # fmt: skip
 
 
 def test_folders_are_kept_apart_and_what_is_given_twice_is_taken_once(tmp_path):
     touched(tmp_path, "x/a.jpg", "y/a.jpg", "y/z/a.jpg")
-    folders = [
-        tmp_path / "x",
-        tmp_path / "y",
-        tmp_path / "y" / "z",
-        tmp_path / "x/a.jpg",
-    ]
-    album = plan_album(folders, tmp_path / "out")
+    given = [tmp_path / name for name in ("x", "y", "y/z", "x/a.jpg")]
+    album = plan_album(given, tmp_path / "out")
     assert planned(album, tmp_path) == {
         f"{name}/a.jpg": f"out/{name}/a.coloured.jpg" for name in ("x", "y", "y/z")
     }
     assert album.left_out == {"found twice": 2}
-
-
-def test_names_that_would_be_one_are_numbered(tmp_path):
-    touched(tmp_path, "a.jpg", "a.jpg.png", "A.jpg")
-    targets = [t.name for _, t in plan_album([tmp_path], None, "png").jobs]
-    assert sorted(targets) == [
-        "A.jpg.coloured.png", "a.jpg.2.coloured.png", "a.jpg.3.coloured.png",
-    ]  # fmt: skip
 
 
 def test_links_are_followed_and_never_round(tmp_path):
@@ -85,7 +73,7 @@ def test_links_are_followed_and_never_round(tmp_path):
     (tmp_path / "set" / "again.jpg").symlink_to(tmp_path / "set" / "b.jpg")
     album = plan_album([tmp_path / "set"])
     assert {source.name for source, _ in album.jobs} == {"again.jpg", "a.jpg"}
-    assert album.left_out == {"links that lead back": 1, "found twice": 1}
+    assert album.left_out == {"folders reached twice by links": 1, "found twice": 1}
 
 
 def test_one_photograph_may_have_a_file_for_its_result(tmp_path):
@@ -154,6 +142,8 @@ def test_an_album_is_coloured_in_one_command_and_goes_on(tmp_path, monkeypatch, 
     assert len(bad) == 15
     (tmp_path / "in" / "huge.png").write_bytes(encoded(picture(), "PNG"))
     touched(tmp_path / "in", "note.txt", "._x.jpg")
+    bad |= {path.name for path in (tmp_path / "in").rglob("*1x1.*")}
+    coloured = 298 + 3 - len(bad)
 
     class Small(Tinted):
         def colorize(self, photograph, in_place=True):
@@ -161,35 +151,24 @@ def test_an_album_is_coloured_in_one_command_and_goes_on(tmp_path, monkeypatch, 
                 raise MemoryError
             return super().colorize(photograph)
 
+    def ends():
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1
+        said = capsys.readouterr()
+        lines = said.err.splitlines()
+        assert len(lines) == len(bad)
+        assert all(sum(name in line for line in lines) == 1 for name in bad)
+        assert "1 hidden, 1 .txt files" in said.out
+        return said.out.splitlines()[-1]
+
     monkeypatch.setattr("colorlib.colorize.Colorizer.load", lambda *_: Small())
-    tiny = {p.name for p in Path(tmp_path / "in").rglob("*1x1.*")}
-    command = [
-        "colorlib",
-        "colorize",
-        str(tmp_path / "in"),
-        "-o",
-        str(tmp_path / "out"),
-    ]
-    monkeypatch.setattr("sys.argv", command)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    said = capsys.readouterr()
-    assert ended.value.code == 1
-    lines = said.err.splitlines()
-    assert len(lines) == len(bad | tiny)
-    assert all(sum(name in line for line in lines) == 1 for name in bad | tiny)
-    coloured = 298 + 3 - len(bad | tiny)
-    assert said.out.splitlines()[-1] == (
-        f"coloured {coloured}, skipped 0, failed {len(bad | tiny)}"
-    )
-    assert "1 hidden, 1 .txt files" in said.out
-    results = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    command = ["colorlib", "colorize", tmp_path / "in", "-o", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", [*map(str, command)])
+    assert ends() == f"coloured {coloured}, skipped 0, failed {len(bad)}"
+    results = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(results) == coloured
     assert all(load_rgb(path).any() for path in results)
-
-    monkeypatch.setattr("sys.argv", [*command, "--skip-existing"])
+    monkeypatch.setattr("sys.argv", [*map(str, command), "--skip-existing"])
     monkeypatch.setattr(Tinted, "colorize", None)  # there is nothing left for it to do
-    with pytest.raises(SystemExit):
-        cli.main()
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"coloured 0, skipped {coloured}, failed {len(bad | tiny)}"
+    assert ends() == f"coloured 0, skipped {coloured}, failed {len(bad)}"

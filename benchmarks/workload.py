@@ -26,7 +26,7 @@ TINY = tuple(f"test_{kind}.r160_in1k" for kind in TINY_KINDS)
 
 
 @dataclass(frozen=True)
-class Setting:
+class Workload:
     """How large the benchmarks are, and what they work on.
 
     Images are synthetic and weights are random: neither changes the speed.

@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import pytest
 
-from companion import code_hash as hashing
-from companion.code_hash import code_hash, modules_behind, modules_hash
+from companion.code_hash import modules_hash
+from tools.lesson_code import code_hash, modules_behind
 
 
 def names(code):
@@ -14,6 +12,7 @@ def test_imports_are_followed_through_modules_packages_and_functions():
     behind = names("import companion.cli")
     assert {"pipeline", "metrics", "color", "callbacks", "splits"} <= behind
     assert "figures" not in names("import companion.pipeline")
+    assert modules_behind("import numpy, torch\nfrom matplotlib import pyplot") == []
 
 
 @pytest.mark.parametrize(
@@ -27,10 +26,6 @@ def test_imports_are_followed_through_modules_packages_and_functions():
 )
 def test_every_form_of_import_counts(code):
     assert "color" in names(code)
-
-
-def test_other_packages_do_not_count():
-    assert modules_behind("import numpy, torch\nfrom matplotlib import pyplot") == []
 
 
 CODE = '''
@@ -61,29 +56,25 @@ def test_texts_do_not_change_the_hash_but_code_does(old, new, counts):
     assert (code_hash(CODE) != code_hash(CODE.replace(old, new))) is counts
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A small package in place of ours."""
-    folder = tmp_path / "colorlib"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    (folder / "low.py").write_text("x = 1")
-    (folder / "high.py").write_text("from colorlib.low import x")
-    monkeypatch.setattr(hashing, "ROOT", tmp_path)
-    return folder
+def test_a_change_deep_down_changes_the_hash_of_what_follows_imports(
+    tmp_path, monkeypatch
+):
+    for module in ("companion.code_hash", "tools.lesson_code"):
+        monkeypatch.setattr(f"{module}.ROOT", tmp_path)
+    (tmp_path / "colorlib").mkdir()
+    files = {"__init__": "", "low": "x = 1", "high": "from colorlib.low import x"}
 
+    def hashes(**changed):
+        for name, code in (files | changed).items():
+            (tmp_path / f"colorlib/{name}.py").write_text(code)
+        code = "import colorlib.high"
+        return (
+            code_hash(code),
+            modules_hash(["colorlib"]),
+            modules_hash(["colorlib.high"]),
+        )
 
-def test_a_change_deep_down_changes_the_hash(package: Path):
-    def hashes():
-        high = "import colorlib.high", ["colorlib.high"], ["colorlib"]
-        return code_hash(high[0]), modules_hash(high[1]), modules_hash(high[2])
-
-    before = hashes()
-    (package / "low.py").write_text("x = 2")
-    same = [old == new for old, new in zip(before, hashes(), strict=True)]
-    assert same == [False, True, False]  # `modules_hash` follows no imports
-
-
-def test_modules_that_import_each_other_end(package: Path):
-    (package / "low.py").write_text("import colorlib.high")
+    one, other = hashes(), hashes(low="x = 2")
+    assert [a == b for a, b in zip(one, other, strict=True)] == [False, False, True]
+    hashes(low="import colorlib.high")  # modules that import each other end
     assert len(modules_behind("import colorlib.low")) == 3
