@@ -1,9 +1,10 @@
 # Set-up, and the few commands people type. Every real step is in the Snakefile.
 #
-#   make book                        the whole book, from drawn scenes, in minutes
+#   make book                        the whole book, from synthetic scenes, in minutes
 #   make book PROFILE=laptop DATA_ROOT=../photographs
 #   make lab                         the lessons in JupyterLab, to be changed and run
 #   make pdf                         that book as one PDF, printed by the browser
+#   make kit                         slides, an exercise sheet, solutions: for lecturers
 #   make links                       whether the addresses outside the book answer
 #   make test                        the whole test suite
 #   make test-faults                 fault injection, long; RECORD=1 keeps the counts
@@ -41,7 +42,7 @@ STAGE = _build/$(basename $(notdir $(PROFILE)))/stage
 BOOK = _build/$(if $(filter hide,$(SOLUTIONS)),student/)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book lab pdf links test test-faults mutants coverage lint format lock clean
+.PHONY: help setup book lab pdf kit links test test-faults mutants coverage lint format lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -76,6 +77,10 @@ lab: setup
 
 pdf: book
 	$(BIN)/python -m tools.print_book $(BOOK)html $(BOOK)book.pdf
+
+# In the book's folder, whose formulas and style it uses; html/kit.
+kit: book
+	$(BIN)/python -m tools.teaching_kit $(STAGE) $(BOOK)html
 
 # Sphinx asks every address that the pages name; dead ones are listed and fail.
 links: book

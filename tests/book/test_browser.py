@@ -7,7 +7,9 @@ from browsing import barriers, open_page
 from copies import ROOT, pages_of
 
 PAGES = pages_of(ROOT)
-LESSONS = [page for page in PAGES if page.startswith("notebooks/")]
+LESSONS = [
+    page for page in PAGES if page.startswith("notebooks/") and page[10].isdigit()
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,24 @@ def test_a_page_passes_the_accessibility_checker(shown, theme, width):
     # No theme changes the colours of a picture.
     looks = tab.locator("article img").evaluate_all(CHANGES)
     assert set(looks) <= {"none", "1", "normal"}
+
+
+@of_pages(PAGES)
+def test_a_page_is_not_too_long(shown):
+    tab, _ = shown
+    tab.set_viewport_size({"width": 1300, "height": 900})
+    assert tab.evaluate("document.scrollingElement.scrollHeight") <= 9000
+    tables = "[...document.querySelectorAll('article table')]"
+    assert tab.evaluate(f"{tables}.filter(t => t.checkVisibility()).length") <= 4
+
+
+@of_pages(LESSONS)
+def test_the_first_screen_of_a_lesson_holds_a_picture(shown):
+    tab, _ = shown
+    tab.set_viewport_size({"width": 1300, "height": 900})
+    pictures = tab.locator("article :is(img, canvas, svg.picture)").all()
+    places = [p.bounding_box() for p in pictures if p.is_visible()]
+    assert any(p["height"] > 60 and p["y"] < 800 for p in places)
 
 
 @of_pages(PAGES)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))  # the lessons
 FOLDERS = {"data_root", "weights_root", "cache_root", "runs_root", "results_root"}
 LONGEST_CELL = 15  # lines that are not empty
 FACTS = ["Time", "Hardware", "Data", "Prerequisites"]
@@ -20,13 +20,6 @@ EXERCISE = re.compile(r"### Exercise (\d+)\.(\d+) \((.+)\)\n\n(.+)", re.DOTALL)
 ELSEWHERE = re.compile(
     r"""^\s*[!%]\s*(pip|conda)|\.\./|["'](/|~/|[A-Z]:\\)|savefig""", re.MULTILINE
 )
-# Words of no field but ours: what a stranger would have to learn first.
-DIALECT = re.compile(
-    r"\btold\b|opinions?\b|by heart|behind the (softmax|relu)|alike likely|"
-    r"turned? to rare|no difference (is )?shown|holds? zero|trivial prediction",
-    re.IGNORECASE,
-)
-
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -43,7 +36,7 @@ def text_of(path):
 def test_the_numbers_are_the_order_in_the_table_of_contents():
     content = yaml.safe_load((ROOT / "_toc.yml").read_text())
     chapters = [c["file"] for part in content["parts"] for c in part["chapters"]]
-    listed = [Path(file).name for file in chapters if file.startswith("notebooks/")]
+    listed = [Path(file).name for file in chapters if re.match(r"notebooks/\d", file)]
     assert listed == [path.stem for path in NOTEBOOKS]
     assert [int(name[:2]) for name in listed] == list(range(1, len(listed) + 1))
 
@@ -113,11 +106,10 @@ def test_every_exercise_has_a_grade_a_place_to_work_and_a_checked_answer(path):
 
 
 @each_notebook
-def test_it_ends_with_references_in_the_field_s_words_and_checks_its_claims(path):
+def test_it_ends_with_references_and_checks_its_claims(path):
     headings = re.findall(r"^## (.*)$", text_of(path), re.MULTILINE)
     assert headings[-3:] == ["Summary", "Exercises", "References"]
     assert len(set(headings)) == len(headings)
-    assert not DIALECT.search(path.read_text())
     claims = cells_of(path, tag="claims")  # what the text says of saved records
     assert all("assert " in cell.source for cell in claims)
     assert all("hide-cell" in cell.metadata.tags for cell in claims)
