@@ -221,7 +221,7 @@
     for (const question of questions) {
       for (const figure of question.querySelectorAll("figure")) {
         const place = figure.querySelector("figcaption").textContent;
-        const button = element("button", { type: "button", textContent: `The ${place} is real` });
+        const button = element("button", { type: "button", textContent: "This is real", label: `This is real: the ${place}` });
         button.addEventListener("click", () => answer(question, place));
         figure.append(button);
       }

@@ -28,6 +28,7 @@ from companion.photographs import PHOTOGRAPHS, coloured, square
 STATIC = Path(__file__).parents[2] / "book/static"
 SHARED = "colorlib-shared"  # the class of what the book takes out of each output
 REACH = 16.0  # logits: what is further below the best has a probability near 0
+Picture = Tensor | NDArray[np.uint8]  # rgb (3, H, W) in [0, 1], or (H, W, 3) of bytes
 Place = tuple[float, float]
 MIDDLE = (0.5, 0.5)
 TEMPERATURES = (1.0, 0.38, 0.02)  # shown where nothing moves
@@ -68,12 +69,12 @@ class Pair(NamedTuple):
     model: str
 
 
-def before_after(pictures: Mapping[str, Tensor], alt: str) -> Widget:
+def before_after(pictures: Mapping[str, Picture], alt: str) -> Widget:
     """Two of several pictures over each other, with a divider to drag on them.
 
     Args:
-        pictures: Name -> rgb (3, H, W) in [0, 1], two or three of one size, such as
-            gray, coloured, ground truth.
+        pictures: Name -> rgb (3, H, W) in [0, 1], or (H, W, 3) uint8; two or three of
+            one size, such as gray, coloured, ground truth.
         alt: What they show, for those who do not see them.
 
     Raises:
@@ -94,14 +95,36 @@ def before_after(pictures: Mapping[str, Tensor], alt: str) -> Widget:
     return _widget("before-after", figures, label=alt)
 
 
+def prediction_and_truth(
+    name: str, predictions: Mapping[str, NDArray[Any]], condition: str = "maps"
+) -> Widget:
+    """One of the book's photographs: gray, coloured by a model, ground truth.
+
+    Args:
+        name: Of the photograph.
+        predictions: Condition -> chroma of all photographs, as `kept_predictions()`
+            gives it; what it does not hold is left out.
+        condition: The model.
+
+    Example:
+        >>> prediction_and_truth("cat", {}).html.count("<img")
+        2
+    """
+    chroma = {"gray": np.zeros((2, 8, 8))}
+    if condition in predictions:
+        chroma["coloured"] = predictions[condition][PHOTOGRAPHS.index(name)]
+    pictures = {title: coloured(name, ab, 300) for title, ab in chroma.items()}
+    return before_after(pictures | {"ground truth": square(name, 300)}, name)
+
+
 def one_of(
-    states: Mapping[str, Sequence[Tensor]], alts: Sequence[str], label: str
+    states: Mapping[str, Sequence[Picture]], alts: Sequence[str], label: str
 ) -> Widget:
     """Rows of pictures in one place: a switch says which row is seen.
 
     Args:
-        states: Name -> rgb (3, H, W) in [0, 1] of several pictures, such as what models
-            with 0, 1, 2 and 3 networks make of the same photographs.
+        states: Name -> rgb (3, H, W) in [0, 1], or (H, W, 3) uint8, of several
+            pictures, such as one photograph after another coloured by one model.
         alts: What each picture of a row shows, for those who do not see it.
         label: What the switch chooses.
 
@@ -147,14 +170,7 @@ def fused_networks(
         if condition in predictions
     }
     states["ground truth"] = [square(name, side) for name in PHOTOGRAPHS]
-    shown = {
-        state: [
-            images_to_float(torch.from_numpy(pixels.copy())[None])[0]
-            for pixels in pictures
-        ]
-        for state, pictures in states.items()
-    }
-    return one_of(shown, [n.replace("_", " ") for n in PHOTOGRAPHS], "Fused")
+    return one_of(states, [n.replace("_", " ") for n in PHOTOGRAPHS], "Fused")
 
 
 def temperature_slider(
@@ -193,11 +209,11 @@ def temperature_slider(
     )
 
 
-def ambiguity_picker(rgb: Tensor, alt: str, place: Place = MIDDLE) -> Widget:
+def ambiguity_picker(photograph: Picture, alt: str, place: Place = MIDDLE) -> Widget:
     """A photograph to repaint: all colours of the lightness of a pixel of choice.
 
     Args:
-        rgb: (3, H, W) in [0, 1].
+        photograph: rgb (3, H, W) in [0, 1], or (H, W, 3) uint8; 240 px are enough.
         alt: What it shows, for those who do not see it.
         place: Of the first pixel, from 0 to 1 across and down.
 
@@ -205,6 +221,7 @@ def ambiguity_picker(rgb: Tensor, alt: str, place: Place = MIDDLE) -> Widget:
         >>> ambiguity_picker(torch.rand(3, 8, 8), "a cat").html.count("<img")
         2
     """
+    rgb = _as_rgb(photograph)
     gray = lab_to_rgb(torch.cat([rgb_to_lab(rgb)[:1], torch.zeros_like(rgb[:2])]))
     figures = _figure(rgb, alt, "in colour") + _figure(gray, alt, "in gray")
     return _widget("ambiguity", figures, label=alt, place=_given(place))
@@ -266,6 +283,13 @@ def _widget(kind: str, content: str, **data: str) -> Widget:
     return Widget(f"<colorlib-{kind} {_data(**data)}>{content}</colorlib-{kind}>")
 
 
+def _as_rgb(picture: Picture) -> Tensor:
+    """A picture as rgb (3, H, W) in [0, 1]."""
+    if isinstance(picture, Tensor):
+        return picture
+    return images_to_float(torch.from_numpy(picture.copy())[None])[0]
+
+
 def _given(numbers: Sequence[float]) -> str:
     """Numbers as an attribute."""
     return ",".join(map(str, numbers))
@@ -276,15 +300,16 @@ def _data(**values: str) -> str:
     return " ".join(f'data-{k}="{html.escape(v)}"' for k, v in values.items())
 
 
-def _figure(rgb: Tensor, alt: str, name: str) -> str:
+def _figure(picture: Picture, alt: str, name: str) -> str:
     """A picture with its name below it."""
     caption = f"<figcaption>{html.escape(name)}</figcaption>"
-    return f"<figure>{_image(rgb, f'{alt}, {name}')}{caption}</figure>"
+    return f"<figure>{_image(picture, f'{alt}, {name}')}{caption}</figure>"
 
 
-def _image(rgb: Tensor, alt: str) -> str:
+def _image(picture: Picture, alt: str) -> str:
     """An `img` that carries its own pixels, nearly without loss."""
-    pixels = (rgb.detach().cpu() * 255).round().byte().permute(1, 2, 0).numpy()
+    rgb = _as_rgb(picture).detach().cpu()
+    pixels = (rgb * 255).round().byte().permute(1, 2, 0).numpy()
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(
         file, "JPEG", quality=90, subsampling=0

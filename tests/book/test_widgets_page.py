@@ -213,7 +213,9 @@ def test_the_human_test_is_taken_by_keyboard_and_scored_by_model(tab):
         assert f"Pair {number + 1} of 3" in said.inner_text()
         assert box.locator("section:visible").count() == 1
         images = questions.nth(number).locator("img").all()
-        assert [i.evaluate("i => i.clientWidth") for i in images] == [160, 160]
+        boxes = [image.bounding_box() for image in images]
+        assert [box["width"] for box in boxes] == [160, 160]  # in their own size
+        assert boxes[0]["y"] == boxes[1]["y"]  # side by side
         questions.nth(number).locator("button").first.focus()
         tab.keyboard.press("Enter")
         tab.keyboard.press("Enter")

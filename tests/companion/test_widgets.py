@@ -18,6 +18,7 @@ from companion.report.widgets import (
     before_after,
     fused_networks,
     one_of,
+    prediction_and_truth,
     real_or_coloured,
     temperature_slider,
 )
@@ -85,6 +86,25 @@ def test_a_switch_holds_a_row_for_each_state(pictures):
     assert page.all("img")[3]["alt"] == "a cup, 1 network"
     with pytest.raises(ValueError, match="shorter"):
         one_of(states, ["a cat"], "Fused")
+
+
+def test_pictures_of_bytes_are_the_same_as_those_of_floats(pictures):
+    pixels = (255 * pictures[0]).round().byte().permute(1, 2, 0).numpy()
+    states = {"bytes": [pixels], "floats": [pictures[0]]}
+    one, other = Wellformed(one_of(states, ["a cat"], "Kind").html).all("img")
+    assert one["src"] == other["src"]
+    gray = np.full((8, 8, 3), 90, np.uint8)
+    one, other = Wellformed(ambiguity_picker(gray, "a wall").html).all("img")
+    assert one["src"] == other["src"]
+
+
+def test_a_kept_prediction_stands_between_gray_and_truth():
+    kept = {"maps": np.full((5, 2, 8, 8), 30, np.int8)}
+    images = Wellformed(prediction_and_truth("coffee", kept).html).all("img")
+    assert [image["alt"] for image in images] == [
+        "coffee, gray", "coffee, coloured", "coffee, ground truth",
+    ]  # fmt: skip
+    assert len({image["src"] for image in images}) == 3
 
 
 def test_networks_that_were_not_tried_are_left_out():
