@@ -122,6 +122,7 @@ rule book:
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
         faults=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
         tool="tools/build_book.py",
+        colorizer=["tools/page_weights.py", "colorlib/bundled.safetensors"],
         trained=TRAINED,
         records=RECORDS,
     output:

@@ -29,6 +29,7 @@ from companion.report.findings import Findings
 from companion.report.pages import blocks, filled, pictures
 from companion.report.tables import markdown_table
 from tools.fault_records import fault_table, read_fault_records
+from tools.page_weights import write_page_weights
 from tools.run_notebook import MADE_FROM, made_from
 
 FOLDED = "\n`````{{dropdown}} {0}\n{1}\n`````\n"
@@ -278,6 +279,7 @@ def main() -> None:
     """Read the command line: stage, target, `hide` or `show`, records of the runs."""
     stage, target, solutions, *trained = sys.argv[1:]
     fill_stage(Path(stage))
+    write_page_weights(Path(stage) / "book/static/colorizer/weights.js")
     check_lessons(Path(stage))
     complete_pages(Path(stage), [Path(path) for path in trained])
     hide = solutions == "hide"

@@ -12,6 +12,7 @@ Sphinx reads them; the files stay as they are, for those who download them.
 | `[Holm (1979)](address)`, of a work in the     | a citation, listed in the      |
 | bibliography                                   | bibliography                   |
 | the style and script of a widget               | left out: pages have them once |
+| the comment `<!-- colorizer -->`               | the colorizer of photographs   |
 """
 
 import json
@@ -30,6 +31,8 @@ EXERCISE = re.compile(r"^### (Exercise [\d.]+ \([\w-]+\))\n\n(.+)\Z", re.M | re.
 # One work in brackets, or several: ([Holm, 1979](a); [Wilson, 1927](b)).
 LINK = r"\[[^\[\]]+, \d{4}\]\((http[^\s)]+)\)"
 IN_BRACKETS = re.compile(rf"\({LINK}(?:; {LINK})*\)")
+COLORIZER = "<!-- colorizer -->"
+WIDGET = "```{raw} html\n:file: ../book/static/colorizer/widget.html\n```"
 SHARED = re.compile(r'<(style|script) class="colorlib-shared">.*?</\1>', re.DOTALL)
 IN_A_SENTENCE = re.compile(r"\[[^\[\]]+ \(\d{4}\)\]\((http[^\s)]+)\)")
 
@@ -87,7 +90,8 @@ def for_the_book(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
             shown = kept[-1]["metadata"].setdefault("mystnb", {})
             shown["figure"] = {"caption": with_citations(text.removeprefix(CAPTION))}
         else:
-            kept.append(cell | {"source": with_boxes(with_citations(text))})
+            text = with_boxes(with_citations(text)).replace(COLORIZER, WIDGET)
+            kept.append(cell | {"source": text})
     return kept
 
 

@@ -95,6 +95,20 @@ def test_the_style_and_script_of_widgets_are_left_out():
     assert cell["outputs"][0]["data"] == {"text/html": "<p>b</p><script>d</script>"}
 
 
+def test_the_colorizer_stands_where_it_is_wanted_and_its_link_leads_somewhere():
+    [cell] = book.for_the_book([markdown("Try it.\n\n<!-- colorizer -->")])
+    directive = "```{raw} html\n:file: ../book/static/colorizer/widget.html\n```"
+    assert cell["source"] == f"Try it.\n\n{directive}"
+    page = (ROOT / "book/static/colorizer/widget.html").read_text()
+    [(lesson, section)] = re.findall(
+        r'href="\.\./notebooks/(\w+)\.html#([\w-]+)"', page
+    )
+    texts = "\n".join("".join(c["source"]) for c in cells_of(NOTEBOOKS[9]))
+    assert lesson == NOTEBOOKS[9].stem
+    headings = re.findall(r"^## (.+)$", texts, re.MULTILINE)
+    assert section in [re.sub(r"\W+", "-", h.lower()).strip("-") for h in headings]
+
+
 def test_links_to_works_of_the_bibliography_are_citations():
     holm = "https://www.jstor.org/stable/4615733"
     wilson = "https://doi.org/10.1080/01621459.1927.10502953"
