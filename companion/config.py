@@ -7,7 +7,7 @@ error. One profile serves the command line and the notebooks.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -21,7 +21,6 @@ from colorlib.model import MODELS, ModelConfig
 from colorlib.training import TrainConfig
 
 PROFILES_FOLDER = Path(__file__).parent / "profiles"
-PARTS = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
 CLASSIFYING = ("cross_entropy", "rebalanced")
 NULL = object()  # in place of a value: none at all
 MACHINE = ("accelerator", "devices")  # no result depends on them
@@ -56,18 +55,6 @@ class Settings(BaseModel):
     judge: str | None = None
     validation_only: bool = False
     protocol: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _all_keys_exist(cls, values: Any) -> Any:
-        """Refuse what a dataclass would ignore: a misspelt key of one of the parts."""
-        for part, kind in PARTS.items():
-            given = values.get(part) if isinstance(values, dict) else None
-            known = {field.name for field in fields(kind)}
-            for key in given if isinstance(given, dict) else ():
-                if key not in known:
-                    raise ValueError(f"key '{part}.{key}' does not exist")
-        return values
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False

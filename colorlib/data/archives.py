@@ -17,7 +17,7 @@ from torchvision.datasets import Imagenette
 
 from colorlib.errors import UserError
 from colorlib.files import atomic_write, cached, hash_of
-from colorlib.images import PHOTOGRAPH_SUFFIXES, is_photograph
+from colorlib.images import MARK, PHOTOGRAPH_SUFFIXES, is_photograph
 
 ARCHIVE_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
 MAX_GROWTH = 200  # unpacked to packed size: images are compressed already
@@ -90,6 +90,8 @@ def left_out_as(path: PurePath) -> str:
     """
     if is_photograph(path):
         return ""
+    if path.stem.endswith(MARK):
+        return "results of an earlier run"
     if path.suffix.lower() in PHOTOGRAPH_SUFFIXES:
         return "hidden images"
     return f"{path.suffix.lower()} files" if path.suffix else "files without suffix"

@@ -286,8 +286,12 @@ def _images_below(root: Path, left_out: Counter[str]) -> list[Path]:
 
     Links are followed out of the folder. Within it they lead where one comes anyway.
     """
+
+    def closed(_: OSError) -> None:
+        left_out["folders that cannot be searched"] += 1
+
     paths, visited, top = [], set(), os.path.realpath(root)
-    for place, folders, names in os.walk(root, followlinks=True):
+    for place, folders, names in os.walk(root, onerror=closed, followlinks=True):
         real = os.path.realpath(place)
         inward = os.path.islink(place) and os.path.commonpath([real, top]) == top
         if real in visited or (inward and real != top):
