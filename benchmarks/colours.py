@@ -33,16 +33,16 @@ def colour(workload: Workload) -> Iterator[Measurement]:
             ("Lab to RGB", lab_to_rgb, color.lab2rgb, lab),
         ):
             arrays = images.permute(0, 2, 3, 1).contiguous().numpy()  # (N, S, S, 3)
-            contestants = {
+            candidates = {
                 OURS: partial(ours, images),
                 REFERENCE: partial(one_by_one, theirs, arrays),
             }
             if not workload.quick:  # compilation alone takes half a minute
-                contestants[COMPILED] = partial(
+                candidates[COMPILED] = partial(
                     torch.compile(ours, dynamic=False), images
                 )
-            seconds = race(contestants, 3 * workload.rounds)
-            profile = profile_of(contestants[OURS])
+            seconds = race(candidates, 3 * workload.rounds)
+            profile = profile_of(candidates[OURS])
             yield conversion(f"{way}, {size} px", count, seconds, OURS, profile)
             if COMPILED in seconds:
                 case = f"{way}, compiled, {size} px"
@@ -60,16 +60,16 @@ def conversion(
     case: str,
     count: int,
     seconds: Mapping[str, list[float]],
-    contestant: str,
+    candidate: str,
     profile: dict[str, float] | None = None,
 ) -> Measurement:
-    """One of the contestants beside the reference."""
+    """One of the candidates beside the reference."""
     return Measurement(
         benchmark="colour",
         case=case,
         reference="scikit-image, one by one",
         images={OURS: count, REFERENCE: count},
-        seconds={OURS: seconds[contestant], REFERENCE: seconds[REFERENCE]},
+        seconds={OURS: seconds[candidate], REFERENCE: seconds[REFERENCE]},
         profile=profile or {},
-        bars=(Bar(quantity="ratio", at_least=10, obstacle=OBSTACLES[contestant]),),
+        bars=(Bar(quantity="ratio", at_least=10, obstacle=OBSTACLES[candidate]),),
     )

@@ -37,7 +37,7 @@ UNDER_2_PERCENT = (
 
 
 class Epochs:
-    """The contestants at one size.
+    """The candidates at one size.
 
     The reference decodes, converts and runs the frozen networks in every epoch; ours
     has packed images and features by then. Its first epoch makes them.
@@ -88,14 +88,14 @@ def epoch(workload: Workload) -> Iterator[Measurement]:
     in_loop = "decoding, converting, running three networks at every step"
     for size, count in workload.sizes.items():
         epochs = Epochs(workload, size, count)
-        contestants: dict[str, Callable[[], None]] = {
+        candidates: dict[str, Callable[[], None]] = {
             OURS: epochs.ours,
             REFERENCE: epochs.reference,
             "loading": epochs.load,
         }
         if size == min(workload.sizes):
-            contestants["first"] = epochs.first
-        seconds = race(contestants, workload.few_rounds)
+            candidates["first"] = epochs.first
+        seconds = race(candidates, workload.few_rounds)
         yield Measurement(
             benchmark="epoch",
             case=f"{LATER_EPOCH}, {size} px",

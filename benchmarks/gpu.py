@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.colours import one_by_one
 from benchmarks.measuring import (
-    Contestant,
+    Candidate,
     MatrixProduct,
     count_flops,
     device_memory,
@@ -62,7 +62,7 @@ def gpu(workload: Workload) -> Iterator[Measurement]:
 
 
 class OnDevice:
-    """The contestants on one device.
+    """The candidates on one device.
 
     Args:
         workload: How large they are.
@@ -111,7 +111,7 @@ class OnDevice:
         price = deterministic_step(self.workload, self.device)
         yield price.model_copy(update={"benchmark": "gpu"})
 
-    def often(self, call: Contestant) -> Contestant:
+    def often(self, call: Candidate) -> Candidate:
         """What is timed of a call."""
         return waited_for(call, self.device, self.calls)
 
@@ -119,7 +119,7 @@ class OnDevice:
         """A training step in each mode, beside the same network written plainly."""
         batch = self.workload.batch(count, size).to(self.device)
         modes = {mode_text(mode): mode for mode in self.modes}
-        calls: dict[str, Contestant] = {
+        calls: dict[str, Candidate] = {
             REFERENCE: plain(self.workload, batch, self.device)
         }
         for name, mode in modes.items():
@@ -128,9 +128,9 @@ class OnDevice:
         memory = {
             name: device_memory(call, self.device) for name, call in calls.items()
         }
-        contestants = {name: self.often(call) for name, call in calls.items()}
+        candidates = {name: self.often(call) for name, call in calls.items()}
         products = {dtype: self.often(m) for dtype, m in self.matrices.items()}
-        seconds = race(contestants | products, self.workload.rounds)
+        seconds = race(candidates | products, self.workload.rounds)
         flops = self.calls * count_flops(calls[next(iter(modes))])
         best = min(modes, key=lambda name: np.median(seconds[name]))
         for name, mode in modes.items():
@@ -150,7 +150,7 @@ class OnDevice:
                 dtype=dtype,
                 matrix_dtype=dtype,
                 matrix_flops=self.calls * self.matrices[dtype].flops,
-                profile=profile_of(contestants[name], device=self.device),
+                profile=profile_of(candidates[name], device=self.device),
                 peak_bytes={k: size for k, size in held.items() if size is not None},
                 bars=(GPU_RATE,) if (name, count) == (best, FULL) else (),
             )
@@ -185,8 +185,8 @@ class OnDevice:
             for L_norm, ab_norm in theirs:
                 plain_step(L_norm.to(self.device), ab_norm.to(self.device))
 
-        contestants = {OURS: our_epoch, REFERENCE: their_epoch}
-        timed = {name: waited_for(c, self.device) for name, c in contestants.items()}
+        candidates = {OURS: our_epoch, REFERENCE: their_epoch}
+        timed = {name: waited_for(c, self.device) for name, c in candidates.items()}
         return Measurement(
             benchmark="gpu",
             case=f"{LATER_EPOCH}, {mode_text(mode)}, batch {batch_size}, {size} px",
@@ -208,8 +208,8 @@ class OnDevice:
         matrix = self.matrices["float32"]
         ours = partial(features_of_images, backbones, gray, "logits")
         theirs = partial(network.class_scores_of, self.networks, 2 * gray[:few] - 1)
-        contestants = {MATRIX: matrix, OURS: ours, REFERENCE: theirs}
-        timed = {name: waited_for(c, self.device) for name, c in contestants.items()}
+        candidates = {MATRIX: matrix, OURS: ours, REFERENCE: theirs}
+        timed = {name: waited_for(c, self.device) for name, c in candidates.items()}
         return Measurement(
             benchmark="gpu",
             case=f"class scores of three networks, batch {count}",

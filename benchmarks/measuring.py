@@ -1,4 +1,4 @@
-"""Clocks: contestants that take turns, processes that are weighed, a matrix product."""
+"""Clocks: candidates that take turns, processes that are weighed, a matrix product."""
 
 import gc
 import json
@@ -21,30 +21,30 @@ ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 NAME = 80  # letters of a kernel's name, some of which are longer than a page
 
-Contestant = Callable[[], object]
+Candidate = Callable[[], object]
 
 
 def race(
-    contestants: Mapping[str, Contestant], rounds: int, warm_up: int = 1
+    candidates: Mapping[str, Candidate], rounds: int, warm_up: int = 1
 ) -> dict[str, list[float]]:
     """Time some functions, in turns, so that all meet the same disturbances.
 
     Args:
-        contestants: Called without arguments.
+        candidates: Called without arguments.
         rounds: How often each is timed.
         warm_up: Rounds before that are not timed.
 
     Returns:
-        Seconds of each contestant, one a round.
+        Seconds of each candidate, one a round.
 
     Example:
         >>> seconds = race({"sum": lambda: sum(range(9)), "nothing": int}, rounds=3)
         >>> {name: len(values) for name, values in seconds.items()}
         {'sum': 3, 'nothing': 3}
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(-warm_up, rounds):
-        for name, call in contestants.items():
+        for name, call in candidates.items():
             start = time.perf_counter()
             call()
             if number >= 0:
@@ -120,22 +120,22 @@ class MatrixProduct:
         torch.mm(*self.factors, out=self.product)
 
 
-def waited_for(call: Contestant, device: torch.device, calls: int = 1) -> Contestant:
+def waited_for(call: Candidate, device: torch.device, calls: int = 1) -> Candidate:
     """Some calls of a function, and the wait until a device has done them.
 
     A GPU works while the program goes on: a clock must wait for it.
     """
 
-    def contestant() -> None:
+    def candidate() -> None:
         for _ in range(calls):
             call()
         if device.type != "cpu":
             torch.accelerator.synchronize(device)
 
-    return contestant
+    return candidate
 
 
-def device_memory(call: Contestant, device: torch.device) -> int | None:
+def device_memory(call: Candidate, device: torch.device) -> int | None:
     """Bytes that a call holds on a GPU beside what was there; None elsewhere."""
     if device.type != "cuda":
         call()
@@ -147,7 +147,7 @@ def device_memory(call: Contestant, device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def count_flops(call: Contestant) -> int:
+def count_flops(call: Candidate) -> int:
     """Floating-point operations of a function, forward and backward.
 
     Example:
@@ -160,7 +160,7 @@ def count_flops(call: Contestant) -> int:
 
 
 def profile_of(
-    call: Contestant, count: int = 6, device: torch.device = CPU
+    call: Candidate, count: int = 6, device: torch.device = CPU
 ) -> dict[str, float]:
     """The operations that take most of a device's time in a function, and which share.
 

@@ -111,7 +111,7 @@ def step(workload: Workload) -> Iterator[Measurement]:
     for size, count in workload.sizes.items():
         batch = workload.batch(count, size)
         plain_step = plain(workload, batch)
-        contestants: dict[str, Callable[[], object]] = {
+        candidates: dict[str, Callable[[], object]] = {
             MATRIX: workload.matrix,
             OURS: partial(OurStep(workload.model()), batch),
             REFERENCE: plain_step,
@@ -121,9 +121,9 @@ def step(workload: Workload) -> Iterator[Measurement]:
             case=f"training step, {size} px, batch {count}",
             reference="the same network, channels first; colours converted before",
             images={OURS: count, REFERENCE: count},
-            seconds=race(contestants, workload.rounds),
-            flops=count_flops(contestants[OURS]),
-            profile=profile_of(contestants[OURS]),
+            seconds=race(candidates, workload.rounds),
+            flops=count_flops(candidates[OURS]),
+            profile=profile_of(candidates[OURS]),
             bars=(FULL_RATE,) if size > 64 else (),
         )
     yield deterministic_step(workload)
@@ -160,7 +160,7 @@ def one_mode(
 ) -> Measurement:
     """A step in one mode and the plain step, in turns; compilation is not timed."""
     batch = workload.batch(count, size)
-    contestants: dict[str, Callable[[], object]] = {
+    candidates: dict[str, Callable[[], object]] = {
         OURS: partial(OurStep(workload.model(), config), batch),
         REFERENCE: partial(OurStep(workload.model()), batch),
     }
@@ -170,7 +170,7 @@ def one_mode(
         case=f"training step {config.precision}{compiled}, {size} px, batch {count}",
         reference="float32, not compiled",
         images={OURS: count, REFERENCE: count},
-        seconds=race(contestants, workload.few_rounds),  # seconds each, some of them
+        seconds=race(candidates, workload.few_rounds),  # seconds each, some of them
     )
 
 
@@ -188,13 +188,13 @@ def deterministic_step(workload: Workload, device: torch.device = CPU) -> Measur
         finally:
             torch.use_deterministic_algorithms(False)
 
-    contestants = {OURS: deterministic, REFERENCE: step}
+    candidates = {OURS: deterministic, REFERENCE: step}
     return Measurement(
         benchmark="step",
         case=f"deterministic mode, {size} px",
         reference="the same step without it",
         images={OURS: count, REFERENCE: count},
-        seconds=race(contestants, 2 * workload.rounds),
+        seconds=race(candidates, 2 * workload.rounds),
     )
 
 
@@ -205,13 +205,13 @@ def third_backbone(workload: Workload) -> Measurement:
     assert batch.features is not None
     fewer = Batch(batch.images, batch.features[:, :2])
     three, two = (OurStep(workload.model(f"model{k}", names[:k])) for k in (3, 2))
-    contestants = {OURS: lambda: three(batch), REFERENCE: lambda: two(fewer)}
+    candidates = {OURS: lambda: three(batch), REFERENCE: lambda: two(fewer)}
     return Measurement(
         benchmark="step",
         case=f"three networks' scores in place of two, {size} px",
         reference="two networks' scores",
         images={OURS: count, REFERENCE: count},
-        seconds=race(contestants, 2 * workload.rounds),
+        seconds=race(candidates, 2 * workload.rounds),
         bars=(Bar(quantity="ratio", at_least=1 / 1.02),),
     )
 

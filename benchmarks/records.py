@@ -62,7 +62,7 @@ class Bar(Part):
             the rate of a matrix product; `seconds` of one call; `bytes` at the peak.
         at_least: The bar of `ratio` and `matrix share`.
         at_most: The bar of `seconds` and `bytes`.
-        obstacle: What is known to stand in the way, told where it is missed.
+        obstacle: What is known to stand in the way, printed where it is missed.
     """
 
     quantity: Quantity
@@ -84,14 +84,14 @@ class Measurement(Part):
         benchmark: Its name on the command line.
         case: What of it, such as the size.
         reference: What it is compared with, in words.
-        images: Images in one call of each contestant.
-        seconds: contestant -> one value a round; round by round they took turns.
+        images: Images in one call of each candidate.
+        seconds: candidate -> one value a round; round by round they took turns.
         flops: Floating-point operations of one of our calls; None if not counted.
         dtype: Of the numbers that we compute with.
         matrix_dtype: Of those of the matrix product.
         matrix_flops: Operations of one call of it.
         profile: operation -> its share of our time, the largest first.
-        peak_bytes: contestant -> largest resident memory of its process; on a GPU, what
+        peak_bytes: candidate -> largest resident memory of its process; on a GPU, what
             its first call holds there at most beside what was there before.
         bars: What is to be reached.
     """
@@ -109,12 +109,12 @@ class Measurement(Part):
     peak_bytes: dict[str, int] = Field(default_factory=dict)
     bars: tuple[Bar, ...] = ()
 
-    def per_image(self, contestant: str = OURS) -> Rounds | None:
+    def per_image(self, candidate: str = OURS) -> Rounds | None:
         """Seconds an image, or a call if it is of none; None if not measured."""
-        if contestant not in self.seconds:
+        if candidate not in self.seconds:
             return None
-        images = self.images.get(contestant, 1)
-        return Rounds.of([value / images for value in self.seconds[contestant]])
+        images = self.images.get(candidate, 1)
+        return Rounds.of([value / images for value in self.seconds[candidate]])
 
     @property
     def ratio(self) -> Rounds | None:

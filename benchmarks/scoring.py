@@ -18,7 +18,7 @@ def evaluation(workload: Workload) -> Iterator[Measurement]:
         model = workload.model("plain").eval()
         plain = workload.model("plain").eval().to(memory_format=torch.contiguous_format)
         images = batch.images.numpy()
-        contestants = {
+        candidates = {
             OURS: lambda model=model, batch=batch: score_predictor(model, [batch]),
             REFERENCE: lambda plain=plain, images=images: evaluate(plain, images),
         }
@@ -27,5 +27,5 @@ def evaluation(workload: Workload) -> Iterator[Measurement]:
             case=f"predicting and scoring, {size} px",
             reference="scikit-image, one by one, fewer scores",
             images={OURS: count, REFERENCE: count},
-            seconds=race(contestants, workload.few_rounds),
+            seconds=race(candidates, workload.few_rounds),
         )

@@ -50,7 +50,7 @@ def run(
     Args:
         names: Which; all but those on request by default.
         quick: Whether to make everything as small as possible, to see that it works.
-        say: Told, in one line, what is being done.
+        say: Called with a line on what is being done.
         keep: Given the record as it is after each measurement.
 
     Returns:

@@ -38,7 +38,7 @@ def summary_rows(record: SpeedRecord) -> list[Row]:
             *_times(m),
             _percent(m.matrix_share),
             " / ".join(map(_gigabytes, m.peak_bytes.values())),
-            "; ".join(f"{bar_text(bar)}: {held}" for bar, _, held in _verdicts(m)),
+            "; ".join(f"{bar_text(bar)}: {held}" for bar, _, held in _outcomes(m)),
         ]
         for m in record.measurements
     ]
@@ -92,12 +92,12 @@ def book_tables(record: SpeedRecord) -> dict[str, str]:
         for m in rows if m.peak_bytes
     ]  # fmt: skip
     bars = [
-        [m.case, bar_text(bar), _measured(bar, value), verdict]
-        for m in rows for bar, value, verdict in _verdicts(m)
+        [m.case, bar_text(bar), _measured(bar, value), outcome]
+        for m in rows for bar, value, outcome in _outcomes(m)
     ]  # fmt: skip
     times = [[text or NONE for text in (m.case, m.reference, *_times(m))] for m in rows]
     tables = {
-        "The bars": markdown_table(["what", "bar", "measured", "verdict"], bars)
+        "The bars": markdown_table(["what", "bar", "measured", "result"], bars)
         + _why_missed(rows),
         "Time": markdown_table(["what", "compared with", *COLUMNS[1:5]], times),
         "Share of the machine's matrix rate": markdown_table(
@@ -129,8 +129,8 @@ def _why_missed(measurements: Iterable[Measurement]) -> str:
     """What stands in the way of the bars that are missed, each reason once."""
     missed: dict[str, list[str]] = {}
     for measurement in measurements:
-        for bar, _, verdict in _verdicts(measurement):
-            if verdict == NO:
+        for bar, _, outcome in _outcomes(measurement):
+            if outcome == NO:
                 obstacle = bar.obstacle or "it is not known why"
                 missed.setdefault(obstacle, []).append(measurement.case)
     return "".join(
@@ -185,7 +185,7 @@ def _projections(record: SpeedRecord) -> Iterator[Row]:
             yield [size, *map(duration, epochs), *trainings]
 
 
-def _verdicts(measurement: Measurement) -> list[tuple[Bar, float, str]]:
+def _outcomes(measurement: Measurement) -> list[tuple[Bar, float, str]]:
     """Each bar of a measurement, what was measured, and whether it holds."""
     return [
         (bar, value, YES if bar.holds(value) else NO)

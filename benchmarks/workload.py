@@ -42,7 +42,7 @@ class Workload:
 
     @property
     def rounds(self) -> int:
-        """How often each contestant is timed, as a rule."""
+        """How often each candidate is timed, as a rule."""
         return 2 if self.quick else 5
 
     @property

@@ -93,7 +93,7 @@ def colorize(
 ) -> None:
     """Colour photographs of any size; a folder is searched for them.
 
-    Without --weights by the small model that comes with the package.
+    Without --weights by the bundled model, which is small.
 
     The results are written beside the photographs, as NAME.coloured.SUFFIX, or to the
     folder given with --out. What cannot be coloured is named and does not stop the
@@ -114,8 +114,8 @@ def colorize(
     for fault in album.faults:
         complain(fault)
         failed += 1
-    if album.told:
-        say(album.told)
+    if album.summary:
+        say(album.summary)
     if len(album.jobs) > 1 or failed or skipped:
         say(f"coloured {coloured:,}, skipped {skipped:,}, failed {failed:,}")
     if failed:
@@ -144,8 +144,8 @@ def _colorize_all(
         try:
             lost = colorize_file(colorizer, source, target, **options)
         except Exception as error:
-            told = _told_by(error)
-            complain(told if str(source) in told else f"{source}: {told}")
+            message = _message_of(error)
+            complain(message if str(source) in message else f"{source}: {message}")
             if debug:
                 err.print_exception()
         else:
@@ -194,7 +194,7 @@ def run_app(app: typer.Typer) -> None:
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if debug:
             raise
-        complain(_told_by(error))
+        complain(_message_of(error))
         sys.exit(1)
     finally:
         for signum, handler in before.items():
@@ -206,17 +206,17 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     raise Interrupted(signum)
 
 
-def _told_by(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """What an error says; if memory ran out, in torch or in Python, what to do."""
-    told = str(error) or type(error).__name__
+    message = str(error) or type(error).__name__
     words = ("out of memory", "can't allocate memory")
-    if isinstance(error, MemoryError) or any(word in told.lower() for word in words):
+    if isinstance(error, MemoryError) or any(word in message.lower() for word in words):
         return (
             "found no memory left, expected some for what is next; free some, or ask "
             "for less (a smaller photograph; batch_size, size or width of a profile, "
             "then --resume); what is finished is kept"
         )
-    return told
+    return message
 
 
 def say(line: Any) -> None:

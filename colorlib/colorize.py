@@ -1,7 +1,7 @@
 """A photograph of any size in, the same photograph in colour out.
 
 The photograph is made gray, and the network sees a small copy of that. Chroma has
-little detail, so what it predicts is enlarged to the photograph's own grid and joined
+little detail, so what it predicts is upsampled to the photograph's own grid and joined
 with the photograph's own lightness: nothing of its sharpness is lost.
 
 Reference:
@@ -73,7 +73,7 @@ class Colorizer:
         weights_root: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> "Colorizer":
-        """Load the model that comes with the package, or one `companion train` wrote.
+        """Load the bundled model, or one `companion train` wrote.
 
         Args:
             path: A `model.safetensors`.
@@ -261,14 +261,14 @@ def join_with_own_lightness(
     white = int(np.iinfo(rgb.dtype).max)
     for rows in _strips(H, W):
         L_norm = _own_L_norm(rgb[rows], ab_norm.device)  # (1, 1, rows, W)
-        slope, offset = _enlarged_rows(lines, rows, H, W).chunk(2, dim=1)
+        slope, offset = _upsampled_rows(lines, rows, H, W).chunk(2, dim=1)
         strip = lab_to_rgb(denormalize_lab(L_norm, slope * L_norm + offset))[0]
         values = (strip * white).round().int().permute(1, 2, 0)  # (rows, W, 3)
         out[rows] = values.cpu().numpy()
 
 
 def _around(box: Box, H: int, W: int) -> Iterator[Box]:
-    """What of a photograph is not in the box: above, below, left, right."""
+    """What of a photograph lies outside of a box: above, below, left, right."""
     (top, bottom), (left, right) = ((one.start, one.stop) for one in box)
     edges = (0, top, 0, W), (bottom, H, 0, W), (top, bottom, 0, left)
     for first, last, start, stop in (*edges, (top, bottom, right, W)):
@@ -286,9 +286,8 @@ def _strips(H: int, W: int) -> Iterator[slice]:
 def chroma_along_lightness(ab_norm: Tensor, L_norm: Tensor) -> Tensor:
     """See chroma as a straight line over lightness, around each pixel of a small grid.
 
-    Enlarged, the lines give chroma an edge where the photograph has one. Where nothing
-    in lightness tells one colour from the other the slope is 0, and what is enlarged is
-    the chroma itself.
+    Upsampled, the lines give chroma an edge where the photograph has one. Where colours
+    do not differ in lightness the slope is 0, and the chroma itself is upsampled.
 
     Args:
         ab_norm: (1, 2, h, w) in [-1, 1], chroma.
@@ -300,7 +299,7 @@ def chroma_along_lightness(ab_norm: Tensor, L_norm: Tensor) -> Tensor:
 
     Reference:
         He & Sun (2015), Fast Guided Filter, arXiv:1505.00996. Their lines also smooth
-        the chroma; ours go through it, which is measured to be closer to the truth.
+        the chroma; ours go through it, which is measured to be closer to ground truth.
 
     Example:
         >>> L_norm = torch.rand(1, 1, 8, 8)
@@ -348,8 +347,8 @@ def _as_rgb(gray: Gray) -> NDArray[np.uint8]:
     return np.repeat(gray[..., None], 3, axis=2)
 
 
-def _enlarged_rows(planes: Tensor, rows: slice, H: int, W: int) -> Tensor:
-    """Some rows of `planes` (1, C, h, w) enlarged bilinearly to (1, C, H, W)."""
+def _upsampled_rows(planes: Tensor, rows: slice, H: int, W: int) -> Tensor:
+    """Some rows of `planes` (1, C, h, w) upsampled bilinearly to (1, C, H, W)."""
     h = planes.shape[-2]
     target = torch.arange(rows.start, rows.stop, device=planes.device)
     position = ((target + 0.5) * h / H - 0.5).clamp(0, h - 1)  # pixel centres

@@ -47,7 +47,7 @@ VIEW_SIZES = (64, 80, 96, 112, 128, 160, 192, 256)
 TEMPERATURES = (0.25, 0.38, 0.5, 0.65, 0.8)
 ADJUSTMENTS = (-0.1, 0.0, 0.1, 0.2)
 CHOOSING_SIZE = 96  # pixels: larger photographs are scored at this side
-COLOURFUL = 0.65  # of the truth: what a chosen setting gives at least
+COLOURFUL = 0.65  # of the ground truth: what a chosen setting gives at least
 METRICS = ("rmse_ab_norm", "psnr_rgb", "ciede2000", "colourfulness")
 BATCH = 25
 MEAN_SIZE = 64  # pixels: the grid of the mean image
@@ -122,7 +122,7 @@ class Colouring:
         return annealed_mean(adjusted, self.net.centres, temperature) / AB_SCALE
 
     def joined(self, ab_norm: Tensor) -> Tensor:
-        """Chroma enlarged along the photographs' lightness: `rgb` (N, 3, S, S)."""
+        """Chroma upsampled along the photographs' lightness: `rgb` (N, 3, S, S)."""
         small = as_lightness(resize(self.gray, ab_norm.shape[-1]))
         lines = chroma_along_lightness(ab_norm, small)  # (N, 4, view / 4, view / 4)
         size = self.L_norm.shape[-2:]
@@ -306,8 +306,8 @@ def _methods(
     def chroma(ab_norm: Tensor) -> Callable[[Colouring], Tensor]:
         def method(colouring: Colouring) -> Tensor:
             size = colouring.L_norm.shape[-2:]
-            enlarged = F.interpolate(ab_norm, size, mode="bilinear")
-            return with_chroma(colouring.L_norm, enlarged)
+            upsampled = F.interpolate(ab_norm, size, mode="bilinear")
+            return with_chroma(colouring.L_norm, upsampled)
 
         return method
 
@@ -383,13 +383,13 @@ def _with_intervals(scores: dict[str, Scores]) -> dict[str, Any]:
 def line_of(name: str, report: dict[str, Any]) -> str:
     """One set in one line."""
     gains = report["differences"]["gray"]
-    told = ", ".join(
+    scores = ", ".join(
         f"{metric} {gains[metric]['mean']:+.4g} "
         f"({gains[metric]['ci_low']:.4g}, {gains[metric]['ci_high']:.4g})"
         for metric in METRICS[:3]
     )
     n, colourful = report["model"]["ciede2000"]["n"], report["colourful"]
-    return f"{name} (n = {n}), against gray: {told}; colourful {colourful:.2f}"
+    return f"{name} (n = {n}), against gray: {scores}; colourful {colourful:.2f}"
 
 
 @torch.inference_mode()

@@ -38,7 +38,7 @@ class Album:
     faults: list[str] = field(default_factory=list)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What was left out, in one line; empty if nothing was."""
         if not self.left_out:
             return ""
@@ -68,9 +68,9 @@ def plan_album(
     album = Album()
     sources = _found(inputs, album)
     if not sources:
-        told = "; ".join([*album.faults, album.told or "expected photographs"])
+        found = "; ".join([*album.faults, album.summary or "expected photographs"])
         given = ", ".join(map(str, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
-        raise UserError(f"found no photograph in {given}; {told}")
+        raise UserError(f"found no photograph in {given}; {found}")
     named = out is not None and out.suffix.lower() in PHOTOGRAPH_SUFFIXES
     if out is not None and named and not out.is_dir():
         if len(sources) > 1:
@@ -197,8 +197,8 @@ def colorize_file(
     )
     lost = sorted(write_pages(pages, target, quality, file.lossy))
     more = [f"{len(lost) - SHOWN_NAMES} more"] if len(lost) > SHOWN_NAMES else []
-    told = [f"without {', '.join(lost[:SHOWN_NAMES] + more)}"] if lost else []
+    notes = [f"without {', '.join(lost[:SHOWN_NAMES] + more)}"] if lost else []
     if file.pages > 1 and not every:
         hint = " (--format tiff for all)" if file.kind == "tiff" else ""
-        told.append(f"picture 1 of {file.pages} only{hint}")
-    return told
+        notes.append(f"picture 1 of {file.pages} only{hint}")
+    return notes

@@ -86,8 +86,8 @@ def reason_of(error: Exception) -> str:
         return error.strerror
     lines = str(getattr(error, "detail", "") or error).splitlines()
     noise = ("unable to call", "source: bad seek")
-    told = [line.strip() for line in lines if line and not line.startswith(noise)]
-    return "; ".join(dict.fromkeys(told)) or type(error).__name__
+    messages = [line.strip() for line in lines if line and not line.startswith(noise)]
+    return "; ".join(dict.fromkeys(messages)) or type(error).__name__
 
 
 def check_size(width: int, height: int, limit: int) -> None:
@@ -248,8 +248,8 @@ def to_srgb(image: pyvips.Image, has_alpha: bool, deep: bool) -> pyvips.Image:
         image = (image * (65535 / (65536 - 2**spare))).rint().cast("ushort")
     count = COLOURS.get(image.interpretation, 0)
     if not 0 < count <= image.bands <= count + 1:
-        told = f"{image.bands} bands of the kind {image.interpretation}"
-        raise PhotographError("", f"holds {told}, expected gray, RGB or CMYK")
+        kind = f"{image.bands} bands of the kind {image.interpretation}"
+        raise PhotographError("", f"holds {kind}, expected gray, RGB or CMYK")
     colours = _by_profile(image.extract_band(0, n=count))
     if has_alpha and image.bands > count:
         colours = colours.bandjoin(image[count])

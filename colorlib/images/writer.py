@@ -107,7 +107,7 @@ def _exif_tags(said: Metadata) -> set[int]:
 
 
 def _options(kind: str, quality: int | None, lossy: bool) -> dict[str, Any]:
-    """What libvips is told of a format."""
+    """The options of libvips for a format."""
     if kind == "tiff":
         return {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"}
     if kind == "png":

@@ -1,4 +1,4 @@
-"""Words of the field in pages, lessons and tools; those of our own are banned."""
+"""Words of the field in pages, lessons and code; those of our own are banned."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,9 @@ TEXTS = [
     *(ROOT / name for name in ("Makefile", "Snakefile", "_config.yml")),
     *(ROOT / "book").rglob("*.md"),
     *(ROOT / "notebooks").glob("*.ipynb"),
-]
+    *(path for name in ("colorlib", "companion", "benchmarks", "tools")
+      for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".yaml", ".md")),
+]  # fmt: skip
 # Each as a stranger would find it: in identifiers and in sentences.
 BANNED = re.compile(
     r"\b(told|opinions?|campaigns?|verdicts?|contestants?|trivial|pixel-wise)\b"
