@@ -2,8 +2,8 @@
 
     python -m tools.measure_robustness FOLDER [--count 200]
 
-Each photograph is made gray, coloured, damaged and coloured again; we compare the chroma
-of the two results, not with the ground truth. `before` sees the photograph as it is,
+Each photograph is made gray, coloured, damaged and coloured again; we compare the
+chroma of the two results, not the ground truth. `before` sees the photograph as it is,
 `after` within its frame and with its contrast restored, as `colorlib colorize` does.
 """
 
