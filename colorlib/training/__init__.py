@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
@@ -124,8 +125,16 @@ class ColorizationTask(pl.LightningModule):
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One batch forward; Lightning does the backward pass and the update."""
-        loss: Tensor = self._step(batch)
+        """One batch forward; Lightning does the backward pass and the update.
+
+        What dropout drops is a function of (seed, step), as the order of the images is:
+        a training that was resumed comes to the same bits.
+        """
+        gpus = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(gpus):
+            here = (self.config.seed, self.global_step, self.global_rank)
+            torch.manual_seed(int(np.random.SeedSequence(here).generate_state(1)[0]))
+            loss: Tensor = self._step(batch)
         self.log("train_loss", loss.detach())
         return loss
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import LambdaCallback, Timer
+from torch.nn import functional as F
 
 from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
 from colorlib.errors import Interrupted, UserError
@@ -167,6 +168,28 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     unwatched = train(tmp_path / "not", watched=NONE)
     assert same(resumed, whole if len(watched) else unwatched)
     assert resumed[0].sessions == 2
+
+
+def with_dropout(model):
+    """The same model, whose encoder is shown half of the pixels while it trains."""
+    model.encoder.register_forward_pre_hook(
+        lambda encoder, given: F.dropout(given[0], 0.5, encoder.training)
+    )
+    return model
+
+
+def test_what_dropout_drops_follows_from_seed_and_step(tmp_path):
+    """And not from what was drawn before, so a stopped training goes on the same."""
+    whole = train(tmp_path / "whole", model=with_dropout(new_model()))
+    torch.manual_seed(99)
+    train(tmp_path / "parts", model=with_dropout(new_model()), max_steps=7)
+    torch.manual_seed(100)
+    resumed = train(tmp_path / "parts", model=with_dropout(new_model(99)))
+    assert same(resumed, whole)
+    other = train(
+        tmp_path / "other", model=with_dropout(new_model()), seed=1, max_steps=1
+    )
+    assert not torch.equal(other[1], whole[1])
 
 
 MOMENTS = [

@@ -15,11 +15,11 @@ from colorlib.errors import UserError
 from colorlib.metrics import summarize
 from companion import similarity
 from companion.comparisons import runs_of
-from companion.photographs import write_arrays
 from companion.records import write_record
 from companion.report import pages
 from companion.report.findings import HYPOTHESES, Findings
 from companion.studies import plan
+from tools.keep_photographs import write_arrays
 
 ROOT = Path(__file__).parents[2]
 EFFECT = {"none": 1.0, "softmax": 0.97, "logits": 0.93, "maps": 0.92}  # of the loss

@@ -10,7 +10,7 @@ def names(code):
 
 def test_imports_are_followed_through_modules_packages_and_functions():
     behind = names("import companion.cli")
-    assert {"pipeline", "metrics", "color", "callbacks", "splits"} <= behind
+    assert {"pipeline", "metrics", "color", "session", "splits"} <= behind
     assert "figures" not in names("import companion.pipeline")
     assert modules_behind("import numpy, torch\nfrom matplotlib import pyplot") == []
 
