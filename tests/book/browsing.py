@@ -10,6 +10,11 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 # Preloaded, style sheets would be asked for once more, which files refuse.
 AXE = {"resultTypes": ["violations"], "preload": False}
 
+# The theme lets the keyboard reach what scrolls, some time after the width has changed.
+BOXES = "pre[tabindex], .pst-scrollable-table-container[tabindex]"
+REACHED = f"""[...document.querySelectorAll("{BOXES}")].every(
+  box => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
+
 
 def open_page(context, address):
     """Open a page; the tab, and a list of what goes wrong in it, now and later."""
@@ -36,6 +41,7 @@ def barriers(tab, theme="light", width=1400):
     tab.set_viewport_size({"width": width, "height": 900})
     tab.add_style_tag(content="* { transition: none !important }")  # at once
     tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    tab.wait_for_function(REACHED)
     return [
         f"{rule['id']}: {rule['help']}: {node['html'][:120]}"
         for rule in Axe().run(tab, options=AXE).response["violations"]
