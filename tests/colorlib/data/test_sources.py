@@ -118,7 +118,7 @@ ODD = [
     (UNSEEN, "expected both"),
     ({"classes": 2, "unseen_classes": 2}, "expected unseen_per_class"),
     ({"dataset": "scenes", "classes": 2}, "expected none"),
-    ({"sise": 64}, "Unexpected keyword"),
+    ({"siez": 64}, "Unexpected keyword"),
 ]
 
 
