@@ -6,6 +6,8 @@ Every mean stands with its interval, every metric with its unit and its directio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from colorlib.errors import UserError
 from colorlib.evaluation import GRAY, MEAN_COLOUR, MEAN_IMAGE, MODEL
 from colorlib.metrics import METRICS, Metric, Summary
@@ -162,10 +164,14 @@ def signed(value: float, unit: str = "") -> str:
 def interval(estimate: Estimate, digits: int) -> str:
     """Both ends; one that is nearly zero has the digits to see its side.
 
+    A single seed has no interval, and the text says so.
+
     Example:
         >>> interval(Estimate(-4, -8.91, -0.04, 1, 9, 0.04), 1).replace(NBSP, " ")
         '-8.9 to -0.04'
     """
+    if not np.isfinite([estimate.ci_low, estimate.ci_high]).all():
+        return f"one seed, no{NBSP}interval"
     ends = []
     for end in (estimate.ci_low, estimate.ci_high):
         shown = digits
