@@ -106,7 +106,7 @@ class Workload:
         return paths
 
     def photograph(self, megapixels: float) -> Path:
-        """A photograph of scikit-image, enlarged, with the grain of a camera."""
+        """A photograph of scikit-image, upsampled, with the grain of a camera."""
         path = self.folder / f"photograph-{megapixels:g}.jpg"
         width, height = (round((megapixels * 1e6 * r) ** 0.5) for r in (4 / 3, 3 / 4))
         large = Image.fromarray(data.astronaut()).resize((width, height))

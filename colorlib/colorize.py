@@ -245,7 +245,7 @@ def with_contrast(gray: Gray) -> Gray:
 def join_with_own_lightness(
     rgb: Pixels, gray: Gray, ab_norm: Tensor, out: Pixels
 ) -> None:
-    """Enlarge chroma along the photograph's own lightness, and join the two.
+    """Upsample chroma along the photograph's own lightness, and join the two.
 
     Works on strips of rows, so memory beyond the photograph itself is bounded.
 

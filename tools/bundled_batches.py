@@ -27,7 +27,7 @@ SHARES = {
     "imagenette": 0.07,
     "lfw": 0.08,
 }
-ENLARGED = 1.6  # times a photograph may be enlarged: mini-ImageNet to 128 pixels
+UPSAMPLED = 1.6  # times a photograph may be upsampled: mini-ImageNet to 128 pixels
 SMALLEST_CROP = 0.55  # of a side
 ASPECT = 0.1  # natural logarithm: how far a crop is squeezed
 GRID = 4  # pixels of the input, a side, to one of the output
@@ -83,7 +83,7 @@ class Photographs:
         """Draw a size, and photographs cut and resized to it: (N, S, S, 3) uint8."""
         sizes, often = zip(*SIZES.items(), strict=True)
         size = int(rng.choice(sizes, p=often))
-        enough = [n for n in self.images if self._side(n) * ENLARGED >= size]
+        enough = [n for n in self.images if self._side(n) * UPSAMPLED >= size]
         names = enough or list(self.images)
         shares = np.array([SHARES.get(name, 1.0) for name in names])
         drawn = rng.choice(len(names), size=count, p=shares / shares.sum())
@@ -95,7 +95,7 @@ class Photographs:
     def _crop(self, name: str, size: int, rng: np.random.Generator) -> Tensor:
         """One random photograph, cut at random, half of them mirrored: (1, S, S, 3)."""
         side = self._side(name)
-        smallest = max(SMALLEST_CROP, min(1.0, size / (ENLARGED * side)))
+        smallest = max(SMALLEST_CROP, min(1.0, size / (UPSAMPLED * side)))
         part, squeeze = rng.uniform(smallest, 1), np.exp(rng.uniform(-ASPECT, ASPECT))
         h = min(side, round(part * squeeze * side))
         w = min(side, round(part / squeeze * side))

@@ -76,7 +76,7 @@ def evaluate(model: nn.Module, images: NDArray[np.uint8]) -> list[dict[str, floa
 
 @torch.no_grad()
 def colour_file(model: nn.Module, size: int, source: Path, target: Path) -> None:
-    """Colour a photograph: all of it converted, chroma enlarged, all converted back."""
+    """Colour a photograph: convert it, upsample the chroma, convert it back."""
     lab = color.rgb2lab(np.asarray(Image.open(source).convert("RGB")))  # (H, W, 3)
     H, W = lab.shape[:2]
     small = (round(size * H / min(H, W)), round(size * W / min(H, W)))

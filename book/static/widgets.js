@@ -205,15 +205,15 @@
   function realOrColoured(box) {
     const questions = [...box.querySelectorAll("section")];
     const votes = [];
-    const told = element("p", { className: "told", role: "status", tabIndex: -1 });
+    const status = element("p", { className: "answer", role: "status", tabIndex: -1 });
     const next = element("button", { type: "button", hidden: true });
-    box.append(told, next);
+    box.append(status, next);
 
     const answer = (question, place) => {
       const right = place === question.dataset.right;
       votes.push(right ? 1 : 0);
       question.querySelectorAll("button").forEach((button) => { button.disabled = true; });
-      told.textContent = `${right ? "Right." : "No."} ${question.querySelector("details p").textContent}`;
+      status.textContent = `${right ? "Right." : "No."} ${question.querySelector("details p").textContent}`;
       next.textContent = votes.length < questions.length ? "Next pair" : "Your score";
       next.hidden = false;
       next.focus();
@@ -230,7 +230,7 @@
       const right = votes.reduce((sum, vote) => sum + vote, 0);
       const [low, high] = wilson(right, votes.length);
       const read = low > 0.5 ? "You can tell them apart." : "This does not show that you can tell them apart.";
-      told.textContent =
+      status.textContent =
         `${right} of ${votes.length} right: ${percent(right / votes.length)} ` +
         `(95 % interval ${Math.round(100 * low)} to ${percent(high)}). ${read} ` +
         `Your votes, for the analysis below: ${votes.join(",")}`;
@@ -240,12 +240,12 @@
       questions.forEach((question, i) => { question.hidden = i !== votes.length; });
       next.hidden = true;
       if (votes.length === questions.length) return score();
-      told.textContent = `Pair ${votes.length + 1} of ${questions.length}: which one has its true colours?`;
+      status.textContent = `Pair ${votes.length + 1} of ${questions.length}: which one has its true colours?`;
     };
     next.addEventListener("click", () => {
       show();
       // The button that had the focus is hidden: go on with the first choice, or the score.
-      (box.querySelector("section:not([hidden]) button") ?? told).focus();
+      (box.querySelector("section:not([hidden]) button") ?? status).focus();
     });
     show();
   }

@@ -33,7 +33,9 @@ PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head>
 <title>A page</title>{styles}</head>
 <body><main class="bd-article"><h1>A page</h1>{widget}</main></body></html>"""
 NAMES = ("astronaut", "coffee", "hubble_deep_field", "moon", "retina")
-SEEN = "/^(In colour|Saved|This|“)/.test(document.querySelector('.colorizer-told').{})"
+SEEN = (
+    "/^(In colour|Saved|This|“)/.test(document.querySelector('.colorizer-status').{})"
+)
 SEEN = SEEN.format("textContent")
 
 # --------------------------------------------------------------- a page and photographs
@@ -131,18 +133,18 @@ def tab(browser, book):
     context.close()
 
 
-def told(tab):
+def message(tab):
     """What the page says."""
     return tab.locator("[role=status]").inner_text()
 
 
 def give(tab, content, name="photograph.png"):
     """Choose a file, wait until the page has something to say, and return that."""
-    tab.evaluate("document.querySelector('.colorizer-told').textContent = ''")
+    tab.evaluate("document.querySelector('.colorizer-status').textContent = ''")
     file = {"name": name, "mimeType": "image/png", "buffer": content}
     tab.set_input_files(".colorizer [type=file]", [file])
     tab.wait_for_function(SEEN)
-    return told(tab)
+    return message(tab)
 
 
 def saved(tab, kind="png"):
@@ -198,7 +200,7 @@ def test_a_photograph_is_coloured_as_python_colours_it_and_shown_as_saved(
     assert give(tab, as_file(rgb), f"{name}.old.png").startswith("In colour after ")
     file, picture = saved(tab)
     assert file == f"{name}.old.coloured.png"
-    assert "Saved as" in told(tab)
+    assert "Saved as" in message(tab)
     apart = np.abs(pixels(picture) - coloured(net, rgb))  # levels of 255
     assert apart.mean() < 0.5
     assert np.quantile(apart, 0.99) <= 3
@@ -300,10 +302,10 @@ DROP = """([event, files]) => {
 def test_a_photograph_is_dropped_or_pasted(tab, event):
     picture = [*as_file(photograph(side=64))]
     files = [[[0, 1, 2], "notes.txt", "text/plain"], [picture, "x.png", "image/png"]]
-    tab.evaluate("document.querySelector('.colorizer-told').textContent = ''")
+    tab.evaluate("document.querySelector('.colorizer-status').textContent = ''")
     tab.evaluate(DROP, [event, files])
     tab.wait_for_function(SEEN)
-    assert told(tab).startswith("In colour")
+    assert message(tab).startswith("In colour")
 
 
 # ----------------------------------------------------------------------- how it is used

@@ -208,7 +208,7 @@ def test_what_has_the_lightness_of_a_pixel_is_repainted_and_nothing_else(tab):
 
 def test_the_human_test_is_taken_by_keyboard_and_scored_by_model(tab):
     box = tab.locator("colorlib-real-or-coloured")
-    questions, said = box.locator("section"), box.locator(".told")
+    questions, said = box.locator("section"), box.locator(".answer")
     for number in range(3):
         assert f"Pair {number + 1} of 3" in said.inner_text()
         assert box.locator("section:visible").count() == 1

@@ -245,12 +245,12 @@ def test_only_float_tensors_of_three_channels_are_a_colour(space, way):
     convert = SPACES[space][way]
     for image in NO_IMAGES:
         found = getattr(image, "dtype", "list")
-        told = rf"found an image of {found}, .*images_to_float"
-        with pytest.raises(TypeError, match=told):
+        message = rf"found an image of {found}, .*images_to_float"
+        with pytest.raises(TypeError, match=message):
             convert(image)
     for shape in [(3,), (3, 4), (4, 4, 3), (2, 1, 4, 4), (4, 2, 2)]:
-        told = r"found an image of shape \(.*\), expected \(\.\.\., 3, H, W\)"
-        with pytest.raises(ValueError, match=told) as caught:
+        message = r"found an image of shape \(.*\), expected \(\.\.\., 3, H, W\)"
+        with pytest.raises(ValueError, match=message) as caught:
             convert(torch.zeros(shape))
         assert "\n" not in str(caught.value)
 

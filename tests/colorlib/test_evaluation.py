@@ -154,9 +154,9 @@ def test_a_model_that_has_not_learned_is_warned_of(loss, offset):
     same = offset is not None
     one = VARIED[:1] + (offset or 0)
     target_norm = one.expand(8, -1, -1, -1) if same else VARIED
-    told = "; ".join(degenerate_model_warnings(scores, target_norm))
-    assert ("predicts the same for all" in told) is same
-    assert ("0.03, is not below the per-pixel mean image's, 0.03" in told) == (
+    message = "; ".join(degenerate_model_warnings(scores, target_norm))
+    assert ("predicts the same for all" in message) is same
+    assert ("0.03, is not below the per-pixel mean image's, 0.03" in message) == (
         loss == 0.03
     )
-    assert told or (loss == 0.02 and not same)
+    assert message or (loss == 0.02 and not same)

@@ -276,9 +276,9 @@ def test_an_image_that_is_gone_or_another_is_named(tmp_path, source, compute, ne
         rgb, sha256 = source.open(index, at_least)
         return rgb, "0" * 64 if index == 4 else sha256
 
-    told = r"in place of 3/000004, expected the image that was packed; restore it"
+    message = r"in place of 3/000004, expected the image that was packed; restore it"
     for load in (gone, changed):
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             compute(replace(source, open=load), networks[0])
     with pytest.raises(UserError, match="found nothing in place of 3/000009"):
         compute(source.chosen(range(9)), networks[0])

@@ -92,8 +92,8 @@ def test_mse_is_a_squared_distance_and_huber_lies_below_what_it_joins(pred, true
 def test_other_shapes_are_refused(loss, pred, true):
     with pytest.raises(ValueError, match=r"expected both \(N, C, H, W\)") as caught:
         loss(torch.zeros(pred), torch.zeros(true))
-    for told in (str(pred), str(true)):
-        assert told in str(caught.value)
+    for shape in (str(pred), str(true)):
+        assert shape in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

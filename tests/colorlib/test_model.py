@@ -219,7 +219,7 @@ def test_names_that_do_not_exist_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         *(
             ({field: "mean"}, rf"{field}\s+Input should be '")
@@ -230,8 +230,8 @@ def test_names_that_do_not_exist_are_refused():
         ({"widht": 0.5}, r"widht\s+Unexpected keyword argument"),
     ],
 )
-def test_other_fields_and_values_are_refused_by_their_name(options, told):
-    with pytest.raises(ValidationError, match=told):
+def test_other_fields_and_values_are_refused_by_their_name(options, message):
+    with pytest.raises(ValidationError, match=message):
         build_model("model3", **options)
 
 

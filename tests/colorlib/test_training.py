@@ -204,9 +204,9 @@ def test_a_signal_ends_a_training_saved(tmp_path, when, step, saved, watched, si
     worse = at("after", {10, 15}, spoil)  # than after the first epoch
     expected = train(tmp_path / "whole", worse, watched=watched)
     harm = at(when, {step}, lambda _: signal.raise_signal(signum))
-    told = f"stopped by {signum.name}; the training is saved at step {saved}, give"
+    message = f"stopped by {signum.name}; the training is saved at step {saved}, give"
     before = signal.getsignal(signum)
-    with pytest.raises(Interrupted, match=told) as caught:
+    with pytest.raises(Interrupted, match=message) as caught:
         train(tmp_path / "parts", worse, harm, watched=watched)
     assert (caught.value.signum, signal.getsignal(signum)) == (signum, before)
     again = {"model": new_model(99), "watched": watched}
@@ -238,8 +238,8 @@ def test_a_training_does_not_pass_for_a_shorter_one(tmp_path):
     for bounds, allowed in (
         ({"max_epochs": 1}, 5), ({"max_steps": 7}, 7), ({"batch_size": 12}, 6),
     ):  # fmt: skip
-        told = rf"a training of 10 steps, expected at most the {allowed} .*--restart"
-        with pytest.raises(UserError, match=told):
+        message = rf"a training of 10 steps, expected at most the {allowed} .*--restart"
+        with pytest.raises(UserError, match=message):
             train(tmp_path, **bounds)
     assert checkpoints(tmp_path) == before
 

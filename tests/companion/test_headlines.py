@@ -16,6 +16,7 @@ from companion.studies import plan
 
 RUNS = comparisons.runs_of()
 FOUND = comparisons.compare_all(RUNS, comparisons.PRIMARY)
+SEVERAL = [one for one in FOUND if one.seeds > 1]  # one seed has no interval
 NAMES = {
     (run.data, run.condition, run.config.train.seed): run.name
     for ablation in ("fusion", "networks")
@@ -56,14 +57,12 @@ def interval(differences, reference, units):
     return 100 * ratio, 100 * (ratio - half), 100 * (ratio + half), p
 
 
-@pytest.mark.parametrize("found", FOUND, ids=lambda r: r.contrast.hypothesis)
+@pytest.mark.parametrize("found", SEVERAL, ids=lambda r: r.contrast.hypothesis)
 def test_a_primary_contrast_is_found_again(found):
     one, effect = found.contrast, found.effect
     of_each = [RUNS[one.data, name] for name in {**one.weights, one.reference: 0}]
     ran = ({seed for seed, record in of.items() if record} for of in of_each)
     seeds = sorted(set.intersection(*ran))
-    if len(seeds) < 2:
-        pytest.skip("one seed has no interval")
     weighted = sum(
         weight * losses(one.data, condition, seeds, one.test_set)
         for condition, weight in one.weights.items()

@@ -1,4 +1,4 @@
-"""The colours of plots: told apart by the colour-blind too, and seen on white."""
+"""The colours of plots: distinguished by the colour-blind, too, and seen on white."""
 
 import re
 from itertools import combinations

@@ -3,7 +3,7 @@
 Each says what has to become of it: the picture it shows, or a refusal. A file that was
 cut short or changed may do either, but never show something else than was saved.
 `ORDINARY` are files that cameras, scanners and programs write; what they show is known
-from how they were made, or told by Pillow where that is the decoder not under test.
+from how they were made, or from Pillow where that is the decoder not under test.
 """
 
 import io

@@ -128,6 +128,6 @@ def test_an_old_python_is_named_before_anything_is_made(tmp_path):
     old.write_text(f"#!{sys.executable}\nimport sys\n{pretended}\nexec(sys.argv[2])\n")
     old.chmod(0o755)
     command = ["make", "setup", f"PYTHON={old}"]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert "found Python 3.9.6, expected 3.11 or newer" in told.stderr
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "found Python 3.9.6, expected 3.11 or newer" in done.stderr
     assert not (tmp_path / ".venv").exists()

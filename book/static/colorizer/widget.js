@@ -79,10 +79,10 @@
     const [progress, stage, views] = ["progress", ".colorizer-stage", "fieldset"].map(find);
     const [before, after] = box.querySelectorAll("canvas");
     const [divider, temperature] = box.querySelectorAll("[type=range]");
-    const tell = (text) => { find(".colorizer-told").textContent = text; };
+    const tell = (text) => { find(".colorizer-status").textContent = text; };
     let ask, config, done, name, note;
 
-    // Jobs run one after the other; what goes wrong is told in a sentence.
+    // Jobs run one after the other; the status says what goes wrong.
     let queue = Promise.resolve();
     function work(job) {
       queue = queue.then(job).catch((error) => tell(error instanceof Told ? error.message

@@ -110,8 +110,10 @@ def test_the_split_is_the_same_at_any_size(cache):
 def test_data_without_colour_is_refused(files, cache, tmp_path):
     as_archive(tmp_path / "lfw.tgz", files)
     gray = len(files) if len(files) > 1 else 0
-    told = rf"lfw: found {gray} images without colour and {1 - bool(gray)} unreadable"
-    with pytest.raises(UserError, match=told) as caught:
+    message = (
+        rf"lfw: found {gray} images without colour and {1 - bool(gray)} unreadable"
+    )
+    with pytest.raises(UserError, match=message) as caught:
         pack(open_source(LFW, tmp_path, cache), 16, cache)
     assert "\n" not in str(caught.value)
     assert ("such as a/b.jpg (cannot be decoded" in str(caught.value)) == (not gray)

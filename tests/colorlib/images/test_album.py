@@ -125,8 +125,8 @@ def test_every_page_is_coloured_or_the_first_is_told(tmp_path):
     assert colorize_file(Tinted(), source, tmp_path / "all.tif") == []
     written = PhotographFile(tmp_path / "all.tif")
     assert [written.read(n).rgb.shape for n in range(2)] == [(24, 32, 3), (9, 7, 3)]
-    told = colorize_file(Tinted(), source, tmp_path / "one.png")
-    assert told == ["picture 1 of 2 only (--format tiff for all)"]
+    notes = colorize_file(Tinted(), source, tmp_path / "one.png")
+    assert notes == ["picture 1 of 2 only (--format tiff for all)"]
 
 
 def test_a_result_is_not_overwritten_unasked_and_the_photograph_never(tmp_path):
