@@ -1,4 +1,4 @@
-"""Photographs that packages bring: what classifiers see in them, and predictions.
+"""Photographs that come with packages: what classifiers see in them, and predictions.
 
 The default book downloads nothing, so every real photograph in it is one of these five.
 The pretrained networks and the models of the protocol are not on a reader's machine
