@@ -412,33 +412,3 @@ def removed_by_fifths(
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside upper center", ncols=4)
     return figure
-
-
-def score_bars(
-    means: Mapping[str, float],
-    intervals: Mapping[str, tuple[float, float]],
-    label: str,
-) -> Figure:
-    """One metric of several methods, with the intervals of their means.
-
-    Args:
-        means: method -> mean over the test images.
-        intervals: method -> (low, high) of that mean.
-        label: The metric with its unit.
-
-    Returns:
-        The figure; naive baselines and models on one axis.
-    """
-    size = (6, 0.5 + 0.4 * len(means))
-    figure, axis = plt.subplots(figsize=size, layout="constrained")
-    values = np.array([*means.values()])
-    ends = np.array([intervals[method] for method in means])  # (M, 2)
-    axis.errorbar(
-        values, range(len(means)), xerr=np.abs(ends.T - values), fmt="o", capsize=3,
-        color=OKABE_ITO[0],
-    )  # fmt: skip
-    axis.set_yticks(range(len(means)), list(means))
-    axis.invert_yaxis()
-    axis.set_xlabel(label)
-    axis.grid(axis="x", alpha=0.3)
-    return figure

@@ -15,6 +15,13 @@ from colorlib.stats import Estimate
 from companion.comparisons import Contrast, Result
 from companion.records import Record
 
+DATA_NAMES = {
+    "lfw": "LFW",
+    "imagenet": "ImageNet",
+    "imagenette": "Imagenette",
+    "scenes": "synthetic scenes",
+    "folder": "a folder of images",
+}
 DIRECTION = {True: " ↑", False: " ↓", None: ""}
 
 NONE = "–"  # a cell of which there is nothing to say

@@ -84,12 +84,6 @@ def test_the_diagram_shows_the_shapes_of_the_live_model(name, shown):
     assert any("backbone" in text for text in found) == bool(shown)
 
 
-def test_bars_end_where_the_interval_does():
-    figure = figures.score_bars({"gray": 0.2}, {"gray": (0.1, 0.4)}, "RMSE")
-    segments = figure.axes[0].collections[0].get_segments()
-    np.testing.assert_allclose(segments[0][:, 0], [0.1, 0.4])
-
-
 def result(*effect, conclusion="inconclusive"):
     contrast = Contrast({"maps": 1, "none": -1}, "none", "lfw", "test")
     estimate = Estimate(*effect, se=1, df=9, p=0.5)

@@ -16,9 +16,9 @@ from colorlib.metrics import summarize
 from companion import similarity
 from companion.comparisons import runs_of
 from companion.records import write_record
-from companion.report import pages
 from companion.report.findings import HYPOTHESES, Findings
 from companion.studies import plan
+from tools import pages
 from tools.keep_photographs import write_arrays
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +134,7 @@ def test_a_text_that_does_not_exist_is_refused():
 
 
 def test_readme_holds_what_the_records_say():
-    """After new records: `python -m companion.report.pages README.md`."""
+    """After new records: `python -m tools.pages README.md`."""
     text = (ROOT / "README.md").read_text()
     assert pages.filled(text, pages.blocks(Findings.read())) == text
     assert text.count("<!-- findings: ") == 2
