@@ -97,7 +97,7 @@ def features_afresh(
     """Class scores of all packed images as if for the first time."""
     shutil.rmtree(cache / "features", ignore_errors=True)
     return compute_features(
-        folder_source(folder, cache),
+        folder_source(folder),
         packed.manifest,
         np.arange(len(packed)),
         backbones,

@@ -126,7 +126,7 @@ def compute_features(
         >>> from tempfile import TemporaryDirectory
         >>> from colorlib.backbones import load_backbone
         >>> from colorlib.data import DataConfig, open_source, pack
-        >>> source = open_source(DataConfig(count=8), None, Path("unused"))
+        >>> source = open_source(DataConfig(count=8))
         >>> backbones = [load_backbone("test_resnet.r160_in1k", "random")]
         >>> with TemporaryDirectory() as folder:
         ...     cache = Path(folder)

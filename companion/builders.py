@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from colorlib.backbones import Backbone, load_backbone
-from colorlib.data import ImageSource, PackedImages, Split, open_source, pack, split
+from colorlib.data import ImageSource, PackedImages, Split, pack, split
 from colorlib.errors import UserError
 from colorlib.features import Features, compute_features
 from colorlib.model import ColorizationModel, Vgg16Encoder, torch_device
 from colorlib.sampling import Samples
 from colorlib.targets import Target
-from companion.config import RunConfig
+from companion.config import RunConfig, Settings
+from companion.datasets import find_source
 
 BUILD = Path(__file__).parent.parent / "_build"  # generated, never committed
 VGG16 = "vgg16.tv_in1k"
@@ -86,13 +87,13 @@ class Data:
         return Samples(self.packed.images, features, indices)
 
 
-def setup_data(config: RunConfig, folders: Folders) -> Data:
+def setup_data(config: Settings, folders: Folders) -> Data:
     """Find, pack and divide the images.
 
     Raises:
         UserError: If the data set is not there, or has too few images.
     """
-    source = open_source(config.data, folders.data, folders.cache)
+    source = find_source(config.data, folders.data, folders.cache)
     packed = pack(source, config.data.size, folders.cache)
     log.info("%s: %d images, %d px", source.name, len(packed), config.data.size)
     return Data(source, packed, split(packed, config.data))

@@ -65,20 +65,21 @@ def prepare(
     ] = False,
 ) -> None:
     """Decode a profile's images once into a packed cache, and count them."""
-    from colorlib.data import download as fetch_data
-    from colorlib.data import open_source, pack, split
+    from companion import datasets
+    from companion.builders import setup_data
 
-    config = _profile(profile, changes).data
+    chosen = _profile(profile, changes)
     if download:
         if data_root is None:
             raise UserError("found no --data-root, expected the folder to fetch into")
-        fetch_data(config.dataset, data_root)
-    packed = pack(open_source(config, data_root, cache_root), config.size, cache_root)
-    manifest, parts = packed.manifest, split(packed, config)
+        datasets.download(chosen.data.dataset, data_root)
+    data = setup_data(chosen, _folders(data_root, None, cache_root))
+    manifest, parts = data.packed.manifest, data.split
+    gray, unreadable = len(manifest.grayscale), len(manifest.unreadable)
     say(
-        f"{manifest.source}: {len(packed)} images kept, {len(manifest.grayscale)} "
-        f"without colour, {len(manifest.unreadable)} unreadable, {parts.duplicates} "
-        "near-duplicates left out of all parts"
+        f"{manifest.source}: {len(manifest.ids)} images kept, {gray} without colour, "
+        f"{unreadable} unreadable, {parts.duplicates} near-duplicates left out of all "
+        "parts"
     )
     for name, reason in manifest.unreadable.items():
         say(f"  unreadable: {name}: {reason}")

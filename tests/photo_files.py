@@ -30,6 +30,15 @@ def people(gray=False):
     }
 
 
+def classes(root="", per_class=2):
+    """Two classes of images."""
+    return {
+        f"{root}n0000000{k}/n0000000{k}_{i}.JPEG": jpeg(10 * k + i)
+        for k in (1, 2)
+        for i in range(per_class)
+    }
+
+
 def as_folder(root, files):
     """Write files below a folder."""
     for name, content in files.items():

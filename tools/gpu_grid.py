@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 
 from colorlib.backbones.specs import SPECS
-from colorlib.data import open_source
 from colorlib.errors import UserError
 from companion.config import RunConfig
+from companion.datasets import find_source
 from companion.pipeline import Folders
 from companion.records import write_record
 from companion.runner import run_one
@@ -40,7 +40,7 @@ def pack(data_root: Path, weights_root: Path, folder: Path) -> None:
     writer = _Parcels(folder)
     configs = {run.data: run.config for run in plan("fusion", "protocol")}
     for data, config in configs.items():
-        source = open_source(config.data, data_root, folder / "cache")
+        source = find_source(config.data, data_root, folder / "cache")
         root = _root_of(data, data_root)
         for name in source.ids:
             writer.add(root / name, f"data/{data}/{name}")

@@ -22,7 +22,7 @@ from PIL import Image, ImageFilter
 from colorlib import colorize
 from colorlib.color import rgb_to_lab
 from colorlib.colorize import Colorizer, Gray, gray_of
-from colorlib.images import Photograph, is_photograph, load_rgb
+from colorlib.images import Photograph, left_out_as, load_rgb
 
 FRAME = 0.15  # of the shorter side
 GRAIN = 20.0  # standard deviation, levels of 255
@@ -36,7 +36,7 @@ def main(
     count: Annotated[int, typer.Option(help="Photographs, drawn at random.")] = 200,
 ) -> None:
     """Print a Markdown table: mean distance in the ab plane, over all pixels."""
-    found = (path for path in folder.rglob("*") if is_photograph(path))
+    found = (path for path in folder.rglob("*") if not left_out_as(path))
     names = sorted(str(path) for path in found)
     chosen = np.random.default_rng(SEED).permutation(names)[:count]
     grays = [gray_of(load_rgb(Path(name))) for name in sorted(chosen)]

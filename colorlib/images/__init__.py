@@ -81,8 +81,8 @@ class Photograph:
     metadata: Metadata | None = None
 
 
-def is_photograph(path: PurePath) -> bool:
-    """Whether a file, by its name, is a visible photograph, and not made by us.
+def left_out_as(path: PurePath) -> str:
+    """What kind of file is passed over in a folder; empty for a photograph.
 
     Hidden are names that start with a dot (`._x.jpg`, `.thumbnails/x.jpg`), and the
     folders that cameras and servers keep beside the photographs. What `MARK` ends is
@@ -93,13 +93,16 @@ def is_photograph(path: PurePath) -> bool:
             lies says nothing.
 
     Example:
-        >>> names = ("a/x.JPG", "a/._x.jpg", "@eaDir/x.jpg", "x.coloured.jpg")
-        >>> [is_photograph(Path(name)) for name in names]
-        [True, False, False, False]
+        >>> [left_out_as(Path(name)) for name in ("a/x.JPG", "@eaDir/x.jpg", "a.TXT")]
+        ['', 'hidden images', '.txt files']
     """
+    suffix = path.suffix.lower()
+    if suffix not in PHOTOGRAPH_SUFFIXES:
+        return f"{suffix} files" if suffix else "files without suffix"
+    if path.stem.endswith(MARK):
+        return "results of an earlier run"
     hidden = any(part.startswith(".") or part in SIDE_FOLDERS for part in path.parts)
-    made = path.stem.endswith(MARK)
-    return not hidden and not made and path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+    return "hidden images" if hidden else ""
 
 
 def load_rgb(source: Path | bytes, at_least: int | None = None) -> NDArray[np.uint8]:

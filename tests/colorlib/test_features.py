@@ -36,7 +36,7 @@ def read():
 @pytest.fixture
 def source(tmp_path, read):
     """Scenes that note how often they are read."""
-    scenes = open_source(CONFIG, None, tmp_path)
+    scenes = open_source(CONFIG)
 
     def load(index, at_least):
         read.append(index)
@@ -47,7 +47,7 @@ def source(tmp_path, read):
 
 @pytest.fixture
 def compute(tmp_path):
-    manifest = pack(open_source(CONFIG, None, tmp_path), 16, tmp_path).manifest
+    manifest = pack(open_source(CONFIG), 16, tmp_path).manifest
 
     def call(source, *backbones, rows=ROWS, **options):
         sizes = [SIZE] * len(backbones)

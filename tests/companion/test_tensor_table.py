@@ -31,7 +31,7 @@ TABLE = {name: rest for name, *rest in ROWS[1:]}
 def made(tmp_path_factory):
     """Name of a row -> tensors that it is of, each with what its letters stand for."""
     cache = tmp_path_factory.mktemp("cache")
-    packed = pack(open_source(DataConfig(count=8), None, cache), SIZES["S"], cache)
+    packed = pack(open_source(DataConfig(count=8)), SIZES["S"], cache)
     square = photographs(8, SIZES["S"]).float()
     rgb = square[..., : SIZES["H"], : SIZES["W"]]
     lab = color.rgb_to_lab(rgb)
