@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from colorlib import stats
@@ -292,16 +293,20 @@ def answers(results: Sequence[Result]) -> dict[str, Outcome]:
     return outcomes
 
 
-def fraction_removed(runs: Runs) -> dict[tuple[str, str, str], stats.Estimate]:
+def fraction_removed(
+    runs: Runs, some: Mapping[tuple[str, str], NDArray[np.int64]] | None = None
+) -> dict[tuple[str, str, str], stats.Estimate]:
     """The fraction of the loss of the per-pixel mean image that each condition removes.
 
     Args:
         runs: Of each condition, the one without fusion among them, whose records hold
             the loss of the mean image.
+        some: (data set, test set) -> (M,), the images that count; by default all.
 
     Returns:
         (data set, test set, condition) -> the fraction, with its interval.
     """
+    some = some or {}
     groups = _groups(runs)
     naive = {
         (data, test_set): np.array(scores["mean_image_loss"])
@@ -315,8 +320,11 @@ def fraction_removed(runs: Runs) -> dict[tuple[str, str, str], stats.Estimate]:
             loss = _scores([by_seed], test_set, LOSS)  # (1, S, N)
             if loss is not None:
                 whole, own = naive[data, test_set], groups.get((data, test_set))
-                fraction = stats.ratio_interval(whole - loss[0], whole, own)
-                removed[data, test_set, condition] = fraction
+                part = some.get((data, test_set), np.arange(len(whole)))
+                units = None if own is None else [own[image] for image in part]
+                removed[data, test_set, condition] = stats.ratio_interval(
+                    (whole - loss[0])[:, part], whole[part], units
+                )
     return removed
 
 

@@ -30,7 +30,7 @@ from companion.records import BreakdownRecord, ClassError
 
 EVALUATED = 80  # images at a time
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
-JUDGED = 1000  # test images whose class the judge names, at most
+MOST_JUDGED = 1000  # test images whose class the judge names, at most
 JUDGE_SIZE = 192  # pixels, what the judge sees
 TRUTH = "ground truth"
 DECISIVE = (  # modules that the scores of the naive baselines depend on
@@ -183,7 +183,7 @@ class Scorer:
             Zhang, Isola & Efros (2016), Section 3.1, "semantic interpretability".
         """
         judge = judge.to(self.device)
-        indices = self.data.split.tests[self.first][:JUDGED]
+        indices = self.data.split.tests[self.first][:MOST_JUDGED]
         groups = [self.data.packed.manifest.groups[i] for i in indices]
         truth = torch.tensor([_synsets()[group] for group in groups])
         answers = []

@@ -287,51 +287,6 @@ def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
     axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK})
 
 
-def forest(panels: Mapping[str, Mapping[str, Result]], label: str) -> Figure:
-    """Effects of contrasts with their 95 % intervals.
-
-    Args:
-        panels: title of a panel -> name of a row -> what was found, in one unit.
-        label: What differs, with its unit, see `tables.change_label`.
-
-    Returns:
-        The figure: one panel below the other, for a phone; filled dots where the effect
-        is significant, effects too small to be of interest on a gray band. Bars wider
-        than four times the largest effect are cut at the edge.
-    """
-    rows = [max(1, len(panel)) for panel in panels.values()]
-    figure, axes = plt.subplots(
-        len(rows), figsize=(6, 0.6 + 0.5 * len(rows) + 0.28 * sum(rows)), sharex=True,
-        squeeze=False, height_ratios=rows, layout="constrained",
-    )  # fmt: skip
-    found = [one for panel in panels.values() for one in panel.values()]
-    small = max((one.contrast.smallest_effect for one in found), default=0)
-    for axis, (title, panel) in zip(axes[:, 0], panels.items(), strict=True):
-        for place, one in enumerate(panel.values()):
-            _effect(axis, place, one)
-        axis.axvspan(-small, small, color=INK, alpha=0.1, linewidth=0)
-        axis.axvline(0, color=INK, linewidth=0.8)
-        axis.set_yticks(range(len(panel)), list(panel))
-        axis.set_ylim(max(1, len(panel)) - 0.5, -0.5)  # the first row is above
-        axis.set_title(title, loc="left")
-        axis.grid(axis="x", alpha=0.3)
-    reach = 4 * max((abs(one.effect.mean) for one in found), default=0) or 1.0
-    low, high = axis.get_xlim()
-    axis.set_xlim(max(low, -reach), min(high, reach))
-    axis.set_xlabel(label)
-    return figure
-
-
-def _effect(axis: Axes, place: int, one: Result) -> None:
-    """One row of a forest."""
-    ends = np.nan_to_num(
-        [one.effect.ci_low, one.effect.ci_high], posinf=1e6, neginf=-1e6
-    )
-    axis.plot(ends, (place, place), color=OKABE_ITO[0], linewidth=2)
-    face = OKABE_ITO[0] if one.sign else PAPER
-    axis.plot(one.effect.mean, place, "o", color=OKABE_ITO[0], markerfacecolor=face)
-
-
 def effects_by_networks(
     panels: Mapping[str, Mapping[tuple[str, int], Result]], label: str
 ) -> Figure:

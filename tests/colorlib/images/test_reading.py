@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data as samples
 
-from colorlib import images
 from colorlib.images import (
     PhotographError,
     PhotographFile,
@@ -82,16 +81,6 @@ def test_every_page_of_its_own_size_depth_and_orientation():
 def photo(size=(40, 30), **options):
     image = Image.fromarray(samples.coffee()).resize(size)
     return encoded(image, "JPEG", quality=90, **options)
-
-
-@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}])
-@pytest.mark.parametrize("at_least", [None, 8, 20, 100])
-def test_small_jpegs_are_those_of_libvips(monkeypatch, options, at_least):
-    contents = [photo((250, 187), **options), photo((31, 44), **options)]
-    small = [load_rgb(content, at_least) for content in contents]
-    monkeypatch.setattr(images, "SMALL_JPEG", 0)
-    for content, expected in zip(contents, small, strict=True):
-        np.testing.assert_array_equal(load_rgb(content, at_least), expected)
 
 
 def test_at_least_so_many_pixels_are_kept_of_turned_photographs_too():
