@@ -154,8 +154,7 @@ def study(
 
     What stands after `--` is handed to Snakemake: `-- --executor slurm --jobs 20`.
     """
-    from companion.runner import missing_runs, run_missing
-    from companion.studies import load_experiments, plan
+    from companion.studies import load_experiments, missing_runs, plan, run_missing
 
     known = load_experiments().ablations
     if show or not names:
@@ -193,16 +192,16 @@ def run(
     ] = False,
 ) -> None:
     """Train and score one run of an ablation, and keep its record."""
-    from companion import runner
+    from companion import pipeline
     from companion.studies import find_run
 
-    found = find_run(name, profile)
+    config = find_run(name, profile).config
     folders = _folders(data_root, weights_root, cache_root, runs_root)
     if prepare:
-        runner.prepare(found, folders)
+        pipeline.prepare(config, folders)
         return
     bars = out.is_terminal
-    show_scores(runner.run_one(found, folders, results_root, progress=bars))
+    show_scores(pipeline.run_one(config, folders, results_root, progress=bars))
 
 
 @app.command()
@@ -214,10 +213,10 @@ def rerun(
     runs_root: RunsRoot = RUNS_ROOT,
 ) -> None:
     """Run again what a record tells of, and show both results."""
-    from companion import runner
+    from companion import pipeline
 
     folders = _folders(data_root, weights_root, cache_root, runs_root)
-    old, new = runner.rerun(record, folders)
+    old, new = pipeline.rerun(record, folders)
     show_scores(old, "the record")
     show_scores(new, "run again")
 

@@ -301,12 +301,12 @@ def fraction_removed(
     Args:
         runs: Of each condition, the one without fusion among them, whose records hold
             the loss of the mean image.
-        some: (data set, test set) -> (M,), the images that count; by default all.
+        some: (data set, test set) -> (M,), the images that count there, and nowhere
+            else; by default all of all test sets.
 
     Returns:
         (data set, test set, condition) -> the fraction, with its interval.
     """
-    some = some or {}
     groups = _groups(runs)
     naive = {
         (data, test_set): np.array(scores["mean_image_loss"])
@@ -316,14 +316,17 @@ def fraction_removed(
     }
     removed: dict[tuple[str, str, str], stats.Estimate] = {}
     for (data, condition), by_seed in runs.items():
-        for test_set in (test_set for of, test_set in naive if of == data):
-            loss = _scores([by_seed], test_set, LOSS)  # (1, S, N)
+        for place, whole in naive.items():
+            if place[0] != data or (some is not None and place not in some):
+                continue
+            loss = _scores([by_seed], place[1], LOSS)  # (1, S, N)
             if loss is not None:
-                whole, own = naive[data, test_set], groups.get((data, test_set))
-                part = some.get((data, test_set), np.arange(len(whole)))
-                units = None if own is None else [own[image] for image in part]
-                removed[data, test_set, condition] = stats.ratio_interval(
-                    (whole - loss[0])[:, part], whole[part], units
+                part = np.arange(len(whole)) if some is None else some[place]
+                own = groups.get(place)
+                removed[*place, condition] = stats.ratio_interval(
+                    (whole - loss[0])[:, part],
+                    whole[part],
+                    None if own is None else [own[image] for image in part],
                 )
     return removed
 

@@ -22,7 +22,7 @@ from companion.records import RESULTS
 NEAREST = "nearest.npz"  # beside the records
 MEASURES = ("class scores", "gray image")
 COLOUR = "mean colour"  # the key of what class scores say of it
-PARTS = 5  # fifths of the test images, the most similar first
+FIFTHS = 5  # of the test images, the most similar first
 
 Distances = dict[tuple[str, str, str], NDArray[np.float32]]
 
@@ -87,7 +87,7 @@ def removed_by_similarity(
     own = {key: of for key, of in runs.items() if key[1] in both}
     removed: dict[tuple[str, str], list[stats.Estimate]] = {}
     for (data, test, by), far in distances.items():
-        parts = np.array_split(np.argsort(far, kind="stable"), PARTS)
+        parts = np.array_split(np.argsort(far, kind="stable"), FIFTHS)
         for part in parts if by == measure else ():
             found = fraction_removed(own, {(data, test): part})
             if (data, test, condition) in found:

@@ -11,6 +11,12 @@ import numpy as np
 from PIL import Image
 
 
+def photograph(seed, side=50):
+    """A small photograph of soft random colours, an image of Pillow's."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
 def jpeg(seed, size=(40, 48), gray=False):
     """A small photograph of soft random colours, or shades of gray, as JPEG bytes."""
     shape = (4, 5) if gray else (4, 5, 3)

@@ -24,9 +24,7 @@ from colorlib.backbones.specs import SPECS
 from colorlib.errors import UserError
 from companion.config import RunConfig
 from companion.datasets import find_source
-from companion.pipeline import Folders
-from companion.records import write_record
-from companion.runner import run_one
+from companion.pipeline import Folders, run_one
 from companion.studies import Run, plan
 
 PARCEL_BYTES = 60 * 2**20
@@ -108,11 +106,10 @@ def run(folder: Path, out: Path, minutes: float, rehearse: bool) -> None:
             break
         start = time.monotonic()
         try:
-            record = run_one(planned, folders, out / "records")
+            run_one(planned.config, folders, out / "records")
         except (UserError, RuntimeError) as error:  # the next one may still do
             logging.error("%s: %s", planned.name, error)
             continue
-        write_record(record, out / "records" / f"{planned.name}.json")
         longest = max(longest, time.monotonic() - start)
 
 

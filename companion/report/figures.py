@@ -29,7 +29,7 @@ from companion.photographs import PHOTOGRAPHS, coloured, square
 if TYPE_CHECKING:
     from IPython.display import Image
 
-INK, PAPER = "#222222", "#ffffff"
+INK, WHITE = "#222222", "#ffffff"
 SQUARE = 400  # pixels of a photograph's side
 # Those of the eight that stand out from white; the others are too light for a line.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", INK]
@@ -37,7 +37,7 @@ VIEW_COLOURS = (("#767676", "gray"), (OKABE_ITO[0], "colour"))
 MARKERS = "os^Dv"  # one a colour: nothing is shown by colour alone
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
-    "figure.facecolor": PAPER,
+    "figure.facecolor": WHITE,
     "axes.prop_cycle": cycler(color=OKABE_ITO),
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -331,7 +331,7 @@ def _upright_effect(
     ends = [mean - one.effect.ci_low], [one.effect.ci_high - mean]
     axis.errorbar(
         x, mean, yerr=ends, fmt=MARKERS[place], color=OKABE_ITO[place], label=reading,
-        markerfacecolor=None if one.sign else PAPER, capsize=2,
+        markerfacecolor=None if one.sign else WHITE, capsize=2,
     )  # fmt: skip
 
 

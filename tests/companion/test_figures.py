@@ -95,7 +95,7 @@ def test_effects_have_their_intervals_and_are_filled_where_significant():
     panels = {"seen": {("maps", 1): one, ("maps", 2): other}}
     (axis,) = figures.effects_by_networks(panels, "change (%)").axes
     parts = [container.lines for container in axis.containers]
-    hollow = [dot.get_markerfacecolor() == figures.PAPER for dot, *_ in parts]
+    hollow = [dot.get_markerfacecolor() == figures.WHITE for dot, *_ in parts]
     assert hollow == [False, True]
     segments = [bars.get_segments()[0] for *_, (bars,) in parts]
     np.testing.assert_allclose(

@@ -3,8 +3,7 @@ from itertools import product
 import pytest
 
 from colorlib.errors import UserError
-from companion.runner import missing_runs
-from companion.studies import find_run, load_experiments, plan
+from companion.studies import find_run, load_experiments, missing_runs, plan
 
 EXPERIMENTS = load_experiments()
 SMALL = """
