@@ -84,7 +84,9 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
         }
         parts = [f"{of} {_short(one)}" for of, one in effects.items() if one]
         lines += [f"{where}: {', '.join(parts)}."] * bool(parts)
-    text = " ".join(["Change of the loss, three networks against none.", *lines])
+    start = "Change of the loss, three networks against none; 95 % intervals, and "
+    start += "conclusions that are corrected for many comparisons."
+    text = " ".join([start, *lines])
     return titles[found.outcomes["H1"]], found.provisional(text if lines else "")
 
 
@@ -107,9 +109,10 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
         steps = [signed(one.effect.mean, "%") for one in of if one is not None]
         lines += [f"{reading} **{', '.join(steps)}**"] * (len(steps) == 3)
     start = "Change of the loss with one, two and three networks, seen classes: "
-    text = f"{start}{'; '.join(lines)}." if lines else ""
     title = titles.get(frozenset(outcomes), "Do more networks help more?")
-    return title, found.provisional(text)
+    if not lines:
+        return title, "The runs with one and with two networks are not recorded yet."
+    return title, found.provisional(f"{start}{'; '.join(lines)}.")
 
 
 def implied_peaks() -> dict[tuple[str, str], float]:
@@ -131,9 +134,10 @@ def _table_1() -> tuple[str, str]:
     peaks = implied_peaks().values()
     return (
         "Table 1 fits no definition",
-        "PSNR and RMSE of the same errors differ by one constant, the peak. Those "
-        f"printed imply peaks from {min(peaks):.3f} to {max(peaks):.3f}. So "
-        "they are not of the same errors, and no score can be compared with them.",
+        "PSNR follows from RMSE and one constant, the peak. The printed pairs imply "
+        f"peaks from {min(peaks):.3f} to {max(peaks):.3f}, more than rounding "
+        "explains. So they do not describe the same errors, and no score can be "
+        "compared with them.",
     )
 
 
@@ -234,21 +238,18 @@ def stopping(found: Findings) -> str:
     )
 
 
-def similarity_text(found: Findings, measure: str = "class scores") -> str:
-    """Whether similar images are coloured better, in a sentence with its numbers."""
-    parts = []
-    for place, curves in found.similarity_curves(measure).items():
-        for name, fifths in curves.items():
-            if name in (REFERENCE, "maps"):
-                first, last = _percent(fifths[0]), _percent(fifths[-1])
-                parts.append(f"{place}, {name}: {first} and {last}")
-    if not parts:
+def similarity_table(found: Findings, measure: str = "class scores") -> str:
+    """Whether similar images are coloured better; Markdown."""
+    rows = [
+        [f"{place}, {name}", _percent(fifths[0]), _percent(fifths[-1])]
+        for place, curves in found.similarity_curves(measure).items()
+        for name, fifths in curves.items()
+        if name in (REFERENCE, "maps")
+    ]
+    if not rows:
         return "Not yet measured: no run is recorded."
-    return (
-        "Fraction of the mean-image loss removed in the fifth of the test images that "
-        "is most similar to a training image, and in the least similar fifth: "
-        f"{'; '.join(parts)}."
-    )
+    heads = ["mean-image loss removed", "most similar fifth", "least similar fifth"]
+    return markdown_table(heads, rows)
 
 
 # ---------------------------------------------------------------------------- the pages
@@ -309,7 +310,7 @@ def blocks(found: Findings) -> dict[str, str]:
         "stopping": stopping(found),
         "primary": comparison_table(found.primary),
         "named": named_table(found),
-        "similarity": similarity_text(found),
+        "similarity": similarity_table(found),
         **{name: answer(found, name) for name in found.outcomes},
     }
 

@@ -8,6 +8,7 @@ The kit lies in the book's folder, whose copy of MathJax sets its formulas.
 """
 
 import base64
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup, Tag
 from markdown_it import MarkdownIt
+from PIL import Image
 
 SLIDES = Path("book/slides")
 CAPTION = "**Figure.**"
@@ -52,14 +54,16 @@ def figure_names(notebook: Path) -> list[str]:
 
 
 def write_figures(stage: Path, folder: Path) -> None:
-    """Save each figure of the executed notebooks under the id of its cell."""
+    """Save each figure of the executed notebooks as a PNG, by the id of its cell."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted((stage / "notebooks").glob("*.ipynb")):
         names = figure_names(path)
         for cell in nbformat.read(path, as_version=4).cells:
             for output in cell.get("outputs", []) if cell.id in names else []:
-                if png := output.get("data", {}).get("image/png"):
-                    (folder / f"{cell.id}.png").write_bytes(base64.b64decode(png))
+                data = output.get("data", {})
+                if picture := data.get("image/png") or data.get("image/jpeg"):
+                    decoded = Image.open(io.BytesIO(base64.b64decode(picture)))
+                    decoded.save(folder / f"{cell.id}.png")
 
 
 def deck(source: Path) -> str:
@@ -96,7 +100,7 @@ def exercises(html: Path) -> Iterator[tuple[str, Tag, list[Tag]]]:
 def sheet(html: Path, solved: bool) -> str:
     """All exercises on one page to print, with space to write or with solutions."""
     title = "Solutions" if solved else "Exercises"
-    body, lesson = f"<h1>{title}</h1>", ""
+    body, lesson = f"<h1>{title}</h1><p>“Above” means above in the lesson.</p>", ""
     for heading, box, answers in exercises(html):
         if heading != lesson:
             body, lesson = f"{body}<h2>{heading}</h2>", heading

@@ -139,7 +139,7 @@ class Findings:
         """Place -> condition -> fraction removed in fifths, similar images first."""
         distances = kept_distances(self.runs, self.folder)
         curves: dict[str, dict[str, list[Estimate]]] = {}
-        for name in (REFERENCE, *READINGS):
+        for name in (*READINGS, REFERENCE):  # a reading has one colour in all figures
             removed = removed_by_similarity(self.runs, distances, name, measure)
             for place, fifths in removed.items():
                 curves.setdefault(PLACES[place], {})[name] = fifths

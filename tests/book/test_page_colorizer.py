@@ -340,7 +340,7 @@ def test_all_is_reached_by_keyboard_and_the_divider_moved_by_finger_too(result):
         result.keyboard.press("ArrowLeft")
     assert divider_at(result) == 40
     assert divider.get_attribute("aria-valuetext") == "60 % in colour"
-    stage = result.locator(".colorizer-stage")
+    stage = result.locator(".stage")
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
     middle = box["y"] + box["height"] / 2

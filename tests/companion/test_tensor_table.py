@@ -54,7 +54,7 @@ def made(tmp_path_factory):
         "`ab_norm`": [(ab_norm, {"ab": lab[:, 1:]})],
         "`gray`": [(gray, {"L": color.rgb_to_lab(square)[:, :1]})],
         "`features`": [(given["softmax"], {}), (given["logits"], {})],
-        "the same, of maps": [(given["maps"], {"C": sum(channels)})],
+        "`features`, as maps": [(given["maps"], {"C": sum(channels)})],
         "`global_features`": [
             (by_class.feature_input(given["softmax"]), {"D": 1000, "g": 1}),
             (by_maps.feature_input(given["maps"]), {"D": PROJECTED, "g": 8}),

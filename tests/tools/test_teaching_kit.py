@@ -1,12 +1,17 @@
 """The lecturer's kit: figures by name, slides that show them, sheets to print."""
 
+import base64
+import io
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat import v4
+from PIL import Image
 
 from tools import teaching_kit
-from tools.teaching_kit import PICTURE, SLIDES, deck, figure_names, sheet
+from tools.teaching_kit import PICTURE, SLIDES, deck, figure_names, sheet, write_figures
 
 ROOT = Path(__file__).parents[2]
 DECKS = sorted((ROOT / SLIDES).glob("*.md"))
@@ -28,6 +33,21 @@ def test_slides_show_figures_of_lessons(source):
     assert html.count("<section>") == source.read_text().count("\n---\n") + 1
     assert len(re.findall(r"<img src=\"figures/", html)) == len(shown)
     assert "http" not in html
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_every_figure_becomes_a_png(kind, tmp_path):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(file, kind)
+    data = {f"image/{kind}": base64.b64encode(file.getvalue()).decode()}
+    shown = v4.new_code_cell(id="03-x", outputs=[v4.new_output("display_data", data)])
+    caption = v4.new_markdown_cell("**Figure.** A figure.", id="03-x-caption")
+    (tmp_path / "notebooks").mkdir()
+    notebook = v4.new_notebook(cells=[shown, caption])
+    nbformat.write(notebook, tmp_path / "notebooks/03_lesson.ipynb")
+    write_figures(tmp_path, tmp_path / "figures")
+    with Image.open(tmp_path / "figures/03-x.png") as saved:
+        assert (saved.format, saved.size) == ("PNG", (8, 6))
 
 
 def test_a_class_is_a_deck():

@@ -76,7 +76,7 @@
   function setUp(box) {
     box.hidden = false;
     const find = (selector) => box.querySelector(selector);
-    const [progress, stage, views] = ["progress", ".colorizer-stage", "fieldset"].map(find);
+    const [progress, stage, views] = ["progress", ".stage", "fieldset"].map(find);
     const [before, after] = box.querySelectorAll("canvas");
     const [divider, temperature] = box.querySelectorAll("[type=range]");
     const tell = (text) => { find(".colorizer-status").textContent = text; };
