@@ -6,6 +6,9 @@ function reachFigures() {
     table.classList.toggle("scrolls", table.scrollWidth > table.clientWidth + 4);
   }
   for (const figure of document.querySelectorAll(".cell_output figure")) {
+    // Shrunk to two fifths of its width, a figure has letters that nobody can read.
+    const width = parseFloat(figure.querySelector("img")?.style.width);
+    figure.classList.toggle("wide", width > 2.5 * figure.clientWidth);
     const clipped = getComputedStyle(figure).overflowX === "auto";
     if (clipped && figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
     else figure.removeAttribute("tabindex");

@@ -48,7 +48,8 @@ def page_in(root, model):
     write_page_weights(static / "colorizer/weights.js", model)
     (static / "basic.css").touch()  # of Sphinx, which the theme's asks for
     (static / "styles").mkdir()
-    links = ""
+    shutil.copy(ROOT / "book/static/widgets.css", static)  # of every page
+    links = '<link rel="stylesheet" href="../_static/widgets.css">'
     for theme in (pydata_sphinx_theme, sphinx_book_theme):
         for style in Path(theme.__file__).parent.glob(
             "theme/*/static/styles/*theme.css"
