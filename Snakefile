@@ -41,8 +41,8 @@ READ = {  # what is named in a lesson's code -> the files that it reads then
     "runs_of": RECORDS,
     "Findings": RECORDS,
     "kept_predictions": RECORDS,
+    "shown_models": RECORDS,
     "kept_class_scores": RECORDS,
-    "load_ledger": ["companion/ambiguities.yaml", "companion/experiments.yaml"],
     "Colorizer": ["colorlib/bundled.safetensors", "colorlib/bundled.md"],
 }
 
@@ -121,7 +121,8 @@ rule book:
         package=[str(p) for d in ("colorlib", "companion") for p in sorted(Path(d).rglob("*.py"))],
         speed=sorted(map(str, Path("benchmarks/results").glob("*.json"))),
         faults=sorted(map(str, Path("tests/faults/records").glob("*.json"))),
-        tool="tools/build_book.py",
+        tools=[f"tools/{name}.py" for name in ("build_book", "pages", "ledger")],
+        plan=["companion/ambiguities.yaml", "companion/experiments.yaml"],
         colorizer=["tools/page_weights.py", "colorlib/bundled.safetensors"],
         trained=TRAINED,
         records=RECORDS,

@@ -18,15 +18,15 @@ from colorlib.sampling import EpochLoader, Samples
 from colorlib.targets import PAPER
 
 
-def folder_source(folder: Path, cache: Path) -> ImageSource:
+def folder_source(folder: Path) -> ImageSource:
     """The images of a folder."""
-    return open_source(DataConfig(dataset="folder"), folder, cache)
+    return open_source(DataConfig(dataset="folder"), folder)
 
 
 def pack_afresh(folder: Path, size: int, cache: Path) -> PackedImages:
     """Pack a folder of images as if for the first time."""
     shutil.rmtree(cache / "packed", ignore_errors=True)
-    return pack(folder_source(folder, cache), size, cache)
+    return pack(folder_source(folder), size, cache)
 
 
 def data(workload: Workload) -> Iterator[Measurement]:

@@ -35,7 +35,6 @@ FULL_RATE = Bar(
 )
 FEW = 2  # images where each goes through the three networks: seconds a call
 FLOAT32 = TrainConfig()  # float32, not compiled
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class OurStep:
@@ -54,11 +53,11 @@ class OurStep:
             mode = config.compile_mode
             self.compare = torch.compile(task.compare, mode=mode, dynamic=False)
         self.optimizer = task.configure_optimizers()
-        self.half = AUTOCAST.get(config.precision)
+        self.half = config.precision == "bf16-mixed"
 
     def __call__(self, batch: Batch) -> None:
         """Images in, weights changed."""
-        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             loss = self.compare(batch)
         self.optimizer.zero_grad()
         loss.backward()
@@ -97,7 +96,7 @@ def features_afresh(
     """Class scores of all packed images as if for the first time."""
     shutil.rmtree(cache / "features", ignore_errors=True)
     return compute_features(
-        folder_source(folder, cache),
+        folder_source(folder),
         packed.manifest,
         np.arange(len(packed)),
         backbones,

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from colorlib.color import images_to_float, rgb_to_lab
 
 BIN_WIDTH = 10.0  # Lab units
-POOLED = 4  # colours are classified, and counted, on a quarter of the grid
+POOLING = 4  # colours are classified, and counted, on a quarter of the grid
 NEIGHBOURS = 5  # bins that share a colour; the paper's number, the release has 10
 SIGMA = 5.0  # Lab units: of the Gaussian that shares it, and smooths the prior
 UNIFORM = 0.5  # how far the prior is mixed with equal shares; 1 rebalances nothing
@@ -165,6 +165,6 @@ def bin_prior(ab_batches: Iterable[Tensor]) -> Tensor:
     centres = bin_centres()
     total = torch.zeros(len(centres), dtype=torch.float64)
     for ab in ab_batches:
-        pooled = F.avg_pool2d(ab, POOLED)  # (B, 2, S/4, S/4), the grid of the classes
+        pooled = F.avg_pool2d(ab, POOLING)  # (B, 2, S/4, S/4), the grid of the classes
         total += soft_encode(pooled, centres).double().sum(dim=(0, 2, 3))  # (Q,)
     return total / total.sum()

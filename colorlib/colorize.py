@@ -36,7 +36,7 @@ from colorlib.model import ColorizationModel, ModelConfig, model_of
 from colorlib.targets import PAPER, Target
 from colorlib.unet import ColorUNet, unet_of
 
-Gray = NDArray[np.uint8]
+GrayPixels = NDArray[np.uint8]
 Box = tuple[slice, slice]  # rows and columns
 
 BUNDLED = Path(__file__).parent / "bundled.safetensors"  # its card: bundled.md
@@ -121,7 +121,7 @@ class Colorizer:
         join_with_own_lightness(rgb[box], gray[box], ab_norm, out[box])
         return replace(photograph, rgb=out)
 
-    def _predict(self, gray: Gray) -> Tensor:
+    def _predict(self, gray: GrayPixels) -> Tensor:
         """The chroma of a small copy, `ab_norm` (1, 2, h, w)."""
         device = next(self.model.parameters()).device
         small = _batch_of_one(_small_copy(gray, self.size)).to(device)  # (1, 3, h, w)
@@ -136,7 +136,7 @@ class Colorizer:
         _, ab_norm = normalize_lab(target.to_lab(L_norm, target_norm))
         return ab_norm
 
-    def _features(self, gray: Gray, config: ModelConfig) -> Tensor:
+    def _features(self, gray: GrayPixels, config: ModelConfig) -> Tensor:
         """The frozen networks' features of the gray photograph, (1, ...)."""
         device = next(self.model.parameters()).device
         sizes = config.input_sizes or [b.spec.input_size for b in self.backbones]
@@ -150,7 +150,7 @@ def _network_of(about: dict[str, Any]) -> ColorizationModel | ColorUNet:
     return unet_of(about) if "network" in about else model_of(about)
 
 
-def gray_of(rgb: Pixels) -> Gray:
+def gray_of(rgb: Pixels) -> GrayPixels:
     """Make a photograph gray: of the 256 grays, each pixel's nearest in lightness.
 
     Args:
@@ -173,7 +173,7 @@ def gray_of(rgb: Pixels) -> Gray:
     return gray
 
 
-def inside_frame(gray: Gray) -> Box:
+def inside_frame(gray: GrayPixels) -> Box:
     """Find what a plain border encloses: a print's white edge, a film's black one.
 
     Opposite sides count as a border if lines along them are plain and of one gray. One
@@ -205,7 +205,7 @@ def inside_frame(gray: Gray) -> Box:
     return box[0], box[1]
 
 
-def _plain_ends(lines: Gray) -> tuple[int, int, float | None]:
+def _plain_ends(lines: GrayPixels) -> tuple[int, int, float | None]:
     """Where plain lines end, from both sides, and their gray; None for no such."""
     low, middle, high = np.percentile(lines, (5, 50, 95), axis=1)
     outer = middle[0], middle[-1]
@@ -217,7 +217,7 @@ def _plain_ends(lines: Gray) -> tuple[int, int, float | None]:
     return int(first), int(last), tone
 
 
-def with_contrast(gray: Gray) -> Gray:
+def with_contrast(gray: GrayPixels) -> GrayPixels:
     """Restore the contrast of a faded photograph, for the network's eyes only.
 
     Args:
@@ -238,12 +238,12 @@ def with_contrast(gray: Gray) -> Gray:
         return gray
     low, high = USUAL
     levels = (np.arange(256) - darkest) * (high - low) / contrast + low
-    table: Gray = levels.clip(0, 255).round().astype(np.uint8)
+    table: GrayPixels = levels.clip(0, 255).round().astype(np.uint8)
     return table[gray]
 
 
 def join_with_own_lightness(
-    rgb: Pixels, gray: Gray, ab_norm: Tensor, out: Pixels
+    rgb: Pixels, gray: GrayPixels, ab_norm: Tensor, out: Pixels
 ) -> None:
     """Upsample chroma along the photograph's own lightness, and join the two.
 
@@ -331,7 +331,7 @@ def _own_L_norm(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
     return rgb_to_lab(planes)[:, :1] / L_SCALE - 1
 
 
-def _small_copy(gray: Gray, shorter_side: int) -> Gray:
+def _small_copy(gray: GrayPixels, shorter_side: int) -> GrayPixels:
     """Resize so that the shorter side has so many pixels; the shape stays.
 
     But within reason: a strip of 1 x 20,000 pixels would be seen 64 x 1,280,000.
@@ -342,7 +342,7 @@ def _small_copy(gray: Gray, shorter_side: int) -> Gray:
     return resized(gray, h, w)
 
 
-def _as_rgb(gray: Gray) -> NDArray[np.uint8]:
+def _as_rgb(gray: GrayPixels) -> NDArray[np.uint8]:
     """(H, W) -> (H, W, 3), three equal channels."""
     return np.repeat(gray[..., None], 3, axis=2)
 
@@ -360,6 +360,6 @@ def _upsampled_rows(planes: Tensor, rows: slice, H: int, W: int) -> Tensor:
     return F.interpolate(lines, size=size, mode="bilinear", align_corners=False)
 
 
-def _batch_of_one(gray: Gray) -> Tensor:
+def _batch_of_one(gray: GrayPixels) -> Tensor:
     """(H, W) uint8 -> `rgb` (1, 3, H, W) in [0, 1]."""
     return images_to_float(torch.from_numpy(_as_rgb(gray))[None])

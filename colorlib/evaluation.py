@@ -5,7 +5,6 @@ training images.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -122,39 +121,27 @@ def _predict(
     return true_rgb, rgb_to_lab(true_rgb), target.to_lab(L_norm, target_norm)
 
 
-@dataclass(frozen=True)
-class Breakdown:
-    """The errors of a model by their place and by the colour they are made at.
-
-    Attributes:
-        place_mse: (8, 8), the mean squared error of ab/128 at each place of the image.
-        pixels: (10,) int64, how many have a true chroma of 0 to 10, 10 to 20, ... Lab
-            units; the last class holds all from 90.
-        predicted: (10,), the mean predicted chroma of each class, Lab units; not a
-            number where a class is empty.
-        mse: (10,), the mean squared error of ab/128 of each class, equally.
-    """
-
-    place_mse: Tensor
-    pixels: Tensor
-    predicted: Tensor
-    mse: Tensor
-
-
 @torch.no_grad()
 def break_down(
     predict: Predictor,
     batches: Iterable[Batch],
     device: torch.device | str = "cpu",
     target: Target = PAPER,
-) -> Breakdown:
-    """Find where a model's errors are.
+) -> dict[str, Tensor]:
+    """Find a model's errors by their place and by the colour they are made at.
 
     Args:
         predict: Such as a model: called as `predict(L_norm, features)`.
         batches: The images, each once.
         device: Where to compute.
         target: What the model sees and predicts.
+
+    Returns:
+        `place_mse`: (8, 8), the mean squared error of ab/128 at each place of the
+        image; `pixels`: (10,) int64, how many have a true chroma of 0 to 10, 10 to 20,
+        ... Lab units; the last class holds all from 90. Of each class `predicted`:
+        (10,), the mean predicted chroma, Lab units, and `mse`: (10,), the mean squared
+        error of ab/128; not a number where a class is empty.
     """
     place = torch.zeros(GRID, GRID, dtype=torch.float64)
     sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)
@@ -167,7 +154,12 @@ def break_down(
         sums += _by_true_chroma(true_ab, pred_ab, squared)
         images += len(squared)
     pixels, predicted, mse = sums  # (10,) each
-    return Breakdown(place / images, pixels.long(), predicted / pixels, mse / pixels)
+    return {
+        "place_mse": place / images,
+        "pixels": pixels.long(),
+        "predicted": predicted / pixels,
+        "mse": mse / pixels,
+    }
 
 
 def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor:

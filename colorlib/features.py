@@ -36,7 +36,7 @@ Array = NDArray[np.floating[Any]]
 Indices = NDArray[np.int64]
 
 FORMAT_VERSION = 3  # raise it when the same image would get other features
-STORED = {"logits": "float32", "pooled": "float32", "maps": "float16"}
+STORED = {"logits": "float32", "maps": "float16"}
 BATCH = 32  # images at a time
 
 
@@ -45,9 +45,9 @@ class Features:
     """The features of several networks, for every image of a packed data set.
 
     Attributes:
-        arrays: One for each network, (N, 1000), (N, C) or (N, C, 8, 8), mapped; rows
-            of images that are in no part of the split are zero.
-        kind: `softmax`, `logits`, `pooled` or `maps`.
+        arrays: One for each network, (N, 1000) or (N, C, 8, 8), mapped; rows of images
+            that are in no part of the split are zero.
+        kind: `softmax`, `logits` or `maps`.
     """
 
     arrays: tuple[Array, ...]
@@ -60,8 +60,8 @@ class Features:
             rows: (B,), of the packed data set.
 
         Returns:
-            (B, K, 1000) float32 of softmax or logits; pooled features, (B, C), or maps,
-            (B, C, 8, 8), the channels of all networks concatenated.
+            (B, K, 1000) float32 of softmax or logits; or maps, (B, C, 8, 8), the
+            channels of all networks concatenated.
         """
         each = [torch.from_numpy(array[rows]).float() for array in self.arrays]
         return joined(each, self.kind)
@@ -112,7 +112,7 @@ def compute_features(
         manifest: Which of them were packed, N.
         rows: (M,), which of these are wanted: those of the split's parts.
         backbones: K networks; moved to `device` if there is work for them.
-        kind: `softmax`, `logits`, `pooled` or `maps`.
+        kind: `softmax`, `logits` or `maps`.
         cache_root: The folder of caches.
         input_sizes: What each network sees, pixels; by default that of its training.
         gray: What the networks see of an image, see `colorlib.targets.Target`.
@@ -126,7 +126,7 @@ def compute_features(
         >>> from tempfile import TemporaryDirectory
         >>> from colorlib.backbones import load_backbone
         >>> from colorlib.data import DataConfig, open_source, pack
-        >>> source = open_source(DataConfig(count=8), None, Path("unused"))
+        >>> source = open_source(DataConfig(count=8))
         >>> backbones = [load_backbone("test_resnet.r160_in1k", "random")]
         >>> with TemporaryDirectory() as folder:
         ...     cache = Path(folder)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-AggregationKind = Literal["average", "sum", "max", "gate", "concat"]
+AggregationKind = Literal["average", "max", "gate", "concat"]
 
 
 class FeatureInput(nn.Module):
@@ -62,8 +62,8 @@ class FeatureInput(nn.Module):
         """Prepare features for their aggregation.
 
         Args:
-            features: (N, sum of channels, g, g); or without a grid, (N, sum of
-                channels) or (N, K, channels), which makes a grid of one.
+            features: (N, sum of channels, g, g); or without a grid, (N, K, channels),
+                which makes a grid of one.
 
         Returns:
             (N, K, D, g, g).
@@ -81,9 +81,9 @@ class Aggregation(nn.Module):
     """Make one description of several.
 
     Args:
-        kind: `average`, the paper's; `sum`; `max`, element by element; `gate`, an
-            average whose weights are learned and depend on the image; `concat`, which
-            leaves all of them to the convolution after it.
+        kind: `average`, the paper's; `max`, element by element; `gate`, an average
+            whose weights are learned and depend on the image; `concat`, which leaves
+            all of them to the convolution after it.
         count: How many descriptions.
         length: Numbers in each.
     """
@@ -104,7 +104,7 @@ class Aggregation(nn.Module):
         if self.gate is not None:
             weight = self.gate(features.mean(dim=(-2, -1))).softmax(dim=1)  # (N, K, 1)
             return torch.sum(weight[..., None, None] * features, dim=1)
-        return features.sum(dim=1) if self.kind == "sum" else features.mean(dim=1)
+        return features.mean(dim=1)
 
 
 class Fusion(nn.Module):

@@ -72,9 +72,8 @@ class ModelConfig:
             features; none for a model without fusion.
         input_sizes: What each of them sees, pixels; None for that of its training.
         features: What of them is fused: `softmax` or `logits` of their 1000 classes,
-            `pooled` features before the last layer, or feature `maps`. All but the
-            softmax are standardised.
-        feature_channels: Channels of each network, for `pooled` and `maps`.
+            or feature `maps`. All but the softmax are standardised.
+        feature_channels: Channels of each network's maps.
         aggregation: How several become one, see `colorlib.fusion.Aggregation`.
         dropout: Fraction of what is fused that training drops.
         target: The space that chroma is predicted in, see `colorlib.targets.Target`.
@@ -117,8 +116,7 @@ class ModelConfig:
             return None
         if self.features in ("softmax", "logits"):
             return (len(self.backbones), NUM_CLASSES)
-        grid = (MAP_SIDE, MAP_SIDE) if self.features == "maps" else ()
-        return (sum(self.feature_channels), *grid)
+        return (sum(self.feature_channels), MAP_SIDE, MAP_SIDE)
 
 
 class ColorizationModel(nn.Module):
@@ -168,8 +166,8 @@ class ColorizationModel(nn.Module):
 
         Args:
             L_norm: (N, 1, H, W), lightness in [-1, 1].
-            features: (N, K, 1000), (N, C) or (N, C, 8, 8), as `config.features` says;
-                None for a model without backbones.
+            features: (N, K, 1000) or (N, C, 8, 8), as `config.features` says; None for
+                a model without backbones.
 
         Returns:
             `ab_norm`, (N, 2, H, W) in [-1, 1]; of another space, if the model was

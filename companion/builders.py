@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from colorlib.backbones import Backbone, load_backbone
-from colorlib.data import ImageSource, PackedImages, Split, open_source, pack, split
+from colorlib.data import ImageSource, PackedImages, Split, pack, split
 from colorlib.errors import UserError
 from colorlib.features import Features, compute_features
 from colorlib.model import ColorizationModel, Vgg16Encoder, torch_device
 from colorlib.sampling import Samples
-from colorlib.targets import Target
-from companion.config import RunConfig
+from companion.config import RunConfig, Settings
+from companion.datasets import find_source
 
 BUILD = Path(__file__).parent.parent / "_build"  # generated, never committed
-VGG16 = "vgg16.tv_in1k"
+VGG16_NAME = "vgg16.tv_in1k"
 STATISTICS = 1000  # training images that standardise the networks' features
 
 log = logging.getLogger("companion")
@@ -86,13 +86,13 @@ class Data:
         return Samples(self.packed.images, features, indices)
 
 
-def setup_data(config: RunConfig, folders: Folders) -> Data:
+def setup_data(config: Settings, folders: Folders) -> Data:
     """Find, pack and divide the images.
 
     Raises:
         UserError: If the data set is not there, or has too few images.
     """
-    source = open_source(config.data, folders.data, folders.cache)
+    source = find_source(config.data, folders.data, folders.cache)
     packed = pack(source, config.data.size, folders.cache)
     log.info("%s: %d images, %d px", source.name, len(packed), config.data.size)
     return Data(source, packed, split(packed, config.data))
@@ -144,7 +144,7 @@ def load_vgg16(config: RunConfig, folders: Folders) -> Backbone | None:
             f"found width {config.model.width}, but a trained VGG16 has width 1; "
             "give `encoder_weights: random` or `width: 1`"
         )
-    return load_backbone(VGG16, _weights(config.encoder_weights, folders))
+    return load_backbone(VGG16_NAME, _weights(config.encoder_weights, folders))
 
 
 def _weights(kind: str, folders: Folders) -> str | Path:
@@ -157,11 +157,6 @@ def _weights(kind: str, folders: Folders) -> str | Path:
             "give --weights-root"
         )
     return folders.weights
-
-
-def target_of(config: RunConfig) -> Target:
-    """What of an image is the input, and what is predicted."""
-    return Target(config.model.target, config.model.gray)
 
 
 def initial_model(

@@ -65,20 +65,21 @@ def prepare(
     ] = False,
 ) -> None:
     """Decode a profile's images once into a packed cache, and count them."""
-    from colorlib.data import download as fetch_data
-    from colorlib.data import open_source, pack, split
+    from companion import datasets
+    from companion.builders import setup_data
 
-    config = _profile(profile, changes).data
+    chosen = _profile(profile, changes)
     if download:
         if data_root is None:
             raise UserError("found no --data-root, expected the folder to fetch into")
-        fetch_data(config.dataset, data_root)
-    packed = pack(open_source(config, data_root, cache_root), config.size, cache_root)
-    manifest, parts = packed.manifest, split(packed, config)
+        datasets.download(chosen.data.dataset, data_root)
+    data = setup_data(chosen, _folders(data_root, None, cache_root))
+    manifest, parts = data.packed.manifest, data.split
+    gray, unreadable = len(manifest.grayscale), len(manifest.unreadable)
     say(
-        f"{manifest.source}: {len(packed)} images kept, {len(manifest.grayscale)} "
-        f"without colour, {len(manifest.unreadable)} unreadable, {parts.duplicates} "
-        "near-duplicates left out of all parts"
+        f"{manifest.source}: {len(manifest.ids)} images kept, {gray} without colour, "
+        f"{unreadable} unreadable, {parts.duplicates} near-duplicates left out of all "
+        "parts"
     )
     for name, reason in manifest.unreadable.items():
         say(f"  unreadable: {name}: {reason}")
@@ -153,8 +154,7 @@ def study(
 
     What stands after `--` is handed to Snakemake: `-- --executor slurm --jobs 20`.
     """
-    from companion.runner import missing_runs, run_missing
-    from companion.studies import load_experiments, plan
+    from companion.studies import load_experiments, missing_runs, plan, run_missing
 
     known = load_experiments().ablations
     if show or not names:
@@ -192,16 +192,16 @@ def run(
     ] = False,
 ) -> None:
     """Train and score one run of an ablation, and keep its record."""
-    from companion import runner
+    from companion import pipeline
     from companion.studies import find_run
 
-    found = find_run(name, profile)
+    config = find_run(name, profile).config
     folders = _folders(data_root, weights_root, cache_root, runs_root)
     if prepare:
-        runner.prepare(found, folders)
+        pipeline.prepare(config, folders)
         return
     bars = out.is_terminal
-    show_scores(runner.run_one(found, folders, results_root, progress=bars))
+    show_scores(pipeline.run_one(config, folders, results_root, progress=bars))
 
 
 @app.command()
@@ -213,10 +213,10 @@ def rerun(
     runs_root: RunsRoot = RUNS_ROOT,
 ) -> None:
     """Run again what a record tells of, and show both results."""
-    from companion import runner
+    from companion import pipeline
 
     folders = _folders(data_root, weights_root, cache_root, runs_root)
-    old, new = runner.rerun(record, folders)
+    old, new = pipeline.rerun(record, folders)
     show_scores(old, "the record")
     show_scores(new, "run again")
 

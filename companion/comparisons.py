@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from colorlib import stats
@@ -292,12 +293,16 @@ def answers(results: Sequence[Result]) -> dict[str, Outcome]:
     return outcomes
 
 
-def fraction_removed(runs: Runs) -> dict[tuple[str, str, str], stats.Estimate]:
+def fraction_removed(
+    runs: Runs, some: Mapping[tuple[str, str], NDArray[np.int64]] | None = None
+) -> dict[tuple[str, str, str], stats.Estimate]:
     """The fraction of the loss of the per-pixel mean image that each condition removes.
 
     Args:
         runs: Of each condition, the one without fusion among them, whose records hold
             the loss of the mean image.
+        some: (data set, test set) -> (M,), the images that count there, and nowhere
+            else; by default all of all test sets.
 
     Returns:
         (data set, test set, condition) -> the fraction, with its interval.
@@ -311,12 +316,18 @@ def fraction_removed(runs: Runs) -> dict[tuple[str, str, str], stats.Estimate]:
     }
     removed: dict[tuple[str, str, str], stats.Estimate] = {}
     for (data, condition), by_seed in runs.items():
-        for test_set in (test_set for of, test_set in naive if of == data):
-            loss = _scores([by_seed], test_set, LOSS)  # (1, S, N)
+        for place, whole in naive.items():
+            if place[0] != data or (some is not None and place not in some):
+                continue
+            loss = _scores([by_seed], place[1], LOSS)  # (1, S, N)
             if loss is not None:
-                whole, own = naive[data, test_set], groups.get((data, test_set))
-                fraction = stats.ratio_interval(whole - loss[0], whole, own)
-                removed[data, test_set, condition] = fraction
+                part = np.arange(len(whole)) if some is None else some[place]
+                own = groups.get(place)
+                removed[*place, condition] = stats.ratio_interval(
+                    (whole - loss[0])[:, part],
+                    whole[part],
+                    None if own is None else [own[image] for image in part],
+                )
     return removed
 
 

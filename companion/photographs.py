@@ -152,8 +152,8 @@ def kept_predictions(results: Path = RESULTS) -> dict[str, NDArray[np.int8]]:
         return {name: kept[name] for name in kept.files if name != "origin"}
 
 
-def prediction_origins(results: Path = RESULTS) -> dict[str, dict[str, str]]:
-    """Condition -> `record` and `weights_sha256` of the run that predicted."""
-    with np.load(results / PREDICTIONS) as kept:
-        origin: dict[str, dict[str, str]] = json.loads(str(kept["origin"]))
-    return origin
+def shown_models(results: Path = RESULTS) -> dict[str, NDArray[np.int8]]:
+    """Title -> chroma of the photographs: without fusion, and the paper's Model 3."""
+    kept = kept_predictions(results)
+    titles = {"none": "no fusion", "maps": "Model 3"}
+    return {title: kept[name] for name, title in titles.items() if name in kept}

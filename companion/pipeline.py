@@ -25,8 +25,8 @@ from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
 from colorlib.training import FitResult, discard, fit, is_rank_zero, loss_named
 from companion import builders, provenance, records
-from companion.builders import Data, Folders, log, setup_data, setup_features, target_of
-from companion.config import Profile, RunConfig
+from companion.builders import Data, Folders, log, setup_data, setup_features
+from companion.config import Profile, RunConfig, validated
 from companion.records import Record, Summaries
 from companion.scoring import Scorer
 
@@ -164,6 +164,51 @@ class _Run:
         return record
 
 
+def run_one(
+    config: RunConfig, folders: Folders, results: Path, *, progress: bool = False
+) -> Record:
+    """Train and score a run, see `run_model`, and keep its record in `results`, too."""
+    record = run_model(config, folders, progress=progress)
+    records.write_record(record, results / f"{config.run_name}.json")
+    return record
+
+
+def prepare(config: RunConfig, folders: Folders) -> None:
+    """Do what a run shares with others: pack images, extract features."""
+    data = setup_data(config, folders)
+    setup_features(config, data, builders.load_backbones(config, folders), folders)
+
+
+def rerun(path: Path, folders: Folders) -> tuple[Record, Record]:
+    """Run again what a record tells of.
+
+    Args:
+        path: The record.
+        folders: Where things are; the new run gets a folder of its own.
+
+    Returns:
+        The record, and that of the new run.
+
+    Raises:
+        UserError: If the record is of another version's settings, or what it needs is
+            not there.
+    """
+    old, own = records.read_record(path), replace(folders, runs=folders.runs / "again")
+    config = recorded_config(old)
+    (own.runs / config.run_name / "record.json").unlink(missing_ok=True)
+    return old, run_model(config, own, unfinished="restart")
+
+
+def recorded_config(record: Record) -> RunConfig:
+    """The settings of a recorded run.
+
+    Raises:
+        UserError: If they are of another version.
+    """
+    place = f"record {record.name} (check out commit {record.commit} to run it again)"
+    return validated(RunConfig, record.settings, place)
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a trained model makes of some images.
@@ -199,10 +244,9 @@ def predict_images(
         config, data, builders.load_backbones(config, folders), folders
     )
     batch = data.subset(features, indices).take(np.arange(len(indices)))
-    target = target_of(config)
-    L_norm, _ = target.split(images_to_float(batch.images))
+    L_norm, _ = model.target.split(images_to_float(batch.images))
     target_norm = model(L_norm, batch.features)
-    rgb = lab_to_rgb(target.to_lab(L_norm, target_norm))
+    rgb = lab_to_rgb(model.target.to_lab(L_norm, target_norm))
     return Prediction(L_norm, target_norm, rgb)
 
 

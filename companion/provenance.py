@@ -15,11 +15,10 @@ import torch
 from colorlib.backbones import Backbone, BackboneRecord
 from colorlib.files import hash_of
 from companion.builders import Data
-from companion.code_hash import modules_hash
+from companion.code_hash import ROOT, modules_hash
 from companion.config import RunConfig
 from companion.records import DataRecord, Hardware
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "pyvips")
 NUMERICS = (  # the code that the numbers of a run depend on
     "colorlib.color",

@@ -76,7 +76,7 @@ class ClassError(Part):
 
 
 class BreakdownRecord(Part):
-    """Where the model's errors are, see `colorlib.evaluation.Breakdown`.
+    """Where the model's errors are, see `colorlib.evaluation.break_down`.
 
     Attributes:
         place_mse: Rows of 8 numbers.

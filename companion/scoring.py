@@ -23,14 +23,14 @@ from colorlib.metrics import summarize
 from colorlib.model import ColorizationModel, torch_device
 from colorlib.sampling import Batch, EpochLoader, Samples
 from colorlib.targets import Target
-from companion.builders import Data, target_of
+from companion.builders import Data
 from companion.code_hash import modules_hash
 from companion.config import RunConfig
 from companion.records import BreakdownRecord, ClassError
 
 EVALUATED = 80  # images at a time
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
-JUDGED = 1000  # test images whose class the judge names, at most
+MOST_JUDGED = 1000  # test images whose class the judge names, at most
 JUDGE_SIZE = 192  # pixels, what the judge sees
 TRUTH = "ground truth"
 DECISIVE = (  # modules that the scores of the naive baselines depend on
@@ -77,7 +77,7 @@ class Scorer:
             fuses nothing, `mean_image_loss` is the loss of the per-pixel mean image.
             `named` is 1 where the judge names the class rightly, else 0.
         """
-        predict, target = model.eval().to(self.device), target_of(self.config)
+        predict, target = model.eval().to(self.device), model.target
         scores = {}
         for test, naive in self._baseline_scores().items():
             samples = self._samples(test, self.features)
@@ -183,7 +183,7 @@ class Scorer:
             Zhang, Isola & Efros (2016), Section 3.1, "semantic interpretability".
         """
         judge = judge.to(self.device)
-        indices = self.data.split.tests[self.first][:JUDGED]
+        indices = self.data.split.tests[self.first][:MOST_JUDGED]
         groups = [self.data.packed.manifest.groups[i] for i in indices]
         truth = torch.tensor([_synsets()[group] for group in groups])
         answers = []
@@ -204,7 +204,7 @@ class Scorer:
         samples = self._samples(self.first, self.features)
         count = min(EVALUATED, len(samples))
         batch = samples.take(np.arange(count)).to(self.device)
-        L_norm, _ = target_of(self.config).split(images_to_float(batch.images))
+        L_norm, _ = model.target.split(images_to_float(batch.images))
         return evaluation.degenerate_model_warnings(
             scores, model(L_norm, batch.features)
         )
@@ -213,14 +213,12 @@ class Scorer:
         """Where a model's errors on the first test set are."""
         samples = self._samples(self.first, self.features)
         batches = EpochLoader(samples, EVALUATED)
-        found = evaluation.break_down(
-            model, batches, self.device, target_of(self.config)
-        )
+        found = evaluation.break_down(model, batches, self.device, model.target)
         return BreakdownRecord(
-            place_mse=[rounded(row) for row in found.place_mse],
-            pixels=found.pixels.tolist(),
-            predicted=rounded(found.predicted),
-            mse=rounded(found.mse),
+            place_mse=[rounded(row) for row in found["place_mse"]],
+            pixels=found["pixels"].tolist(),
+            predicted=rounded(found["predicted"]),
+            mse=rounded(found["mse"]),
             classes=self._class_errors(loss_eq1),
         )
 

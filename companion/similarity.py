@@ -8,7 +8,6 @@ from its nearest training image is therefore kept beside them, by
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from numpy.typing import NDArray
 
 from colorlib import stats
 from colorlib.errors import UserError
-from companion.comparisons import BY_GROUP, LOSS, Runs
-from companion.records import RESULTS, Record
+from companion.comparisons import REFERENCE, Runs, fraction_removed
+from companion.records import RESULTS
 
 NEAREST = "nearest.npz"  # beside the records
 MEASURES = ("class scores", "gray image")
 COLOUR = "mean colour"  # the key of what class scores say of it
-PARTS = 5  # fifths of the test images, the most similar first
+FIFTHS = 5  # of the test images, the most similar first
 
 Distances = dict[tuple[str, str, str], NDArray[np.float32]]
 
@@ -84,30 +83,15 @@ def removed_by_similarity(
         (data set, test set) -> the fraction in each fifth of its images, the most
         similar first, with its interval over images and seeds.
     """
-    removed = {}
+    both = (condition, REFERENCE)
+    own = {key: of for key, of in runs.items() if key[1] in both}
+    removed: dict[tuple[str, str], list[stats.Estimate]] = {}
     for (data, test, by), far in distances.items():
-        records = [r for r in runs.get((data, condition), {}).values() if r]
-        naive = [r for r in runs.get((data, "none"), {}).values() if r]
-        if by != measure or not records or not naive:
-            continue
-        loss = np.array([record.per_image[test][LOSS] for record in records])  # (S, N)
-        whole = np.array(naive[0].per_image[test]["mean_image_loss"])  # (N,)
-        groups = _groups(naive[0], data, test)
-        removed[data, test] = [
-            stats.ratio_interval(
-                whole[part] - loss[:, part], whole[part],
-                None if groups is None else [str(g) for g in groups[part]],
-            )
-            for part in _fifths(far)
-        ]  # fmt: skip
+        parts = np.array_split(np.argsort(far, kind="stable"), FIFTHS)
+        for part in parts if by == measure else ():
+            found = fraction_removed(own, {(data, test): part})
+            if (data, test, condition) in found:
+                removed.setdefault((data, test), []).append(
+                    found[data, test, condition]
+                )
     return removed
-
-
-def _groups(record: Record, data: str, test: str) -> NDArray[np.int64] | None:
-    """Each image's class or person, where these are the units."""
-    return np.array(record.groups[test]) if (data, test) in BY_GROUP else None
-
-
-def _fifths(far: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
-    """Indices of the images in each fifth, the most similar ones first."""
-    yield from np.array_split(np.argsort(far, kind="stable"), PARTS)

@@ -2,12 +2,17 @@
 
 An ablation varies one thing. Its conditions are laid over a profile, each on every data
 set of that profile and with every seed: that is its grid of runs, known before any is
-run.
+run. Running what is missing is Snakemake's: as many at once as there are cores, and on
+a cluster through its executors.
 """
 
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +27,11 @@ from companion.config import (
     validated,
 )
 
+if TYPE_CHECKING:
+    from companion.builders import Folders
+
 EXPERIMENTS = Path(__file__).parent / "experiments.yaml"
+SNAKEFILE = EXPERIMENTS.with_name("studies.smk")
 
 
 class Ablation(BaseModel):
@@ -172,6 +181,60 @@ def find_run(name: str, profile_name: str) -> Run:
         f"found no run {name} in the ablations under profile {profile_name!r}; "
         "`companion study NAME --dry-run` lists them"
     )
+
+
+def missing_runs(runs: Iterable[Run], results: Path) -> list[Run]:
+    """The runs without a record, each once."""
+    named = {run.name: run for run in runs}
+    return [
+        run for name, run in named.items() if not (results / f"{name}.json").exists()
+    ]
+
+
+def run_missing(
+    ablations: Sequence[str],
+    data: Sequence[str],
+    profile_name: str,
+    folders: "Folders",
+    results: Path,
+    cores: int,
+    snakemake_options: Sequence[str] = (),
+) -> None:
+    """Run all runs of some ablations that have no record yet.
+
+    Args:
+        ablations: Their names.
+        data: Names of the grid's data sets.
+        profile_name: The profile they are run under.
+        folders: Where things are.
+        results: The folder of records.
+        cores: How many runs at once.
+        snakemake_options: Further ones, such as `--executor slurm --jobs 20`.
+
+    Raises:
+        UserError: If a run failed; the others are done nevertheless.
+    """
+    if find_spec("snakemake") is None:
+        raise UserError("found no Snakemake, which runs the ablations; `make setup`")
+    config = {
+        "ablations": ",".join(ablations),
+        "data": ",".join(data),
+        "profile": profile_name,
+        "data_root": folders.data or "",
+        "weights_root": folders.weights or "",
+        "cache_root": folders.cache,
+        "runs_root": folders.runs,
+        "results_root": results.absolute(),
+    }
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
+    command += ["--cores", str(cores), "--keep-going", "--rerun-incomplete", "--nolock"]
+    command += ["--rerun-triggers", "mtime", "--quiet", "rules", "host"]
+    command += ["--config", *(f"{key}={value}" for key, value in config.items())]
+    if subprocess.run([*command, *snakemake_options], check=False).returncode:
+        raise UserError(
+            f"not every run ended well, see {folders.runs}/NAME/log.txt; "
+            "the same command goes on with those that are missing"
+        )
 
 
 def _settled(

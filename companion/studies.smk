@@ -12,8 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from colorlib.files import hash_of
-from companion.runner import missing_runs
-from companion.studies import plan
+from companion.studies import missing_runs, plan
 
 
 PROFILE = config["profile"]

@@ -19,10 +19,9 @@ from colorlib.model import load_model
 from companion import builders
 from companion.builders import Data, Folders, log
 from companion.config import RunConfig, load_profile
-from companion.pipeline import run_model
+from companion.pipeline import recorded_config, run_model
 from companion.provenance import describe_data
 from companion.records import Record, read_record
-from companion.runner import recorded_config
 from companion.scoring import Scorer
 
 ROUNDING = 1e-5  # relative, of what a record keeps: five digits

@@ -6,6 +6,7 @@ from colorlib.metrics import summarize
 from companion.config import load_profile
 from companion.provenance import this_hardware
 from companion.records import DataRecord, ModelRecord, Record, TrainingRecord
+from companion.studies import plan
 
 SETTINGS = load_profile("smoke")
 HARDWARE = this_hardware("cpu")
@@ -41,6 +42,19 @@ def made_record(per_image, seed=0, name="made", groups=None, **data):
         seconds={"training": 0.5},
         hardware=HARDWARE,
     )  # fmt: skip
+
+
+EFFECT = {"none": 1.0, "softmax": 0.97, "logits": 0.93, "maps": 0.92}  # of the loss
+
+
+def planned_runs(count=None):
+    """The protocol's first runs, each with its effect, its test sets and its noise."""
+    runs = [run for name in ("fusion", "networks") for run in plan(name, "protocol")]
+    for run in list({run.name: run for run in runs}.values())[:count]:
+        reading, _, number = run.condition.partition(", ")
+        effect = EFFECT[reading] + {"one": 0.02, "two": 0.01}.get(number, 0)
+        noise = np.random.default_rng([run.config.train.seed, len(run.condition)])
+        yield run, effect, ["test"] if run.data == "lfw" else ["seen", "unseen"], noise
 
 
 def scored_record(losses, psnr=None, **about):

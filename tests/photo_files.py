@@ -11,6 +11,12 @@ import numpy as np
 from PIL import Image
 
 
+def photograph(seed, side=50):
+    """A small photograph of soft random colours, an image of Pillow's."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
 def jpeg(seed, size=(40, 48), gray=False):
     """A small photograph of soft random colours, or shades of gray, as JPEG bytes."""
     shape = (4, 5) if gray else (4, 5, 3)
@@ -27,6 +33,15 @@ def people(gray=False):
     return {
         f"lfw/{name}/{name}_{number:04d}.jpg": jpeg(seed, gray=gray)
         for seed, (name, number) in enumerate(zip(names, numbers, strict=True))
+    }
+
+
+def classes(root="", per_class=2):
+    """Two classes of images."""
+    return {
+        f"{root}n0000000{k}/n0000000{k}_{i}.JPEG": jpeg(10 * k + i)
+        for k in (1, 2)
+        for i in range(per_class)
     }
 
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from colorlib.unet import UNetConfig
+
 # dtype -> (rtol, atol) of results of order 1. A test scales its data, not this table.
 TOLERANCES = {
     torch.float64: (1e-12, 1e-12),
@@ -15,6 +17,14 @@ TOLERANCES = {
     torch.float16: (2e-3, 2e-3),
     torch.bfloat16: (1.6e-2, 1.6e-2),
 }
+
+
+# A bundled network of a few thousand weights.
+SMALL = UNetConfig(
+    stem=8,
+    stages=((1, 8, 1, 1), (2, 8, 2, 2), (2, 12, 1, 2), (2, 16, 2, 2), (2, 16, 1, 2)),
+    decoder=(16, 12, 8, 8),
+)
 
 
 def assert_close(actual: Tensor, expected: object, scale: float = 1.0) -> None:

@@ -22,14 +22,14 @@ import companion
 from benchmarks.planning import large_run_tables, measured_device
 from benchmarks.records import latest_speed
 from benchmarks.tables import book_tables, machine_table
-from companion.ledger import load_ledger, measured_effect
 from companion.provenance import current_commit, now, this_hardware
 from companion.records import read_record
 from companion.report.findings import Findings
-from companion.report.pages import blocks, filled, pictures
 from companion.report.tables import markdown_table
 from tools.fault_records import fault_table, read_fault_records
+from tools.ledger import load_ledger, measured_effect
 from tools.page_weights import write_page_weights
+from tools.pages import blocks, filled, pictures
 from tools.run_notebook import MADE_FROM, made_from
 
 FOLDED = "\n`````{{dropdown}} {0}\n{1}\n`````\n"

@@ -16,8 +16,6 @@ import torch
 from colorlib.files import atomic_write
 from colorlib.unet import load_unet
 
-ABOUT = ("view_size", "temperature")  # of the config: how the model is to be used
-
 
 def to_onnx(path: Path) -> onnx.ModelProto:
     """Convert a file of `save_unet`.

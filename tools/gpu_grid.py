@@ -21,12 +21,10 @@ from pathlib import Path
 import torch
 
 from colorlib.backbones.specs import SPECS
-from colorlib.data import open_source
 from colorlib.errors import UserError
 from companion.config import RunConfig
-from companion.pipeline import Folders
-from companion.records import write_record
-from companion.runner import run_one
+from companion.datasets import find_source
+from companion.pipeline import Folders, run_one
 from companion.studies import Run, plan
 
 PARCEL_BYTES = 60 * 2**20
@@ -40,7 +38,7 @@ def pack(data_root: Path, weights_root: Path, folder: Path) -> None:
     writer = _Parcels(folder)
     configs = {run.data: run.config for run in plan("fusion", "protocol")}
     for data, config in configs.items():
-        source = open_source(config.data, data_root, folder / "cache")
+        source = find_source(config.data, data_root, folder / "cache")
         root = _root_of(data, data_root)
         for name in source.ids:
             writer.add(root / name, f"data/{data}/{name}")
@@ -108,11 +106,10 @@ def run(folder: Path, out: Path, minutes: float, rehearse: bool) -> None:
             break
         start = time.monotonic()
         try:
-            record = run_one(planned, folders, out / "records")
+            run_one(planned.config, folders, out / "records")
         except (UserError, RuntimeError) as error:  # the next one may still do
             logging.error("%s: %s", planned.name, error)
             continue
-        write_record(record, out / "records" / f"{planned.name}.json")
         longest = max(longest, time.monotonic() - start)
 
 

@@ -21,8 +21,8 @@ from PIL import Image, ImageFilter
 
 from colorlib import colorize
 from colorlib.color import rgb_to_lab
-from colorlib.colorize import Colorizer, Gray, gray_of
-from colorlib.images import Photograph, is_photograph, load_rgb
+from colorlib.colorize import Colorizer, GrayPixels, gray_of
+from colorlib.images import Photograph, left_out_as, load_rgb
 
 FRAME = 0.15  # of the shorter side
 GRAIN = 20.0  # standard deviation, levels of 255
@@ -36,7 +36,7 @@ def main(
     count: Annotated[int, typer.Option(help="Photographs, drawn at random.")] = 200,
 ) -> None:
     """Print a Markdown table: mean distance in the ab plane, over all pixels."""
-    found = (path for path in folder.rglob("*") if is_photograph(path))
+    found = (path for path in folder.rglob("*") if not left_out_as(path))
     names = sorted(str(path) for path in found)
     chosen = np.random.default_rng(SEED).permutation(names)[:count]
     grays = [gray_of(load_rgb(Path(name))) for name in sorted(chosen)]
@@ -62,7 +62,7 @@ def as_it_is() -> "patch":  # type: ignore[valid-type]
     )
 
 
-def chroma(colorizer: Colorizer, gray: Gray) -> NDArray[np.float32]:
+def chroma(colorizer: Colorizer, gray: GrayPixels) -> NDArray[np.float32]:
     """A and b of the coloured photograph, (2, H, W)."""
     rgb = np.repeat(gray[..., None], 3, axis=2)
     rgb = colorizer.colorize(Photograph(rgb), in_place=True).rgb
@@ -72,9 +72,9 @@ def chroma(colorizer: Colorizer, gray: Gray) -> NDArray[np.float32]:
 
 def distance(
     colorizer: Colorizer,
-    grays: list[Gray],
+    grays: list[GrayPixels],
     clean: list[NDArray[np.float32]],
-    damage: Callable[[Gray], Gray],
+    damage: Callable[[GrayPixels], GrayPixels],
 ) -> float:
     """Mean distance of the damaged photographs' chroma from that of the clean ones."""
     off = []
@@ -87,7 +87,7 @@ def distance(
     return float(np.mean(off))
 
 
-def rounded(values: NDArray[np.floating]) -> Gray:
+def rounded(values: NDArray[np.floating]) -> GrayPixels:
     """To the 256 grays."""
     return values.clip(0, 255).round().astype(np.uint8)
 
@@ -97,21 +97,21 @@ def noise(shape: tuple[int, ...], scale: float) -> NDArray[np.floating]:
     return np.random.default_rng(SEED).normal(0, scale, shape)
 
 
-def framed(gray: Gray, tone: int) -> Gray:
+def framed(gray: GrayPixels, tone: int) -> GrayPixels:
     """Within a border that is almost plain, as paper is."""
     edge = round(FRAME * min(gray.shape))
     page = np.pad(gray.astype(float), edge, constant_values=tone)
     return rounded(page + noise(page.shape, 2))
 
 
-def as_jpeg(gray: Gray) -> Gray:
+def as_jpeg(gray: GrayPixels) -> GrayPixels:
     """Compressed hard."""
     file = io.BytesIO()
     Image.fromarray(gray).save(file, "JPEG", quality=JPEG_QUALITY)
     return np.array(Image.open(file))
 
 
-DAMAGES: dict[str, Callable[[Gray], Gray]] = {
+DAMAGES: dict[str, Callable[[GrayPixels], GrayPixels]] = {
     "none": lambda gray: gray,
     "faded: 0.4 g + 110": lambda gray: rounded(0.4 * gray + 110),
     "washed out: 0.5 g + 127": lambda gray: rounded(0.5 * gray + 127),

@@ -27,7 +27,6 @@ TRIED = {  # module -> how many of its changes; None for all
     "color": None,
     "metrics": None,
     "targets": None,
-    "data.archives": 30,
     "data.packed": 30,
     "data.sources": 30,
     "data.splits": 30,

@@ -67,7 +67,7 @@ def captions_cell(notebook: NotebookNode) -> NotebookNode:
     """A cell that prints the captions of a notebook."""
     captions = ", ".join(computed(cell.source) for cell in captions_of(notebook))
     source = (
-        "import json\nfrom companion.ledger import DATA_NAMES\n"
+        "import json\nfrom companion.report.tables import DATA_NAMES\n"
         f"print(json.dumps([{captions}]))"
     )
     return nbformat.v4.new_code_cell(source)

@@ -6,7 +6,6 @@ an order of classes; another input gives no error, only worse outputs. So each n
 has a specification, prepares its own input, and all are given the same gray image::
 
     gray (N, 1, H, H) ── prepare ──► (N, 3, S, S) ── net ──► maps (N, C, 8, 8)
-                                                        └──► pooled (N, C)
                                                         └──► logits (N, 1000)
 
 All classify the same 1000 classes in the same order. Only there can networks of
@@ -31,13 +30,13 @@ from colorlib.backbones.specs import (
     FeatureKind,
     WeightsKind,
     hash_of_weights,
-    load_network,
+    load_timm_network,
     spec_for,
 )
 from colorlib.color import check_image
 from colorlib.errors import UserError
 
-Content = Literal["logits", "pooled", "maps"]  # what is extracted, see `content_of`
+Content = Literal["logits", "maps"]  # what is extracted, see `content_of`
 
 GRAY_TOLERANCE = 1e-3  # the L of white is 100 only to the precision of float32
 LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
@@ -124,8 +123,7 @@ class Backbone(nn.Module):
 
         Returns:
             `logits`, (N, 1000), unbounded, classes in the order of sorted WordNet ids;
-            `pooled`, (N, C), what the last layer decides from; or `maps`, (N, C, 8, 8),
-            resampled from the network's own grid. All float32.
+            or `maps`, (N, C, 8, 8), resampled from the network's own grid. Float32.
 
         Raises:
             ValueError: If the gray image is not in [0, 1].
@@ -163,13 +161,10 @@ class Backbone(nn.Module):
         if self.spec.tap is not None:
             raise UserError(
                 f"{self.spec.name}: found a network without a head, expected one for "
-                f"{content}; take maps, or another network"
+                "logits; take maps, or another network"
             )
-        pooled = content == "pooled"
-        head: Tensor = self.net.forward_head(maps, pre_logits=pooled)  # type: ignore[operator]
-        if pooled:
-            return head.flatten(1)  # (N, C)
-        return head[:, 1:] if self.spec.drop_background else head  # (N, 1000)
+        logits: Tensor = self.net.forward_head(maps)  # type: ignore[operator]
+        return logits[:, 1:] if self.spec.drop_background else logits  # (N, 1000)
 
 
 # ------------------------------------------------------------ features of some images
@@ -190,7 +185,7 @@ def content_of(kind: FeatureKind) -> Content:
 def joined(each: Sequence[Tensor], kind: FeatureKind) -> Tensor:
     """The features of several networks as one tensor, see `features_of_images`."""
     if content_of(kind) != "logits":
-        return torch.cat(list(each), dim=1)  # K of (N, C_k, ...) -> (N, C, ...)
+        return torch.cat(list(each), dim=1)  # K of (N, C_k, 8, 8) -> (N, C, 8, 8)
     logits = torch.stack(list(each), dim=1)  # (N, K, 1000)
     return logits.softmax(dim=-1) if kind == "softmax" else logits
 
@@ -207,13 +202,12 @@ def features_of_images(
     Args:
         backbones: K classifiers, on the device of the images.
         gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
-        kind: `softmax` or `logits` of the classes; `pooled` features before the last
-            layer; or feature `maps`.
+        kind: `softmax` or `logits` of the classes, or feature `maps`.
         input_sizes: What each network sees, pixels; by default that of its training.
 
     Returns:
-        (N, K, 1000) float32; pooled features, (N, C), or maps, (N, C, 8, 8), the
-        channels of all networks concatenated.
+        (N, K, 1000) float32; or maps, (N, C, 8, 8), the channels of all networks
+        concatenated.
 
     Example:
         >>> backbone = load_backbone("test_resnet.r160_in1k", "random")
@@ -252,7 +246,7 @@ def load_backbone(name: str, weights: str | Path) -> Backbone:
         torch.Size([2, 1000])
     """
     spec = spec_for(name)
-    net, kind = load_network(spec, weights)
+    net, kind = load_timm_network(spec, weights)
     return Backbone(spec, net, kind, hash_of_weights(net))
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from colorlib.errors import UserError
 from colorlib.files import file_sha256
 
-FeatureKind = Literal["softmax", "logits", "pooled", "maps"]
+FeatureKind = Literal["softmax", "logits", "maps"]
 WeightsKind = Literal["pretrained", "random", "file"]
 Triple = tuple[float, float, float]
 
@@ -174,7 +174,7 @@ def spec_for(name: str) -> BackboneSpec:
 # ---------------------------------------------------------------------------- weights
 
 
-def load_network(
+def load_timm_network(
     spec: BackboneSpec, weights: str | Path
 ) -> tuple[nn.Module, WeightsKind]:
     """Give a timm network its weights, see `load_backbone`; and where they are from."""

@@ -106,7 +106,7 @@ def pack(source: ImageSource, size: int, cache_root: Path) -> PackedImages:
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> from colorlib.data import DataConfig, open_source
-        >>> source = open_source(DataConfig(count=8), None, Path("unused"))
+        >>> source = open_source(DataConfig(count=8))
         >>> with TemporaryDirectory() as cache:
         ...     pack(source, 16, Path(cache)).images.shape
         (8, 16, 16, 3)

@@ -1,4 +1,4 @@
-"""Where images come from: torchvision's data sets, a folder, or synthetic scenes.
+"""Where images come from: folders of classes, any folder, or synthetic scenes.
 
 DataConfig ─ open_source ─► ImageSource: ids, groups, load(index) -> rgb
 """
@@ -21,10 +21,10 @@ from pydantic.dataclasses import dataclass
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from colorlib.data.archives import is_archive, left_out_as, unpacked
 from colorlib.errors import UserError
 from colorlib.files import file_sha256, hash_of
 from colorlib.images import load_rgb
+from colorlib.images.album import photographs_below
 from colorlib.scenes import SCENES_VERSION, render_scenes
 
 Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
@@ -35,11 +35,6 @@ SCENES_COUNT = 2000
 CANDIDATES = 1.25  # files drawn for each image wanted: some are gray or duplicates
 LONGEST = 16  # times as long as wide: of a longer strip only the middle is resized
 DECODE_MARGIN = 2  # a JPEG may be decoded smaller, down to twice the size wanted
-NAMES = {  # in the data folder: archives or folders, the first one found is taken
-    "lfw": ("lfw-deepfunneled", "lfw-funneled", "lfw_funneled", "lfw"),
-    "imagenet": ("imagenet", "mini-imagenet", "imagenet-sample"),
-    "imagenette": ("imagenette2", "imagenette2-320", "imagenette2-160"),
-}
 PARTS = ("train", "val")  # of ImageNet and Imagenette
 
 
@@ -159,16 +154,12 @@ def _square(rgb: Rgb, size: int) -> Rgb:
     return square
 
 
-def open_source(
-    config: DataConfig, data_root: Path | str | None, cache_root: Path
-) -> ImageSource:
+def open_source(config: DataConfig, folder: Path | str | None = None) -> ImageSource:
     """Find the images of a data set, and draw those that the configuration wants.
 
     Args:
         config: Names the data set and the draw.
-        data_root: A folder of data sets, or the folder or archive of the one meant;
-            `scenes` needs none.
-        cache_root: Where archives are unpacked.
+        folder: Of its images; `scenes` needs none.
 
     Returns:
         The source; no image is read yet.
@@ -177,23 +168,16 @@ def open_source(
         UserError: If the data set is not there, or has too few images or classes.
 
     Example:
-        >>> len(open_source(DataConfig(count=12), None, Path("unused")))
+        >>> len(open_source(DataConfig(count=12)))
         12
     """
     if config.dataset == "scenes":
         return _scenes(config.count or SCENES_COUNT, config.seed)
-    if data_root is None:
-        raise UserError(
-            f"found no data folder, but {config.dataset} needs one: --data-root"
-        )
-    root, left_out = _find(config.dataset, Path(data_root)), Counter[str]()
-    if is_archive(root):
-        root, counts = unpacked(root, cache_root)
-        left_out.update(counts)
-    if not root.is_dir():
-        raise UserError(f"{root}: found no folder or tar archive; check the path")
+    root, left_out = Path(folder or ""), Counter[str]()
+    if folder is None or not root.is_dir():
+        raise UserError(f"{folder}: found no folder of images; check the path")
     if config.dataset == "folder":
-        paths = _images_below(root, left_out)
+        paths = photographs_below(root, left_out)
         found = [(path, path.parent.relative_to(root).as_posix()) for path in paths]
     else:
         root = _innermost(root)
@@ -224,25 +208,6 @@ def _scenes(count: int, seed: int) -> ImageSource:
     return ImageSource("scenes", ids, groups, render, fingerprint)
 
 
-def _find(dataset: Dataset, data_root: Path) -> Path:
-    """The folder or archive of a data set, in the data folder or that itself."""
-    names = NAMES.get(dataset)
-    own_name = data_root.name.partition(".")[0]
-    if names is None or own_name in names or is_archive(data_root):
-        return data_root
-    for name in names:
-        for path in [data_root / name, *sorted(data_root.glob(f"{name}.t*"))]:
-            if path.is_dir() or is_archive(path):
-                return path
-    looks = [*data_root.glob("n[0-9]*"), *(data_root / part for part in PARTS)]
-    if dataset != "lfw" and any(path.is_dir() for path in looks):
-        return data_root  # the folder of classes itself
-    raise UserError(
-        f"{data_root}: found no {dataset}, expected a folder or tar archive called one "
-        f"of {', '.join(names)}; place it there"
-    )
-
-
 def _innermost(root: Path) -> Path:
     """Where the folders of classes lie: an archive may hold one folder of them all."""
     inside = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
@@ -260,7 +225,7 @@ class _ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no ty
     ) -> list[tuple[Path, int]]:
         """Find the images of each class, and count what else there is."""
         self.left_out, samples = Counter[str](), []
-        for path in _images_below(Path(directory), self.left_out):
+        for path in photographs_below(Path(directory), self.left_out):
             name = path.relative_to(directory).parts[0]
             if name in class_to_idx:
                 samples.append((path, class_to_idx[name]))
@@ -279,33 +244,6 @@ def _in_classes(root: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
             found += [(path, images.classes[label]) for path, label in images.samples]
             left_out.update(images.left_out)
     return found
-
-
-def _images_below(root: Path, left_out: Counter[str]) -> list[Path]:
-    """All visible images below a folder, in order; what else there is is counted.
-
-    Links are followed out of the folder. Within it they lead where one comes anyway.
-    """
-
-    def closed(_: OSError) -> None:
-        left_out["folders that cannot be searched"] += 1
-
-    paths, visited, top = [], set(), os.path.realpath(root)
-    for place, folders, names in os.walk(root, onerror=closed, followlinks=True):
-        real = os.path.realpath(place)
-        inward = os.path.islink(place) and os.path.commonpath([real, top]) == top
-        if real in visited or (inward and real != top):
-            folders.clear()
-            left_out["folders reached twice by links"] += 1
-            continue
-        visited.add(real)
-        for name in names:
-            path = Path(place, name)
-            if kind := left_out_as(path.relative_to(root)):
-                left_out[kind] += 1
-            else:
-                paths.append(path)
-    return sorted(paths, key=lambda path: (str(path.parent), path.name))
 
 
 def _files(

@@ -62,7 +62,7 @@ def split(packed: PackedImages, config: DataConfig) -> Split:
         >>> from colorlib.data import open_source, pack
         >>> config = DataConfig(count=16)
         >>> with TemporaryDirectory() as cache:
-        ...     packed = pack(open_source(config, None, Path(cache)), 32, Path(cache))
+        ...     packed = pack(open_source(config), 32, Path(cache))
         >>> parts = split(packed, config)
         >>> len(parts.train), len(parts.validation), len(parts.tests["test"])
         (11, 1, 4)

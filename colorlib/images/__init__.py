@@ -2,8 +2,7 @@
 
 Whatever a file holds, what comes out is upright and in sRGB, so that the rest of the
 package never asks where a photograph came from. libvips decodes, turns, converts and
-encodes. Pillow decodes what the wheel of libvips has no loader for, and small JPEGs,
-of which it gives the same bytes in a quarter of the time.
+encodes. Pillow decodes what the wheel of libvips has no loader for.
 """
 
 import io
@@ -23,7 +22,6 @@ from PIL import Image
 
 from colorlib.errors import PhotographError as PhotographError
 from colorlib.images.decoding import (
-    MAGIC,
     TiffPage,
     check_size,
     decode_by_pillow,
@@ -44,7 +42,6 @@ PHOTOGRAPH_SUFFIXES = frozenset(
 SIDE_FOLDERS = frozenset({"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"})
 MARK = ".coloured"  # at the end of a result's stem
 MAX_PIXELS = 2 * 10**8  # A4 scanned at 1200 dpi has 139 million
-SMALL_JPEG = 2**17  # bytes, see `_small_jpeg`
 SHRINKS = (8, 4, 2, 1)  # of a JPEG, while it is decoded
 NO_DPI = (25.4, 72.0)  # what libvips says of a file that says nothing
 BLOCKS = {"EXIF": "exif-data", "XMP": "xmp-data", "IPTC": "iptc-data"}
@@ -81,8 +78,8 @@ class Photograph:
     metadata: Metadata | None = None
 
 
-def is_photograph(path: PurePath) -> bool:
-    """Whether a file, by its name, is a visible photograph, and not made by us.
+def left_out_as(path: PurePath) -> str:
+    """What kind of file is passed over in a folder; empty for a photograph.
 
     Hidden are names that start with a dot (`._x.jpg`, `.thumbnails/x.jpg`), and the
     folders that cameras and servers keep beside the photographs. What `MARK` ends is
@@ -93,13 +90,16 @@ def is_photograph(path: PurePath) -> bool:
             lies says nothing.
 
     Example:
-        >>> names = ("a/x.JPG", "a/._x.jpg", "@eaDir/x.jpg", "x.coloured.jpg")
-        >>> [is_photograph(Path(name)) for name in names]
-        [True, False, False, False]
+        >>> [left_out_as(Path(name)) for name in ("a/x.JPG", "@eaDir/x.jpg", "a.TXT")]
+        ['', 'hidden images', '.txt files']
     """
+    suffix = path.suffix.lower()
+    if suffix not in PHOTOGRAPH_SUFFIXES:
+        return f"{suffix} files" if suffix else "files without suffix"
+    if path.stem.endswith(MARK):
+        return "results of an earlier run"
     hidden = any(part.startswith(".") or part in SIDE_FOLDERS for part in path.parts)
-    made = path.stem.endswith(MARK)
-    return not hidden and not made and path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+    return "hidden images" if hidden else ""
 
 
 def load_rgb(source: Path | bytes, at_least: int | None = None) -> NDArray[np.uint8]:
@@ -124,10 +124,6 @@ def load_rgb(source: Path | bytes, at_least: int | None = None) -> NDArray[np.ui
         >>> load_rgb(b"P6 2 1 255 " + bytes(range(6))).tolist()
         [[[0, 1, 2], [3, 4, 5]]]
     """
-    with suppress(Exception):  # then the other decoder names what is wrong
-        small = _small_jpeg(source, at_least)
-        if small is not None:
-            return np.ascontiguousarray(small)
     rgb = PhotographFile(source).read(at_least=at_least).rgb
     return np.ascontiguousarray(rgb, np.uint8)
 
@@ -343,27 +339,6 @@ def only_descriptive(exif: Image.Exif) -> bytes:
     for tag in OF_PIXELS if EXIF in exif else ():
         exif.get_ifd(EXIF).pop(tag, None)
     return exif.tobytes()
-
-
-def _small_jpeg(source: Path | bytes, at_least: int | None) -> NDArray[np.uint8] | None:
-    """Decode an ordinary small JPEG by Pillow; None if it is none.
-
-    Both decoders are libjpeg-turbo and give the same bytes, but libvips wakes its
-    threads for each image: at 84x84 that takes three times as long as the decoding.
-    """
-    if not isinstance(source, bytes) or len(source) > SMALL_JPEG:
-        return None
-    if not re.match(MAGIC["jpeg"], source) or b"Exif\0\0" in source:
-        return None
-    with opened_by_pillow(io.BytesIO(source), "jpeg") as file:
-        if file.mode not in ("L", "RGB") or "icc_profile" in file.info:
-            return None
-        width, height = file.size
-        if at_least:
-            file.draft(None, (at_least, at_least))
-        shrink = round(width / file.width)
-        rgb = np.array(file.convert("RGB"))
-        return rgb[: height // shrink, : width // shrink]  # libvips keeps whole pixels
 
 
 def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from colorlib.images import (
     MAX_PIXELS,
     PHOTOGRAPH_SUFFIXES,
     PhotographFile,
-    is_photograph,
+    left_out_as,
 )
 from colorlib.images.writer import DEEP, KINDS, SUFFIXES, write_pages
 
@@ -51,8 +51,9 @@ def plan_album(
 ) -> Album:
     """Find the photographs, and where each result goes.
 
-    A folder is searched with all below it, also behind links, for what `is_photograph`;
-    a file that is given by its name is always taken. What is found twice is taken once.
+    A folder is searched with all below it, also behind links, for what `left_out_as`
+    does not leave out; a file that is given by its name is always taken. What is found
+    twice is taken once.
 
     Args:
         inputs: Files and folders.
@@ -98,44 +99,56 @@ def _folder_of(given: Path) -> str:
 
 def _found(inputs: Sequence[Path], album: Album) -> list[Path]:
     """Every file that is given, and every photograph of the folders, each once."""
-    found: dict[str, Path] = {}
-    for given in inputs:
-        for path in _below(given, album) if given.is_dir() else [given]:
-            why = "" if path == given else _why_not(path.relative_to(given))
-            if not why and found.setdefault(os.path.realpath(path), path) is not path:
-                why = "found twice"
-            if why:
-                album.left_out[why] += 1
-    return list(found.values())
-
-
-def _below(folder: Path, album: Album) -> list[Path]:
-    """The files of a folder and of all below; no link leads round in circles."""
 
     def fault(error: OSError) -> None:
         reason = f"cannot be searched: {error.strerror}"
         album.faults.append(f"{error.filename}: {reason}")
 
-    paths, visited = [], set[str]()
-    for place, folders, names in os.walk(folder, onerror=fault, followlinks=True):
+    found: dict[str, Path] = {}
+    for given in inputs:
+        paths = [given]
+        if given.is_dir():
+            paths = photographs_below(given, album.left_out, fault)
+        for path in paths:
+            if found.setdefault(os.path.realpath(path), path) is not path:
+                album.left_out["found twice"] += 1
+    return list(found.values())
+
+
+def photographs_below(
+    folder: Path,
+    left_out: Counter[str],
+    onerror: Callable[[OSError], None] | None = None,
+) -> list[Path]:
+    """All visible photographs below a folder, in order.
+
+    Links are followed out of the folder. Within it they lead where one comes anyway.
+
+    Args:
+        folder: Where to search.
+        left_out: Takes what is not taken: kind -> how many, see `left_out_as`.
+        onerror: Called for folders that cannot be searched; else they are counted.
+    """
+
+    def closed(_: OSError) -> None:
+        left_out["folders that cannot be searched"] += 1
+
+    paths, visited, top = [], set[str](), os.path.realpath(folder)
+    search = os.walk(folder, onerror=onerror or closed, followlinks=True)
+    for place, folders, names in search:
         real = os.path.realpath(place)
-        if real in visited:
-            album.left_out["folders reached twice by links"] += 1
+        inward = os.path.islink(place) and os.path.commonpath([real, top]) == top
+        if real in visited or (inward and real != top):
             folders.clear()
+            left_out["folders reached twice by links"] += 1
             continue
         visited.add(real)
-        folders.sort()
-        paths += [Path(place, name) for name in sorted(names)]
-    return paths
-
-
-def _why_not(path: Path) -> str:
-    """Why a file of a folder is not coloured; empty if it is."""
-    if path.suffix.lower() not in PHOTOGRAPH_SUFFIXES:
-        return f"{path.suffix.lower()} files" if path.suffix else "without a suffix"
-    if path.stem.endswith(MARK):
-        return "results of an earlier run"
-    return "" if is_photograph(path) else "hidden"
+        for path in (Path(place, name) for name in sorted(names)):
+            if kind := left_out_as(path.relative_to(folder)):
+                left_out[kind] += 1
+            else:
+                paths.append(path)
+    return sorted(paths, key=lambda path: (str(path.parent), path.name))
 
 
 def _result_name(source: Path, kind: str | None) -> str:

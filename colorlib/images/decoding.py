@@ -56,11 +56,11 @@ MAX_PAGES, MAX_TAGS, MAX_NUMBERS = 10_000, 1_000, 16
 BROKEN = (struct.error, OverflowError, OSError, ValueError)
 REDUCED, MASK = 1, 4  # kinds of SUBFILE
 CAMERA_RAW = (32803, 34892)  # kinds of PHOTOMETRIC
-GRAY, CMYK, YCBCR = (0, 1), 5, 6
-READABLE = (*GRAY, 2, 3, CMYK)  # and RGB, palette
+GRAYS, CMYK, YCBCR = (0, 1), 5, 6
+READABLE = (*GRAYS, 2, 3, CMYK)  # and RGB, palette
 JPEG = 7  # a kind of COMPRESSION
 SEPARATE = 2  # a kind of PLANES
-ALPHA = {1, 2}  # kinds of EXTRAS: premultiplied or not
+ALPHAS = {1, 2}  # kinds of EXTRAS: premultiplied or not
 
 
 def kind_of(head: bytes) -> str:
@@ -154,7 +154,7 @@ class TiffPage:
     @property
     def has_alpha(self) -> bool:
         """Whether a sample beyond the colours is transparency, and not infrared."""
-        return bool(ALPHA & {*self.tags.get(EXTRAS, ())})
+        return bool(ALPHAS & {*self.tags.get(EXTRAS, ())})
 
 
 def tiff_pages(file: BinaryIO) -> Iterator[TiffPage]:
@@ -228,7 +228,7 @@ def why_not(page: TiffPage, first: bool) -> str:
         kind = {1: "whole", 2: "signed", 3: "floating-point"}.get(sample, "unknown")
         bits = "/".join(map(str, sorted(depths)))
         return f"holds {kind} numbers of {bits} bits; save it with 8 or 16 bits"
-    if photometric in GRAY and EXTRAS in page.tags and page.get(PLANES) == SEPARATE:
+    if photometric in GRAYS and EXTRAS in page.tags and page.get(PLANES) == SEPARATE:
         return "holds gray and transparency apart; save it as RGB"
     return ""
 

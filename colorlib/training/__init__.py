@@ -83,7 +83,7 @@ class TrainConfig:
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     patience: Positive | None = None
     hflip: bool = False
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     compile_mode: Literal["none", "default", "reduce-overhead"] = "none"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Positive | Literal["auto"] = "auto"

@@ -29,7 +29,7 @@ from companion.photographs import PHOTOGRAPHS, coloured, square
 if TYPE_CHECKING:
     from IPython.display import Image
 
-INK, PAPER = "#222222", "#ffffff"
+INK, WHITE = "#222222", "#ffffff"
 SQUARE = 400  # pixels of a photograph's side
 # Those of the eight that stand out from white; the others are too light for a line.
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", INK]
@@ -37,7 +37,7 @@ VIEW_COLOURS = (("#767676", "gray"), (OKABE_ITO[0], "colour"))
 MARKERS = "os^Dv"  # one a colour: nothing is shown by colour alone
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
-    "figure.facecolor": PAPER,
+    "figure.facecolor": WHITE,
     "axes.prop_cycle": cycler(color=OKABE_ITO),
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -287,51 +287,6 @@ def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
     axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK})
 
 
-def forest(panels: Mapping[str, Mapping[str, Result]], label: str) -> Figure:
-    """Effects of contrasts with their 95 % intervals.
-
-    Args:
-        panels: title of a panel -> name of a row -> what was found, in one unit.
-        label: What differs, with its unit, see `tables.change_label`.
-
-    Returns:
-        The figure: one panel below the other, for a phone; filled dots where the effect
-        is significant, effects too small to be of interest on a gray band. Bars wider
-        than four times the largest effect are cut at the edge.
-    """
-    rows = [max(1, len(panel)) for panel in panels.values()]
-    figure, axes = plt.subplots(
-        len(rows), figsize=(6, 0.6 + 0.5 * len(rows) + 0.28 * sum(rows)), sharex=True,
-        squeeze=False, height_ratios=rows, layout="constrained",
-    )  # fmt: skip
-    found = [one for panel in panels.values() for one in panel.values()]
-    small = max((one.contrast.smallest_effect for one in found), default=0)
-    for axis, (title, panel) in zip(axes[:, 0], panels.items(), strict=True):
-        for place, one in enumerate(panel.values()):
-            _effect(axis, place, one)
-        axis.axvspan(-small, small, color=INK, alpha=0.1, linewidth=0)
-        axis.axvline(0, color=INK, linewidth=0.8)
-        axis.set_yticks(range(len(panel)), list(panel))
-        axis.set_ylim(max(1, len(panel)) - 0.5, -0.5)  # the first row is above
-        axis.set_title(title, loc="left")
-        axis.grid(axis="x", alpha=0.3)
-    reach = 4 * max((abs(one.effect.mean) for one in found), default=0) or 1.0
-    low, high = axis.get_xlim()
-    axis.set_xlim(max(low, -reach), min(high, reach))
-    axis.set_xlabel(label)
-    return figure
-
-
-def _effect(axis: Axes, place: int, one: Result) -> None:
-    """One row of a forest."""
-    ends = np.nan_to_num(
-        [one.effect.ci_low, one.effect.ci_high], posinf=1e6, neginf=-1e6
-    )
-    axis.plot(ends, (place, place), color=OKABE_ITO[0], linewidth=2)
-    face = OKABE_ITO[0] if one.sign else PAPER
-    axis.plot(one.effect.mean, place, "o", color=OKABE_ITO[0], markerfacecolor=face)
-
-
 def effects_by_networks(
     panels: Mapping[str, Mapping[tuple[str, int], Result]], label: str
 ) -> Figure:
@@ -376,7 +331,7 @@ def _upright_effect(
     ends = [mean - one.effect.ci_low], [one.effect.ci_high - mean]
     axis.errorbar(
         x, mean, yerr=ends, fmt=MARKERS[place], color=OKABE_ITO[place], label=reading,
-        markerfacecolor=None if one.sign else PAPER, capsize=2,
+        markerfacecolor=None if one.sign else WHITE, capsize=2,
     )  # fmt: skip
 
 
@@ -411,34 +366,4 @@ def removed_by_fifths(
     axes[0, 0].set_ylabel("mean-image loss removed, %")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside upper center", ncols=4)
-    return figure
-
-
-def score_bars(
-    means: Mapping[str, float],
-    intervals: Mapping[str, tuple[float, float]],
-    label: str,
-) -> Figure:
-    """One metric of several methods, with the intervals of their means.
-
-    Args:
-        means: method -> mean over the test images.
-        intervals: method -> (low, high) of that mean.
-        label: The metric with its unit.
-
-    Returns:
-        The figure; naive baselines and models on one axis.
-    """
-    size = (6, 0.5 + 0.4 * len(means))
-    figure, axis = plt.subplots(figsize=size, layout="constrained")
-    values = np.array([*means.values()])
-    ends = np.array([intervals[method] for method in means])  # (M, 2)
-    axis.errorbar(
-        values, range(len(means)), xerr=np.abs(ends.T - values), fmt="o", capsize=3,
-        color=OKABE_ITO[0],
-    )  # fmt: skip
-    axis.set_yticks(range(len(means)), list(means))
-    axis.invert_yaxis()
-    axis.set_xlabel(label)
-    axis.grid(axis="x", alpha=0.3)
     return figure

@@ -112,14 +112,14 @@ class Findings:
         return text if complete else f"{text} {self.state}".strip()
 
     def against_none(
-        self, reading: str, count: int, place: tuple[str, str], metric: str = LOSS
+        self, reading: str, count: int, place: tuple[str, str]
     ) -> Result | None:
-        """The effect of fusing, against no fusion; None before two seeds have run."""
+        """The effect on the loss, against no fusion; None before two seeds have run."""
         wanted = {condition(reading, count): 1.0, REFERENCE: -1.0}
         for one in self.results:
             of = one.contrast
             if (of.weights, of.data, of.test_set, of.metric) == (
-                wanted, *place, metric,
+                wanted, *place, LOSS,
             ) and one.seeds > 1:  # fmt: skip
                 return one
         return None

@@ -4,7 +4,6 @@ Every mean stands with its interval, every metric with its unit and its directio
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,9 +11,16 @@ from colorlib.errors import UserError
 from colorlib.evaluation import GRAY, MEAN_COLOUR, MEAN_IMAGE, MODEL
 from colorlib.metrics import METRICS, Metric, Summary
 from colorlib.stats import Estimate
-from companion.comparisons import Contrast, Result
+from companion.comparisons import Result
 from companion.records import Record
 
+DATA_NAMES = {
+    "lfw": "LFW",
+    "imagenet": "ImageNet",
+    "imagenette": "Imagenette",
+    "scenes": "synthetic scenes",
+    "folder": "a folder of images",
+}
 DIRECTION = {True: " ↑", False: " ↓", None: ""}
 
 NONE = "–"  # a cell of which there is nothing to say
@@ -116,18 +122,6 @@ def comparison_table(results: Iterable[Result]) -> str:
             ]
         )  # fmt: skip
     return markdown_table(headings, rows)
-
-
-def change_label(contrast: Contrast) -> str:
-    """What an axis of changes shows, with its unit and the direction that is better.
-
-    Example:
-        >>> one = Contrast({"maps": 1, "none": -1}, "none", "lfw", "test", "psnr_rgb")
-        >>> change_label(one)
-        'change against none: PSNR RGB (dB) ↑'
-    """
-    metric = replace(METRICS[contrast.metric], unit=contrast.unit)
-    return f"change against {contrast.reference}: {heading(metric)}"
 
 
 def sources(records: Iterable[Record]) -> str:

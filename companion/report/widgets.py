@@ -95,24 +95,21 @@ def before_after(pictures: Mapping[str, Picture], alt: str) -> Widget:
     return _widget("before-after", figures, label=alt)
 
 
-def prediction_and_truth(
-    name: str, predictions: Mapping[str, NDArray[Any]], condition: str = "maps"
-) -> Widget:
-    """One of the book's photographs: gray, coloured by a model, ground truth.
+def prediction_and_truth(name: str, predictions: Mapping[str, NDArray[Any]]) -> Widget:
+    """One of the book's photographs: gray, coloured by Model 3, ground truth.
 
     Args:
         name: Of the photograph.
         predictions: Condition -> chroma of all photographs, as `kept_predictions()`
-            gives it; what it does not hold is left out.
-        condition: The model.
+            gives it; if it does not hold `maps`, that is left out.
 
     Example:
         >>> prediction_and_truth("cat", {}).html.count("<img")
         2
     """
     chroma = {"gray": np.zeros((2, 8, 8))}
-    if condition in predictions:
-        chroma["coloured"] = predictions[condition][PHOTOGRAPHS.index(name)]
+    if "maps" in predictions:
+        chroma["coloured"] = predictions["maps"][PHOTOGRAPHS.index(name)]
     pictures = {title: coloured(name, ab, 300) for title, ab in chroma.items()}
     return before_after(pictures | {"ground truth": square(name, 300)}, name)
 
@@ -143,15 +140,12 @@ def one_of(
     return _widget("one-of", "".join(rows), label=label)
 
 
-def fused_networks(
-    predictions: Mapping[str, NDArray[Any]], features: str = "maps", side: int = 160
-) -> Widget:
-    """The book's photographs, coloured with 0, 1, 2 or 3 fused networks: a switch.
+def fused_networks(predictions: Mapping[str, NDArray[Any]], side: int = 160) -> Widget:
+    """The book's photographs, coloured with maps of 0 to 3 networks fused: a switch.
 
     Args:
         predictions: Condition -> chroma of all photographs, (P, 2, s, s) Lab units, as
             `kept_predictions()` gives it. A condition that is missing is left out.
-        features: What is fused: `maps`, `softmax` or `logits`.
         side: Of the photographs, pixels.
 
     Example:
@@ -160,7 +154,7 @@ def fused_networks(
         >>> widget.html.count("<section")  # 0 and 3 networks, and ground truth
         3
     """
-    conditions = ("none", f"{features}, one", f"{features}, two", features)
+    conditions = ("none", "maps, one", "maps, two", "maps")
     states = {
         f"{count} network{'s' * (count != 1)}": [
             coloured(name, ab, side)

@@ -137,7 +137,7 @@ def test_the_reference_network_predicts_and_learns_as_ours(workload):
 def test_the_reference_reads_and_scores_as_ours(workload):
     paths = workload.jpegs(2)
     L_norm, _ = photographs.JpegDataset(paths, 32)[0]
-    rgb, _ = folder_source(paths[0].parent, workload.folder).load(0, 32)
+    rgb, _ = folder_source(paths[0].parent).load(0, 32)
     ours, _ = PAPER.split(images_to_float(torch.from_numpy(rgb)[None]))
     assert (ours[0] - L_norm).abs().mean() < 0.02  # two antialiasing filters
     batch, model = workload.batch(2, 32, backbones=0), workload.model("plain").eval()

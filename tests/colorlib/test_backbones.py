@@ -108,7 +108,7 @@ def test_drops_the_background_class_and_no_other():
     class Net(nn.Module):
         forward_features = staticmethod(lambda seen: seen)
 
-        def forward_head(self, maps, pre_logits):
+        def forward_head(self, maps):
             return torch.arange(1001.0).expand(len(maps), -1)
 
     logits = bare(FROM_TFLITE[0], Net())(torch.rand(2, 1, 32, 32), "logits")
@@ -150,7 +150,7 @@ def test_features_do_not_depend_on_the_rest_of_the_batch(tiny, gray):
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["softmax", "logits", "pooled", "maps"])
+@pytest.mark.parametrize("kind", ["softmax", "logits", "maps"])
 def test_colour_does_not_reach_the_network(tiny, kind):
     L = photographs(1, 64, seed=1)[:, :1].expand(2, -1, -1, -1) * 20 + 50
     ab = torch.tensor([[15.0, -20.0], [-20.0, 10.0]]).view(2, 2, 1, 1)
@@ -180,7 +180,7 @@ def test_refuses_features_that_there_are_none_of(tiny, gray):
         features_of_images([transformer], gray, "maps")
     headless = bare("vgg16.convolutions_in1k")
     with pytest.raises(UserError, match="found a network without a head"):
-        headless._content(torch.zeros(1, 512, 14, 14), "pooled")
+        headless._content(torch.zeros(1, 512, 14, 14), "logits")
 
 
 def test_damaged_weights_are_named(gray):

@@ -1,5 +1,4 @@
 import importlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from unittest.mock import Mock
@@ -16,7 +15,6 @@ from colorlib.color import gray_from_L, images_to_float, rgb_to_lab
 from colorlib.data import DataConfig, open_source, pack
 from colorlib.errors import UserError
 from colorlib.features import compute_features
-from colorlib.files import file_lock
 from colorlib.images import PhotographError
 from colorlib.scenes import render_scenes
 from colorlib.targets import Target
@@ -36,7 +34,7 @@ def read():
 @pytest.fixture
 def source(tmp_path, read):
     """Scenes that note how often they are read."""
-    scenes = open_source(CONFIG, None, tmp_path)
+    scenes = open_source(CONFIG)
 
     def load(index, at_least):
         read.append(index)
@@ -47,7 +45,7 @@ def source(tmp_path, read):
 
 @pytest.fixture
 def compute(tmp_path):
-    manifest = pack(open_source(CONFIG, None, tmp_path), 16, tmp_path).manifest
+    manifest = pack(open_source(CONFIG), 16, tmp_path).manifest
 
     def call(source, *backbones, rows=ROWS, **options):
         sizes = [SIZE] * len(backbones)
@@ -106,7 +104,7 @@ def test_each_image_goes_once_through_each_network(
 
 KINDS = [
     ("logits", (1000,), np.float32), ("softmax", (1000,), np.float32),
-    ("pooled", (96,), np.float32), ("maps", (96, 8, 8), np.float16),
+    ("maps", (96, 8, 8), np.float16),
 ]  # fmt: skip
 
 
@@ -124,7 +122,6 @@ def test_features_are_those_of_timm(source, compute, networks, kind, shape, dtyp
     logits = net.forward_head(maps)[:, None]  # (N, 1, 1000)
     expected = {
         "maps": F.interpolate(maps, (8, 8), mode="bilinear", antialias=True),
-        "pooled": net.forward_head(maps, pre_logits=True),
         "logits": logits,
         "softmax": logits.softmax(-1),
     }[kind]
@@ -135,7 +132,7 @@ def test_statistics_are_those_of_numpy_over_the_rows_asked_for(
     source, compute, networks, read
 ):
     rows = np.array([0, 3, 4, 9])
-    found = compute(source, *networks[:2], kind="pooled", rows=rows)
+    found = compute(source, *networks[:2], kind="maps", rows=rows)
     assert sorted(read) == np.repeat(rows, 2).tolist()
     mean, std = found.statistics(rows)
     values = np.split(found.take(rows).double().numpy(), [found.channels[0]], axis=1)
@@ -154,7 +151,7 @@ def test_what_changes_the_features_changes_the_file(
         compute(source, like(backbone, mean=(0.4, 0.4, 0.4))),
         compute(source, backbone, input_sizes=[96]),
         compute(source, backbone, gray="luma"),
-        compute(source, backbone, kind="pooled"),
+        compute(source, backbone, kind="maps"),
         compute(source, backbone, rows=ROWS[1:]),
         compute(source, like(backbone, backbone.weights_hash, note="a remark")),
     ]
@@ -224,17 +221,6 @@ def test_a_broken_pass_leaves_nothing_and_starts_again(
     assert not part.exists()
 
 
-def test_who_has_all_features_waits_for_nobody(
-    tmp_path, source, compute, networks, read
-):
-    expected = compute(source, networks[0]).take(ROWS)
-    (lock,) = tmp_path.glob("features/*/*.lock")
-    with ThreadPoolExecutor(1) as other, file_lock(lock):  # as a pass of half an hour
-        found = other.submit(compute, source, networks[0]).result(timeout=60)
-        assert torch.equal(found.take(ROWS), expected)
-    assert len(read) == COUNT
-
-
 @pytest.mark.parametrize("damage", ["cut", "empty", "rows", "objects"])
 def test_a_damaged_file_is_made_again(tmp_path, source, compute, networks, damage):
     expected = compute(source, networks[0]).take(ROWS)
@@ -261,7 +247,7 @@ BLIND = [
 @pytest.mark.parametrize(("row", "fault"), BLIND)
 def test_a_network_that_sees_nothing_is_refused(source, compute, row, fault):
     blind = load_backbone("test_resnet.r160_in1k", "random")
-    blind.net.forward_head = lambda maps, pre_logits: row.expand(len(maps), -1)
+    blind.net.forward_head = lambda maps: row.expand(len(maps), -1)
     with pytest.raises(UserError, match=fault):
         compute(source, blind)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colorlib.files import atomic_write, cached, file_lock, file_sha256, hash_of
-from colorlib.images import is_photograph
+from colorlib.images import left_out_as
 
 values = st.none() | st.booleans() | st.integers() | st.lists(st.text())
 
@@ -70,7 +70,7 @@ def test_what_a_killed_process_leaves_is_no_photograph(tmp_path, nameless):
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     left = list(tmp_path.iterdir())
     assert len(left) == (not nameless)
-    assert not any(is_photograph(path.relative_to(tmp_path)) for path in left)
+    assert all(left_out_as(path.relative_to(tmp_path)) for path in left)
 
 
 @pytest.mark.usefixtures("nameless")

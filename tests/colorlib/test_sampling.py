@@ -94,8 +94,8 @@ def test_ranks_share_each_batch(count, batch_size, world_size, place):
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_images_are_mirrored_and_their_features_stay_with_them(cached):
-    pooled = np.arange(200, dtype=np.float32).repeat(5).reshape(200, 5)
-    samples = numbered(200, Features((pooled, 2 * pooled), "pooled"))
+    maps = np.arange(200, dtype=np.float32).repeat(5).reshape(200, 5, 1, 1)
+    samples = numbered(200, Features((maps, 2 * maps), "maps"))
     if cached:  # as a GPU holds them
         samples = replace(samples, cached=samples.take(np.arange(200)))
     flipped = []
@@ -108,7 +108,7 @@ def test_images_are_mirrored_and_their_features_stay_with_them(cached):
         assert torch.equal(images[:, 1, 0, 2], numbers * mask)
         assert torch.equal(images[:, 1, 1, 2], numbers * ~mask)
         assert torch.equal(
-            features[:, [4, 9]], numbers[:, None] * torch.tensor([1.0, 2])
+            features[:, [4, 9], 0, 0], numbers[:, None] * torch.tensor([1.0, 2])
         )
         flipped.append(set(numbers[mask].tolist()) - {0})
     assert all(70 < len(mirrored) < 130 for mirrored in flipped)
@@ -116,7 +116,7 @@ def test_images_are_mirrored_and_their_features_stay_with_them(cached):
 
 
 def test_a_batch_is_a_copy_and_moves_whole():
-    samples = numbered(3, Features((np.ones((3, 4), np.float32),), "pooled"))
+    samples = numbered(3, Features((np.ones((3, 4), np.float32),), "logits"))
     batch = next(iter(EpochLoader(samples, 3)))
     batch.images.zero_()
     assert samples.images[1, 0, 1, 0] == 1

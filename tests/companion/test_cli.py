@@ -7,6 +7,7 @@ from made_records import scored_record
 
 from companion import cli
 from companion.studies import load_experiments, plan
+from companion.verify import Check
 
 
 @pytest.fixture
@@ -78,12 +79,6 @@ def test_a_model_is_trained_then_read_then_evaluated(companion, folders):
     assert record["training"]["steps"] == 2
     status, out, _ = companion(*train)
     assert (status, "already done" in out) == (0, True)
-    # other settings, and back again, are other runs: nothing is unfinished
-    for change in ("train.max_epochs=2", "train.seed=1", "train.max_epochs=1"):
-        status, out, _ = companion(*train, "--set", change)
-        assert status == 0
-    assert record_in(folders, out)["training"]["epochs"] == 1
-
     weights = folders[3] / record["name"] / "model.safetensors"
     status, out, _ = companion("evaluate", weights, *SMALL, *folders[:2])
     assert status == 0
@@ -102,7 +97,6 @@ def test_a_model_is_trained_then_read_then_evaluated(companion, folders):
         (["train", "--model", "model9"], "models.0"),
         (["train", "--set", "data.size"], "found --set data.size, expected KEY=VALUE"),
         (["train", "--set", "data.size=["], "expected KEY=VALUE"),
-        (["train", "--set", "data.siez=32"], "key 'data.siez' does not exist"),
         (["train", "--set", "data.size=null"], "data.size"),
         (["train", *SMALL, "--set", "data.validation=0.99"], "lower validation"),
         (["evaluate", "/nowhere/model.safetensors"], "train one first"),
@@ -151,7 +145,11 @@ def test_dry_run_says_what_would_run(companion, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_is_made_run_again_and_verified(companion, folders, tmp_path):
+def test_a_run_is_made_run_again_and_verified(
+    companion, folders, tmp_path, monkeypatch
+):
+    small = Check("small form", "", "", holds=True)  # see `test_verify.py`
+    monkeypatch.setattr("companion.verify._small_form", lambda config: small)
     name = plan("fusion", "smoke")[0].name
     run = ["run", name, "--profile", "smoke", "--results-root", tmp_path]
     status, out, _ = companion(*run, *folders)

@@ -84,30 +84,20 @@ def test_the_diagram_shows_the_shapes_of_the_live_model(name, shown):
     assert any("backbone" in text for text in found) == bool(shown)
 
 
-def test_bars_end_where_the_interval_does():
-    figure = figures.score_bars({"gray": 0.2}, {"gray": (0.1, 0.4)}, "RMSE")
-    segments = figure.axes[0].collections[0].get_segments()
-    np.testing.assert_allclose(segments[0][:, 0], [0.1, 0.4])
-
-
 def result(*effect, conclusion="inconclusive"):
     contrast = Contrast({"maps": 1, "none": -1}, "none", "lfw", "test")
     estimate = Estimate(*effect, se=1, df=9, p=0.5)
     return Result(contrast, estimate, 0.1, 5, 9, 0, True, conclusion)
 
 
-def test_a_forest_shows_effects_intervals_and_what_is_too_small_to_matter():
-    one, wide = result(-3, -4, -2, conclusion="significant"), result(0.2, -50, 50)
-    second = {"three": result(1, -np.inf, np.inf)}
-    panels = {"seen": {"one": one, "two": wide}, "unseen": second}
-    figure = figures.forest(panels, "change (%)")
-    above, below = figure.axes
-    assert [label.get_text() for label in above.get_yticklabels()] == ["one", "two"]
-    assert [axis.get_title("left") for axis in figure.axes] == ["seen", "unseen"]
-    assert [-4, -2] in [list(line.get_xdata()) for line in above.lines]
-    dots = [line for line in above.lines if line.get_marker() == "o"]
-    hollow = [dot.get_markerfacecolor() == figures.PAPER for dot in dots]
+def test_effects_have_their_intervals_and_are_filled_where_significant():
+    one, other = result(-3, -4, -2, conclusion="significant"), result(0.2, -1, 1)
+    panels = {"seen": {("maps", 1): one, ("maps", 2): other}}
+    (axis,) = figures.effects_by_networks(panels, "change (%)").axes
+    parts = [container.lines for container in axis.containers]
+    hollow = [dot.get_markerfacecolor() == figures.WHITE for dot, *_ in parts]
     assert hollow == [False, True]
-    assert below.get_xlim() == (-12, 12)  # the widest bar does not set the reach
-    assert above.get_ylim()[0] > above.get_ylim()[1]  # the first row is above
-    assert figures.forest({"": {}}, "nothing yet")
+    segments = [bars.get_segments()[0] for *_, (bars,) in parts]
+    np.testing.assert_allclose(
+        segments, [[(0.82, -4), (0.82, -2)], [(1.82, -1), (1.82, 1)]]
+    )

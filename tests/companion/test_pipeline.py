@@ -51,7 +51,7 @@ def trainings(monkeypatch):
     return trained
 
 
-@pytest.mark.parametrize("features", ["softmax", "logits", "pooled", "maps"])
+@pytest.mark.parametrize("features", ["softmax", "logits", "maps"])
 def test_a_run_goes_from_images_to_a_record(folders, features):
     config = load_profile("smoke", **{"model.features": features}).run("model2")
     record, folder = run_model(config, folders), folders.runs / config.run_name

@@ -4,9 +4,9 @@ import pytest
 
 from colorlib.metrics import METRICS
 from companion.photographs import PREDICTIONS, SCORES
+from companion.pipeline import recorded_config
 from companion.provenance import NUMERICS
 from companion.records import RESULTS, read_record
-from companion.runner import recorded_config
 from companion.scoring import KEPT_PER_IMAGE
 from companion.similarity import NEAREST
 from companion.studies import load_experiments, plan

@@ -72,7 +72,7 @@ def test_baselines_are_computed_once_for_the_same_images(
 def test_a_judge_names_the_classes_of_coloured_gray_and_true_images(
     data, model, scorer, monkeypatch
 ):
-    monkeypatch.setattr(scoring, "JUDGED", 5)
+    monkeypatch.setattr(scoring, "MOST_JUDGED", 5)
     judge = load_backbone("test_resnet.r160_in1k", "random")
     judge.net.forward = lambda seen: torch.eye(1000)[torch.full((len(seen),), 999)]
     asked = replace(scorer, judge=judge)

@@ -4,15 +4,13 @@ import pytest
 from made_records import scored_record
 
 from colorlib.errors import UserError
-from colorlib.metrics import METRICS, Summary
+from colorlib.metrics import Summary
 from colorlib.stats import Estimate
-from companion.comparisons import PRIMARY, Contrast, Result
+from companion.comparisons import PRIMARY, Result
 from companion.report.tables import (
     NBSP,
     beside_the_baselines,
-    change_label,
     comparison_table,
-    heading,
     mean_with_interval,
     score_table,
     sources,
@@ -30,16 +28,6 @@ def test_a_table_has_a_row_a_method_and_a_column_a_metric():
         "| gray | 0.5000 (0.2500–0.7500) | 0.5000 (0.2500–0.7500) |",
         "| truth | – | – |",
     ]
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_every_metric_has_a_heading_with_its_direction(name):
-    arrow = {True: "↑", False: "↓", None: ""}[METRICS[name].higher_is_better]
-    label = change_label(Contrast({"a": 1, "none": -1}, "none", "lfw", "test", name))
-    assert heading(METRICS[name]).startswith(METRICS[name].label)
-    assert label.startswith("change against none: ")
-    assert heading(METRICS[name]).endswith(arrow)
-    assert label.endswith(arrow)
 
 
 def test_models_stand_beside_the_baselines():

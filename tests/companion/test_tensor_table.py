@@ -31,7 +31,7 @@ TABLE = {name: rest for name, *rest in ROWS[1:]}
 def made(tmp_path_factory):
     """Name of a row -> tensors that it is of, each with what its letters stand for."""
     cache = tmp_path_factory.mktemp("cache")
-    packed = pack(open_source(DataConfig(count=8), None, cache), SIZES["S"], cache)
+    packed = pack(open_source(DataConfig(count=8)), SIZES["S"], cache)
     square = photographs(8, SIZES["S"]).float()
     rgb = square[..., : SIZES["H"], : SIZES["W"]]
     lab = color.rgb_to_lab(rgb)
@@ -40,10 +40,9 @@ def made(tmp_path_factory):
     backbones = [load_backbone(name, "random") for name in TINY]
     given = {
         kind: features_of_images(backbones, gray, kind)
-        for kind in ("softmax", "logits", "pooled", "maps")
+        for kind in ("softmax", "logits", "maps")
     }
     channels = tuple(b(gray, "maps").shape[1] for b in backbones)
-    pooled = sum(b(gray, "pooled").shape[1] for b in backbones)
     options = {"features": "maps", "feature_channels": channels}
     by_class = build_model("model3", backbones=TINY)
     by_maps = build_model("model3", backbones=TINY, **options)
@@ -55,9 +54,7 @@ def made(tmp_path_factory):
         "`ab_norm`": [(ab_norm, {"ab": lab[:, 1:]})],
         "`gray`": [(gray, {"L": color.rgb_to_lab(square)[:, :1]})],
         "`features`": [(given["softmax"], {}), (given["logits"], {})],
-        "the same, of features or maps": [
-            (given["pooled"], {"C": pooled}), (given["maps"], {"C": sum(channels)}),
-        ],
+        "`features`, as maps": [(given["maps"], {"C": sum(channels)})],
         "`global_features`": [
             (by_class.feature_input(given["softmax"]), {"D": 1000, "g": 1}),
             (by_maps.feature_input(given["maps"]), {"D": PROJECTED, "g": 8}),

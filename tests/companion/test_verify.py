@@ -5,8 +5,7 @@ import json
 import pytest
 
 from companion.builders import Folders, initial_model
-from companion.pipeline import run_model
-from companion.runner import run_one
+from companion.pipeline import run_model, run_one
 from companion.studies import plan
 from companion.verify import Check, own_numbers, verify
 
@@ -24,7 +23,7 @@ def path(folders, tmp_path_factory):
     """A record of the smoke profile, its weights in place."""
     run = plan("fusion", "smoke")[3]
     results = tmp_path_factory.mktemp("results")
-    run_one(run, folders, results)
+    run_one(run.config, folders, results)
     return results / f"{run.name}.json"
 
 

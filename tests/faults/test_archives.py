@@ -13,9 +13,11 @@ import pytest
 from photo_files import as_archive, jpeg, people
 from trials import every_time
 
-from colorlib.data import DataConfig, archives, open_source
+from colorlib.data import DataConfig
 from colorlib.errors import UserError
 from colorlib.images import PhotographError
+from companion import datasets
+from companion.datasets import find_source
 
 RECORD = {
     "name": "archives",
@@ -55,7 +57,7 @@ def archive(folder, *members, packed=""):
 def refused_or_read(path):
     """How many images were read; None if the archive was refused in one line."""
     try:
-        source = open_source(DataConfig(dataset="folder"), path, path.parent / "cache")
+        source = find_source(DataConfig(dataset="folder"), path, path.parent / "cache")
     except UserError as error:
         assert "\n" not in str(error)  # noqa: PT017  # some are read, and rightly
         assert str(path) in str(error) or "found no image" in str(error)  # noqa: PT017
@@ -129,9 +131,9 @@ def test_a_bomb_is_not_unpacked(tmp_path, tally, packed, kind):
 
 def test_too_many_members_are_refused(tmp_path, tally, monkeypatch):
     path = as_archive(tmp_path / "images.tar", people(), "w")  # less than 2 kB each
-    monkeypatch.setattr(archives, "MAX_GROWTH", 1)
-    monkeypatch.setattr(archives, "FREE_BYTES", 6 * 2**14 + 12_000)
+    monkeypatch.setattr(datasets, "MAX_GROWTH", 1)
+    monkeypatch.setattr(datasets, "FREE_BYTES", 6 * 2**14 + 12_000)
     with tally("too many members"):
         for most, read in ((2**15, None), (2**14, 6)):
-            monkeypatch.setattr(archives, "MEMBER_BYTES", most)
+            monkeypatch.setattr(datasets, "MEMBER_BYTES", most)
             assert refused_or_read(path) == read

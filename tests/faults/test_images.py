@@ -58,7 +58,7 @@ def test_a_folder_of_them_all_is_packed_and_what_is_refused_is_named(tmp_path, t
     for name, file in files.items():
         (folder / name).write_bytes(file.content)
     no_images = {path.name for path in no_files(folder)}
-    source = open_source(DataConfig("folder"), folder, tmp_path)
+    source = open_source(DataConfig("folder"), folder)
     manifest = pack(source, 16, tmp_path / "cache").manifest
     named = {*manifest.ids, *manifest.grayscale, *manifest.unreadable}
     assert named == {*files, *no_images}  # nothing is passed over in silence
@@ -87,4 +87,4 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
 def test_a_folder_without_one_photograph_is_refused(tmp_path):
     (tmp_path / "text.jpg").write_bytes(b"no photograph")
     with pytest.raises(UserError, match=r"text\.jpg"):
-        pack(open_source(DataConfig("folder"), tmp_path, tmp_path), 16, tmp_path)
+        pack(open_source(DataConfig("folder"), tmp_path), 16, tmp_path)

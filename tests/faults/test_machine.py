@@ -45,7 +45,7 @@ def test_a_full_or_failing_disk(training, alone, tally, phase, disk):
         harm_and_mend(training, alone, phase, 1, *DISKS[disk])
 
 
-@every_time("folder", ["cache", "runs"], "runs")
+@every_time("folder", ["cache", "runs"])
 def test_a_place_that_cannot_be_written(training, alone, tally, folder):
     place = training.root / folder
     place.write_bytes(b"")  # a file in the place of the folder: root may write anywhere
@@ -101,7 +101,7 @@ def test_a_damaged_file_is_made_again(training, alone, tally, pattern, left):
 
 
 @pytest.mark.parametrize("name", ["last", "best"])
-@every_time("left", [0, 0.5, 0.999, None], 0.5)
+@every_time("left", [0, 0.5, 0.999, None])
 def test_a_damaged_checkpoint_is_named(training, alone, tally, name, left):
     with tally(f"cut short or changed: {name}.ckpt"):
         damage(path := training.go_on_from(alone, f"runs/*/*/{name}.ckpt"), left)

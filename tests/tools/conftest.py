@@ -1,19 +1,12 @@
 """A handful of small photographs, packed as those of the bundled model are."""
 
-import numpy as np
 import pytest
-from PIL import Image
+from photo_files import photograph
 
 from tools import bundled_data
 from tools.bundled_data import PhotographSet
 
 SMALL = PhotographSet("mini-imagenet", "mini-imagenet", 40, test=4, validation=4)
-
-
-def photograph(seed, side=50):
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
-    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,21 @@
 """The scores of the bundled model: joined as the package does, beside fair means."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from skimage.data import chelsea
+from support import SMALL
 
 from colorlib.color import images_to_float
 from colorlib.colorize import gray_of, join_with_own_lightness
 from colorlib.images import Photograph, fit_square
 from colorlib.metrics import score_images
-from colorlib.unet import ColorUNet, UNetConfig
+from colorlib.unet import ColorUNet
 from tools import evaluate_bundled
 from tools.evaluate_bundled import Colouring, Setting, add_scores, choose, evaluate
-
-SMALL = UNetConfig(
-    stem=8,
-    stages=((1, 8, 1, 1), (2, 8, 2, 2), (2, 12, 1, 2), (2, 16, 2, 2), (2, 16, 1, 2)),
-    decoder=(16, 12, 8, 8),
-    view_size=64,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +27,7 @@ def no_gradients():
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return ColorUNet(SMALL).eval()
+    return ColorUNet(replace(SMALL, view_size=64)).eval()
 
 
 def test_chroma_is_joined_as_the_package_joins_it(net):

@@ -1,25 +1,21 @@
 """The bundled network as ONNX computes what it computes in torch."""
 
+from dataclasses import replace
+
 import onnxruntime
 import pytest
 import torch
+from support import SMALL
 
-from colorlib.unet import ColorUNet, UNetConfig, load_unet, save_unet
+from colorlib.unet import ColorUNet, load_unet, save_unet
 from tools.export_onnx import main
-
-SMALL = UNetConfig(
-    stem=8,
-    stages=((1, 8, 1, 1), (2, 8, 2, 2), (2, 12, 1, 2), (2, 16, 2, 2), (2, 16, 1, 2)),
-    decoder=(16, 12, 8, 8),
-    view_size=96,
-)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     torch.manual_seed(0)
-    save_unet(ColorUNet(SMALL), folder / "net.safetensors", {})
+    save_unet(ColorUNet(replace(SMALL, view_size=96)), folder / "net.safetensors", {})
     main([str(folder / "net.safetensors"), str(folder / "net.onnx")])
     session = onnxruntime.InferenceSession(folder / "net.onnx")
     return load_unet(folder / "net.safetensors")[0], session

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photo_files import photograph
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -25,11 +26,6 @@ def refuse(event, args):
             raise RuntimeError("looked into the clone: " + path)
 sys.addaudithook(refuse)
 """
-
-
-def photograph(seed=0, side=48):
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
-    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
 
 def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
@@ -74,7 +70,7 @@ def run(command, folder):
 
 @pytest.mark.slow
 def test_the_wheel_is_the_library_and_colours_in_an_empty_folder(wheel, tmp_path):
-    photograph(side=64).convert("L").save(tmp_path / "old.png")
+    photograph(0, 64).convert("L").save(tmp_path / "old.png")
     run([wheel / "bin" / "colorlib", "colorize", "old.png"], tmp_path)
     made = np.asarray(Image.open(tmp_path / "old.coloured.png").convert("RGB"))
     assert made.shape == (64, 64, 3)

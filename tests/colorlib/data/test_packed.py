@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from photo_files import as_archive, as_folder, jpeg, people
+from photo_files import as_folder, jpeg, people
 from skimage.color import rgb2lab
 
 from colorlib.color import lab_to_rgb
@@ -31,9 +31,8 @@ def cache(tmp_path):
 
 
 @pytest.fixture
-def faces(tmp_path, cache):
-    as_archive(tmp_path / "lfw.tgz", MIXED)
-    return open_source(LFW, tmp_path, cache)
+def faces(tmp_path):
+    return open_source(LFW, as_folder(tmp_path, MIXED) / "lfw")
 
 
 def left_behind(cache):
@@ -74,7 +73,7 @@ def test_a_readers_own_folder_is_counted_in_or_out(tmp_path, cache):
     (root / "linked.jpg").symlink_to(tmp_path / "elsewhere" / "one.jpg")
     (root / "round").symlink_to(root)
     config = DataConfig(dataset="folder")
-    found = pack(open_source(config, root, cache), 16, cache)
+    found = pack(open_source(config, root), 16, cache)
     manifest = found.manifest
     assert len(manifest.ids) == 12 + 1 + 2
     assert (len(manifest.grayscale), list(manifest.unreadable)) == (5, ["broken.jpg"])
@@ -88,33 +87,33 @@ def test_a_readers_own_folder_is_counted_in_or_out(tmp_path, cache):
 
 
 def test_the_hash_is_that_of_images_and_size(tmp_path, cache):
-    as_archive(tmp_path / "lfw.tgz", people())
-    folder = as_folder(tmp_path / "unpacked", people())
-    packed, unpacked = (open_source(LFW, root, cache) for root in (tmp_path, folder))
-    one, other = (pack(source, 16, cache).manifest for source in (packed, unpacked))
-    assert packed.fingerprint != unpacked.fingerprint
+    first, again = (
+        open_source(LFW, as_folder(tmp_path / name, people()) / "lfw") for name in "ab"
+    )
+    one, other = (pack(source, 16, cache).manifest for source in (first, again))
+    assert first.fingerprint != again.fingerprint  # by the times of the files
     assert one.manifest_hash == other.manifest_hash
-    larger = pack(packed, 24, cache).manifest
-    part = pack(packed.chosen([0, 2, 3]), 16, cache).manifest
+    larger = pack(first, 24, cache).manifest
+    part = pack(first.chosen([0, 2, 3]), 16, cache).manifest
     assert len({m.manifest_hash for m in (one, larger, part)}) == 3
     assert one.content_hash == larger.content_hash != part.content_hash
 
 
 def test_the_split_is_the_same_at_any_size(cache):
     config = DataConfig(count=60)
-    found = [pack(open_source(config, None, cache), s, cache) for s in (16, 48, 64)]
+    found = [pack(open_source(config), s, cache) for s in (16, 48, 64)]
     assert len({split(one, config).hash for one in found}) == 1
 
 
 @pytest.mark.parametrize("files", [people(gray=True), {"lfw/a/b.jpg": jpeg(0)[:99]}])
 def test_data_without_colour_is_refused(files, cache, tmp_path):
-    as_archive(tmp_path / "lfw.tgz", files)
+    root = as_folder(tmp_path, files) / "lfw"
     gray = len(files) if len(files) > 1 else 0
     message = (
         rf"lfw: found {gray} images without colour and {1 - bool(gray)} unreadable"
     )
     with pytest.raises(UserError, match=message) as caught:
-        pack(open_source(LFW, tmp_path, cache), 16, cache)
+        pack(open_source(LFW, root), 16, cache)
     assert "\n" not in str(caught.value)
     assert ("such as a/b.jpg (cannot be decoded" in str(caught.value)) == (not gray)
     assert not left_behind(cache)
@@ -157,11 +156,9 @@ def test_an_interrupted_pack_leaves_nothing_half(faces, cache, error):
         pack(replace(faces, open=load), 16, cache)
     assert not left_behind(cache)
     pack(faces, 16, cache)
-    for folder in [*cache.glob("packed/lfw-*/"), *cache.glob("unpacked/lfw-*/")]:
-        folder.rename(folder.with_suffix(".part"))  # as if killed before the end
-    again = open_source(LFW, cache.parent, cache)
-    assert again.fingerprint == faces.fingerprint
-    assert len(pack(again, 16, cache)) == 7
+    (folder,) = cache.glob("packed/lfw-*/")
+    folder.rename(folder.with_suffix(".part"))  # as if killed before the end
+    assert len(pack(faces, 16, cache)) == 7
     assert not list(cache.rglob("*.part"))
 
 
@@ -187,16 +184,13 @@ def test_a_damaged_cache_is_made_again(faces, cache, name, damage):
     assert found.manifest.groups[2] == "Bo_B"
 
 
-def test_a_full_disk_is_one_clear_error(faces, cache, tmp_path):
+def test_a_full_disk_is_one_clear_error(faces, cache):
     _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
     try:
         with pytest.raises(UserError, match="cache cannot be written: File too large"):
             pack(faces, 64, cache)
-        with pytest.raises(UserError, match="cache cannot be written: File too large"):
-            open_source(LFW, tmp_path, tmp_path / "other")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not left_behind(cache)
-    assert not list(tmp_path.glob("other/unpacked/*.[!l]*"))
     assert len(pack(faces, 64, cache)) == 7

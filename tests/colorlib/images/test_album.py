@@ -37,8 +37,8 @@ def test_a_folder_keeps_its_layout_and_what_is_left_out_is_counted(tmp_path):
         "in/my.coloured.cats.png": "out/my.coloured.cats.coloured.png",
     }
     assert album.left_out == {
-        "hidden": 2, "results of an earlier run": 1, ".txt files": 1,
-        "without a suffix": 1,
+        "hidden images": 2, "results of an earlier run": 1, ".txt files": 1,
+        "files without suffix": 1,
     }  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def test_an_album_is_coloured_in_one_command_and_goes_on(tmp_path, monkeypatch, 
         lines = said.err.splitlines()
         assert len(lines) == len(bad)
         assert all(sum(name in line for line in lines) == 1 for name in bad)
-        assert "1 hidden, 1 .txt files" in said.out
+        assert "1 hidden images, 1 .txt files" in said.out
         return said.out.splitlines()[-1]
 
     monkeypatch.setattr("colorlib.colorize.Colorizer.load", lambda *_: Small())

@@ -9,32 +9,26 @@ import pytest
 
 mpl.use("agg")
 
-from made_records import made_record
+from made_records import made_record, planned_runs
 
 from colorlib.errors import UserError
 from colorlib.metrics import summarize
 from companion import similarity
 from companion.comparisons import runs_of
 from companion.records import write_record
-from companion.report import pages
 from companion.report.findings import HYPOTHESES, Findings
-from companion.studies import plan
+from tools import pages
 from tools.keep_photographs import write_arrays
 
 ROOT = Path(__file__).parents[2]
-EFFECT = {"none": 1.0, "softmax": 0.97, "logits": 0.93, "maps": 0.92}  # of the loss
 FAR = np.linspace(0, 1, 90)  # distances; the loss grows with them
 
 
 def written(folder, count):
     """Records of planned runs with known effects, and distances."""
-    runs = [run for name in ("fusion", "networks") for run in plan(name, "protocol")]
-    for run in list({run.name: run for run in runs}.values())[:count]:
-        reading, _, number = run.condition.partition(", ")
-        effect = EFFECT[reading] + {"one": 0.02, "two": 0.01}.get(number, 0)
+    for run, effect, tests, noise in planned_runs(count):
         seed, scores = run.config.train.seed, {}
-        noise = np.random.default_rng([seed, len(run.condition)])
-        for test in ["test"] if run.data == "lfw" else ["seen", "unseen"]:
+        for test in tests:
             mean_image = 0.012 + 0.001 * np.random.default_rng(0).random(90)
             loss = mean_image * effect * (0.9 + 0.1 * FAR)
             loss = loss * noise.normal(1, 0.002, 90)
@@ -135,7 +129,7 @@ def test_a_text_that_does_not_exist_is_refused():
 
 
 def test_readme_holds_what_the_records_say():
-    """After new records: `python -m companion.report.pages README.md`."""
+    """After new records: `python -m tools.pages README.md`."""
     text = (ROOT / "README.md").read_text()
     assert pages.filled(text, pages.blocks(Findings.read())) == text
     assert text.count("<!-- findings: ") == 2

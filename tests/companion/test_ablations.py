@@ -8,9 +8,9 @@ import pytest
 from colorlib.errors import UserError
 from companion.builders import Folders
 from companion.comparisons import compare_all, runs_of, secondary
+from companion.pipeline import prepare, rerun, run_one
 from companion.records import read_record
-from companion.runner import missing_runs, prepare, rerun, run_missing, run_one
-from companion.studies import plan
+from companion.studies import missing_runs, plan, run_missing
 
 RUNS = plan("fusion", "smoke")
 
@@ -24,19 +24,18 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(folders, tmp_path_factory):
-    """The records of two ablations."""
+    """The records of an ablation."""
     results = tmp_path_factory.mktemp("results")
-    for run in [*RUNS, *plan("networks", "smoke")]:
-        assert run_one(run, folders, results).name == run.name
+    for run in RUNS:
+        assert run_one(run.config, folders, results).name == run.name
     return results
 
 
-def test_ablations_run_from_images_to_comparisons(results):
-    names = ("fusion", "networks")
-    assert missing_runs(plan("networks", "smoke"), results) == []
-    runs = runs_of(names, "smoke", results)
-    found = compare_all(runs, secondary(names, "smoke"))
-    assert len(found) == 9 * 3  # conditions x metrics
+def test_an_ablation_runs_from_images_to_comparisons(results):
+    assert missing_runs(RUNS, results) == []
+    runs = runs_of(["fusion"], "smoke", results)
+    found = compare_all(runs, secondary(["fusion"], "smoke"))
+    assert len(found) == 3 * 3  # conditions x metrics
     assert {result.images for result in found} == {16}
     assert {result.conclusion for result in found} == {"inconclusive"}  # of one seed
 
@@ -51,7 +50,7 @@ def test_a_record_can_be_run_again_and_again_and_gives_the_same(folders, results
 
 def test_what_runs_share_can_be_prepared(tmp_path):
     own = Folders(cache=tmp_path / "cache", runs=tmp_path / "runs")
-    prepare(RUNS[3], own)
+    prepare(RUNS[3].config, own)
     assert len(list(own.cache.glob("features/*/*.npy"))) == 3
     assert not own.runs.exists()
 
@@ -59,7 +58,7 @@ def test_what_runs_share_can_be_prepared(tmp_path):
 def test_snakemake_runs_what_is_missing_whatever_fails(folders, tmp_path):
     own, results = replace(folders, runs=tmp_path / "runs"), tmp_path / "results"
     for run in RUNS[1:3]:
-        run_one(run, folders, results)
+        run_one(run.config, folders, results)
     before = {path: path.stat().st_mtime_ns for path in results.iterdir()}
     (own.runs / RUNS[0].name / "lock").mkdir(parents=True)  # so that it cannot be run
     with pytest.raises(UserError, match=r"NAME/log\.txt"):

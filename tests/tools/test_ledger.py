@@ -4,15 +4,10 @@ from made_records import made_record
 
 from colorlib.errors import UserError
 from companion.config import load_profile
-from companion.ledger import (
-    DATA_NAMES,
-    NOT_MEASURED,
-    Ambiguity,
-    load_ledger,
-    measured_effect,
-)
 from companion.records import write_record
+from companion.report.tables import DATA_NAMES
 from companion.studies import load_experiments, plan
+from tools.ledger import NOT_MEASURED, Ambiguity, load_ledger, measured_effect
 
 ROWS = load_ledger()
 EXPERIMENTS = load_experiments()

@@ -12,17 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from companion.comparisons import Contrast, compare_all, runs_of
 from companion.config import read_yaml, validated
 from companion.records import RESULTS
-from companion.report.tables import interval, signed
-from companion.studies import load_experiments
+from companion.report.tables import DATA_NAMES, interval, signed
+from companion.studies import EXPERIMENTS, load_experiments
 
-LEDGER = Path(__file__).parent / "ambiguities.yaml"
-DATA_NAMES = {
-    "lfw": "LFW",
-    "imagenet": "ImageNet",
-    "imagenette": "Imagenette",
-    "scenes": "synthetic scenes",
-    "folder": "a folder of images",
-}
+LEDGER = EXPERIMENTS.with_name("ambiguities.yaml")
 NOT_MEASURED = "not measured"
 
 

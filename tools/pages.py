@@ -6,8 +6,8 @@ A page says where a generated text belongs::
     what stands here is replaced by `blocks(found)[NAME]`
     <!-- end -->
 
-The book does this when it is built; `python -m companion.report.pages README.md` does
-it to a file of the repository.
+The book does this when it is built; `python -m tools.pages README.md` does it to a
+file of the repository.
 """
 
 import re
@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from colorlib.errors import UserError
 from colorlib.evaluation import MODEL
 from colorlib.stats import Estimate
 from companion.comparisons import REFERENCE, Result, fraction_removed
-from companion.photographs import kept_predictions
+from companion.photographs import shown_models
 from companion.report import figures
 from companion.report.findings import (
     HYPOTHESES,
@@ -150,10 +149,7 @@ def table_1_beside_ours(found: Findings) -> str:
     rows = []
     for model in ("no fusion", "Model 1", "Model 2", "Model 3", "Model 4"):
         cells = [model]
-        for data, place in (
-            ("LFW", ("lfw", "test")),
-            ("ImageNet", ("imagenet", "seen")),
-        ):
+        for data, place in TABLED.items():
             printed = TABLE_1.get((model, data), (None, None))
             cells.append(_pair(*(f"{v:.3f}" if v else NONE for v in printed)))
             cells.append(_own_scores(found, OURS.get(model, ""), place))
@@ -290,13 +286,6 @@ def pictures(found: Findings, folder: Path) -> dict[str, str]:
     return dict.fromkeys(ALT, found.state) | {
         name: _saved(figure, folder, name) for name, figure in drawn.items()
     }
-
-
-def shown_models(results: Path) -> dict[str, NDArray[np.int8]]:
-    """Title -> chroma of the photographs: without fusion, and the paper's Model 3."""
-    kept = kept_predictions(results)
-    titles = {REFERENCE: "no fusion", "maps": "Model 3"}
-    return {title: kept[name] for name, title in titles.items() if name in kept}
 
 
 def _saved(figure: Figure, folder: Path, name: str) -> str:

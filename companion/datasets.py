@@ -1,6 +1,6 @@
-"""Archives of images: fetched with their hash checked, unpacked once, safely.
+"""Data sets on this machine: downloaded, found in the data folder, unpacked safely.
 
-address ─ pooch ─► archive ─ tarfile, filter="data" ─► folder of images
+address ─ pooch ─► archive ─ tarfile, filter="data" ─► folder of images ─► ImageSource
 """
 
 import errno
@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Self
@@ -15,10 +16,16 @@ from typing import Self
 import pooch
 from torchvision.datasets import Imagenette
 
+from colorlib.data import PARTS, DataConfig, ImageSource, open_source
 from colorlib.errors import UserError
 from colorlib.files import atomic_write, cached, hash_of
-from colorlib.images import MARK, PHOTOGRAPH_SUFFIXES, is_photograph
+from colorlib.images import left_out_as
 
+NAMES = {  # in the data folder: archives or folders, the first one found is taken
+    "lfw": ("lfw-deepfunneled", "lfw-funneled", "lfw_funneled", "lfw"),
+    "imagenet": ("imagenet", "mini-imagenet", "imagenet-sample"),
+    "imagenette": ("imagenette2", "imagenette2-320", "imagenette2-160"),
+}
 ARCHIVE_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")
 MAX_GROWTH = 200  # unpacked to packed size: images are compressed already
 FREE_BYTES = 64 * 2**20  # that any archive may unpack to
@@ -76,25 +83,57 @@ def download(dataset: str, data_root: Path) -> None:
         ) from error
 
 
-def is_archive(path: Path) -> bool:
+def find_source(
+    config: DataConfig, data_root: Path | None, cache_root: Path
+) -> ImageSource:
+    """Find a data set in the data folder, and open it.
+
+    Args:
+        config: Names the data set and the draw.
+        data_root: A folder of data sets, or the folder or archive of the one meant;
+            `scenes` needs none.
+        cache_root: Where archives are unpacked.
+
+    Raises:
+        UserError: If the data set is not there, or an archive of it is damaged or
+            unpacks to more than images can; or as `open_source` does.
+    """
+    if config.dataset == "scenes":
+        return open_source(config)
+    if data_root is None:
+        raise UserError(
+            f"found no data folder, but {config.dataset} needs one: --data-root"
+        )
+    root, left_out = _find(config.dataset, data_root), Counter[str]()
+    if _is_archive(root):
+        root, counts = unpacked(root, cache_root)
+        left_out.update(counts)
+    source = open_source(config, root)
+    return replace(source, left_out=dict(left_out + Counter(source.left_out)))
+
+
+def _find(dataset: str, data_root: Path) -> Path:
+    """The folder or archive of a data set, in the data folder or that itself."""
+    names = NAMES.get(dataset)
+    own_name = data_root.name.partition(".")[0]
+    if names is None or own_name in names or _is_archive(data_root):
+        return data_root
+    for name in names:
+        for path in [data_root / name, *sorted(data_root.glob(f"{name}.t*"))]:
+            if path.is_dir() or _is_archive(path):
+                return path
+    looks = [*data_root.glob("n[0-9]*"), *(data_root / part for part in PARTS)]
+    if dataset != "lfw" and any(path.is_dir() for path in looks):
+        return data_root  # the folder of classes itself
+    raise UserError(
+        f"{data_root}: found no {dataset}, expected a folder or tar archive called one "
+        f"of {', '.join(names)}; place it there"
+    )
+
+
+def _is_archive(path: Path) -> bool:
     """Whether a file is a tar archive, by its name."""
     return path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES)
-
-
-def left_out_as(path: PurePath) -> str:
-    """What kind of file is not taken, by its name below the folder that is searched.
-
-    Example:
-        >>> [left_out_as(Path(name)) for name in ("a.jpg", "._a.jpg", "a.TXT", "a")]
-        ['', 'hidden images', '.txt files', 'files without suffix']
-    """
-    if is_photograph(path):
-        return ""
-    if path.stem.endswith(MARK):
-        return "results of an earlier run"
-    if path.suffix.lower() in PHOTOGRAPH_SUFFIXES:
-        return "hidden images"
-    return f"{path.suffix.lower()} files" if path.suffix else "files without suffix"
 
 
 def unpacked(archive: Path, cache_root: Path) -> tuple[Path, dict[str, int]]:
