@@ -43,7 +43,7 @@ from colorlib.unet import ColorUNet, load_unet
 from tools.bundled_batches import Photographs, as_lightness, resize, spread
 from tools.bundled_data import SETS, TEST, TRAIN, VALIDATION
 
-VIEW_SIZES = (64, 80, 96, 112, 128, 160, 192, 256)
+VIEW_SIZES = (64, 80, 96, 112, 128, 144, 160, 192, 256)
 TEMPERATURES = (0.25, 0.38, 0.5, 0.65, 0.8)
 ADJUSTMENTS = (-0.1, 0.0, 0.1, 0.2)
 CHOOSING_SIZE = 96  # pixels: larger photographs are scored at this side

@@ -102,7 +102,7 @@ def photograph_grid(
     lying: bool = False,
     cell: float = 1.7,
 ) -> Figure:
-    """Photographs that come with packages: in gray, with predicted colours, in their own.
+    """Photographs that packages have: gray, with predicted colours, in their own.
 
     Args:
         predictions: title of a column -> chroma of all `PHOTOGRAPHS`, (P, 2, s, s) Lab
