@@ -11,6 +11,7 @@ TEXTS = [
     *(ROOT / name for name in ("Makefile", "Snakefile", "_config.yml")),
     *(ROOT / "book").rglob("*.md"),
     *(ROOT / "notebooks").glob("*.ipynb"),
+    *(ROOT / "book" / "static").rglob("*.js"),
     *(path for name in ("colorlib", "companion", "benchmarks", "tools")
       for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".yaml", ".md")),
 ]  # fmt: skip

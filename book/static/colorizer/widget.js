@@ -8,7 +8,7 @@
   const MOST = 64e6; // pixels of a photograph, or data-most: 48 megapixels, and some more
   const LEAST = 8; // pixels of a side
 
-  class Told extends Error {} // its message is a sentence for the reader
+  class ReaderError extends Error {} // its message is a sentence for the reader
 
   const number = (value) => Math.round(value).toLocaleString("en");
   const measures = ({ width, height }) => `${number(width)} × ${number(height)}`;
@@ -41,7 +41,7 @@
         resolve(window.colorizerWeights);
         delete window.colorizerWeights;
       };
-      script.onerror = () => reject(new Told("This book was built without the network: weights.js is missing."));
+      script.onerror = () => reject(new ReaderError("This book was built without the network: weights.js is missing."));
       document.head.append(script);
     });
   }
@@ -50,9 +50,9 @@
   async function decode(file) {
     const picture = await createImageBitmap(file, { imageOrientation: "from-image" })
       .catch(() => decodeAsElement(file)) // older browsers, and drawings (SVG)
-      .catch(() => { throw new Told(`This browser cannot read “${file.name}” as a picture; give a JPEG, PNG or WebP.`); });
+      .catch(() => { throw new ReaderError(`This browser cannot read “${file.name}” as a picture; give a JPEG, PNG or WebP.`); });
     if (Math.min(picture.width, picture.height) >= LEAST) return picture;
-    throw new Told(`“${file.name}” has ${measures(picture)} pixels; give a picture of at least ${LEAST} × ${LEAST}.`);
+    throw new ReaderError(`“${file.name}” has ${measures(picture)} pixels; give a picture of at least ${LEAST} × ${LEAST}.`);
   }
 
   async function decodeAsElement(file) {
@@ -85,12 +85,12 @@
     // Jobs run one after the other; the status says what goes wrong.
     let queue = Promise.resolve();
     function work(job) {
-      queue = queue.then(job).catch((error) => tell(error instanceof Told ? error.message
+      queue = queue.then(job).catch((error) => tell(error instanceof ReaderError ? error.message
         : `This browser could not do it, perhaps for want of memory; try a smaller copy (${error.message}).`));
     }
 
     async function start() {
-      if (typeof OffscreenCanvas === "undefined") throw new Told("This browser is too old; take one of 2023 or newer.");
+      if (typeof OffscreenCanvas === "undefined") throw new ReaderError("This browser is too old; take one of 2023 or newer.");
       tell("Loading the network …");
       ask ??= startWorker((part) => { progress.value = part; });
       config = await ask("load", [await loadWeights()]);
