@@ -59,11 +59,12 @@ def test_the_adjustment_prefers_what_is_rare(net):
     assert torch.equal(ab[0, :, 0, 0], net.centres[7])
 
 
-def test_choosing_ranks_colourful_settings_by_ciede2000(net, packed, monkeypatch):
+def test_choosing_ranks_good_settings_by_ciede2000(net, packed, monkeypatch):
     monkeypatch.setattr(evaluate_bundled, "VIEW_SIZES", (64,))
     monkeypatch.setattr(evaluate_bundled, "TEMPERATURES", (0.3, 1.0))
     monkeypatch.setattr(evaluate_bundled, "ADJUSTMENTS", (0.0,))
     monkeypatch.setattr(evaluate_bundled, "COLOURFUL", 0.0)
+    monkeypatch.setattr(evaluate_bundled, "PATCHY", 1.0)
     found = choose(net, packed, torch.zeros(261), 3)
     assert len(found) == 4
     ciede = [row["mean"]["ciede2000"] for row in found]
@@ -89,8 +90,18 @@ def test_scores_are_those_of_the_package():
     found = defaultdict(list)
     add_scores(found, rgb, images)
     expected = score_images(rgb, images_to_float(images))
+    del found["patchy"]
     for name, (values,) in found.items():
         torch.testing.assert_close(values, expected[name])
+
+
+@pytest.mark.parametrize(("rows", "patchy"), [(0, 0.0), (1, 0.0), (3, 1.0)])
+def test_a_wrong_vivid_patch_counts_if_it_can_be_seen(rows, patchy):
+    gray = torch.full((1, 50, 50, 3), 128, dtype=torch.uint8)
+    red, scores = images_to_float(gray), defaultdict(list)
+    red[:, :, :rows] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
+    add_scores(scores, red, gray)
+    assert scores["patchy"][0].item() == patchy
 
 
 def test_settings_are_ordered_for_ties():
