@@ -47,4 +47,4 @@ def bench(
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_app(app, "benchmarks")

@@ -1,4 +1,4 @@
-"""Some images of an epoch, from the file to the changed weights."""
+"""Time of one epoch, from image files to updated weights."""
 
 from collections.abc import Callable, Iterator
 

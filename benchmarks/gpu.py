@@ -14,7 +14,7 @@ import torch
 from skimage import color
 from torch.utils.data import DataLoader
 
-from benchmarks.colours import one_by_one
+from benchmarks.colour_conversion import one_by_one
 from benchmarks.measuring import (
     Candidate,
     MatrixProduct,

@@ -1,4 +1,4 @@
-"""Clocks: candidates that take turns, processes that are weighed, a matrix product."""
+"""Timing by alternating rounds, peak memory, and a matrix product as reference."""
 
 import gc
 import json
@@ -85,8 +85,10 @@ def race_processes(
 
 def _run(command: Sequence[str]) -> tuple[float, int]:
     """Seconds and peak memory of one program."""
-    weighed = [sys.executable, "-m", "benchmarks.weigh", *command]
-    done = subprocess.run(weighed, cwd=ROOT, capture_output=True, text=True, check=True)
+    measured = [sys.executable, "-m", "benchmarks.peak_memory", *command]
+    done = subprocess.run(
+        measured, cwd=ROOT, capture_output=True, text=True, check=True
+    )
     found = json.loads(done.stdout)
     if found["status"]:
         raise UserError(f"found that {' '.join(command)} failed: {found['last']}")

@@ -1,4 +1,4 @@
-"""The program itself: importing it, its help, a photograph, a book already made."""
+"""Start-up time of the commands, and of a book that is already built."""
 
 from collections.abc import Iterator
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.colouring import photograph
-from benchmarks.colours import colour
+from benchmarks.colour_conversion import colour
 from benchmarks.epochs import epoch
 from benchmarks.gpu import gpu
 from benchmarks.loading import data
 from benchmarks.measuring import processor_ticks, stolen_share
 from benchmarks.networks import features, modes, step
+from benchmarks.photograph import photograph
 from benchmarks.program import book, start
 from benchmarks.records import Measurement, SpeedRecord, write_speed
 from benchmarks.scoring import evaluation

@@ -34,6 +34,7 @@ Format = enum.StrEnum("Format", ["jpeg", "png", "tiff", "webp", "avif"])
 out = Console()
 err = Console(stderr=True)
 debug = False
+program = "colorlib"  # begins each line on standard error
 
 Loader = Callable[[], "Colorizer"]
 WeightsRoot = Annotated[
@@ -179,11 +180,13 @@ def main() -> None:
     run_app(app)
 
 
-def run_app(app: typer.Typer) -> None:
-    """Run a command line of this project.
+def run_app(app: typer.Typer, name: str = "colorlib") -> None:
+    """Run a command line of this project, under its own name.
 
     What a user can mend is one line, and `--debug` shows its traceback.
     """
+    global program
+    program = name
     stopping = (signal.SIGINT, signal.SIGTERM)
     before = {signum: signal.signal(signum, _stop) for signum in stopping}
     try:
@@ -226,7 +229,7 @@ def say(line: Any) -> None:
 
 def complain(error: Any) -> None:
     """One line on standard error, whatever the error's own line breaks."""
-    _print(err, f"colorlib: {' '.join(str(error).split())}")
+    _print(err, f"{program}: {' '.join(str(error).split())}")
 
 
 def _print(console: Console, line: str) -> None:

@@ -49,22 +49,20 @@ class Folders:
         cache_root: str | Path | None = None,
         runs_root: str | Path | None = None,
     ) -> "Folders":
-        """Take the folders that are given, and for the rest those of the project.
+        """Take the folders that are given, and the defaults for the rest.
 
         Example:
             >>> Folders.choose(data_root="~/images").data.name
             'images'
         """
-
-        def absolute(path: str | Path) -> Path:
-            return Path(path).expanduser().absolute()
-
-        return cls(
-            data=absolute(data_root) if data_root else None,
-            weights=absolute(weights_root) if weights_root else None,
-            cache=absolute(cache_root or BUILD / "cache"),
-            runs=absolute(runs_root or BUILD / "runs"),
-        )
+        given = {
+            "data": data_root,
+            "weights": weights_root,
+            "cache": cache_root,
+            "runs": runs_root,
+        }
+        paths = {k: Path(v).expanduser().absolute() for k, v in given.items() if v}
+        return cls(**paths)
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def load_backbones(config: RunConfig, folders: Folders) -> list[Backbone]:
 
 
 def load_judge(config: RunConfig, folders: Folders) -> Backbone | None:
-    """Load the classifier that is asked, if classes of ImageNet are tested on."""
+    """Load the independent classifier that evaluates coloured images of ImageNet."""
     if not config.judge or config.data.dataset != "imagenet" or config.validation_only:
         return None
     return load_backbone(config.judge, _weights(config.weights, folders))

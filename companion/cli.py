@@ -31,18 +31,23 @@ app = typer.Typer(
 data_app = typer.Typer(help="Images: fetch and pack them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-CACHE_ROOT = Path("_build/cache")
-RUNS_ROOT = Path("_build/runs")
-RESULTS_ROOT = Path("companion/results")
 SHOWN = ("loss_eq1", "psnr_rgb", "ssim_rgb", "ciede2000", "colourfulness")
 
 ProfileName = Annotated[
     str, typer.Option("--profile", "-p", help="Name in profiles/, or a YAML file.")
 ]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of archives and images.")]
-CacheRoot = Annotated[Path, typer.Option(help="Packed images and features.")]
-RunsRoot = Annotated[Path, typer.Option(help="Trained models and their records.")]
-ResultsRoot = Annotated[Path, typer.Option(help="Records of the ablations' runs.")]
+# The defaults are folders of the repository, wherever the command is given: of caches
+# and runs those of `Folders`.
+CacheRoot = Annotated[
+    Path | None, typer.Option(help="Packed images and features; else _build/cache.")
+]
+RunsRoot = Annotated[
+    Path | None, typer.Option(help="Trained models and records; else _build/runs.")
+]
+ResultsRoot = Annotated[
+    Path | None, typer.Option(help="Records of ablations; else companion/results.")
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE in place of the profile's: data.size=32."),
@@ -58,7 +63,7 @@ app.callback()(show_traceback)
 def prepare(
     profile: ProfileName = "quick",
     data_root: DataRoot = None,
-    cache_root: CacheRoot = CACHE_ROOT,
+    cache_root: CacheRoot = None,
     changes: Changes = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch LFW or Imagenette if not there.")
@@ -98,8 +103,8 @@ def train(
     ] = None,
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
-    cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = RUNS_ROOT,
+    cache_root: CacheRoot = None,
+    runs_root: RunsRoot = None,
     changes: Changes = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training.")
@@ -146,27 +151,29 @@ def study(
     cores: Annotated[int, typer.Option(help="How many runs at once.")] = 2,
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
-    cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = RUNS_ROOT,
-    results_root: ResultsRoot = RESULTS_ROOT,
+    cache_root: CacheRoot = None,
+    runs_root: RunsRoot = None,
+    results_root: ResultsRoot = None,
 ) -> None:
     """Run those runs of some ablations that have no record yet.
 
     What stands after `--` is handed to Snakemake: `-- --executor slurm --jobs 20`.
     """
+    from companion.records import RESULTS
     from companion.studies import load_experiments, missing_runs, plan, run_missing
 
     known = load_experiments().ablations
     if show or not names:
         for name, one in known.items():
-            say(f"{name:12}{one.question}")
+            say(f"{name:12}{one.evidence:14}{one.question}")
         return
     options = [*dropwhile(lambda name: not name.startswith("-"), names)]
     names = names[: len(names) - len(options)]
     names = list(known) if names == ["all"] else names
     wanted = [run for name in names for run in plan(name, profile)]
     wanted = [run for run in wanted if data is None or run.data in data.split(",")]
-    missing = missing_runs(wanted, results_root)
+    results = results_root or RESULTS
+    missing = missing_runs(wanted, results)
     say(f"{len({run.name for run in wanted})} runs, {len(missing)} without a record")
     if dry_run:
         for run in missing:
@@ -175,7 +182,7 @@ def study(
     elif missing:
         folders = _folders(data_root, weights_root, cache_root, runs_root)
         data_sets = sorted({run.data for run in missing})
-        run_missing(names, data_sets, profile, folders, results_root, cores, options)
+        run_missing(names, data_sets, profile, folders, results, cores, options)
 
 
 @app.command()
@@ -184,15 +191,16 @@ def run(
     profile: ProfileName = "protocol",
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
-    cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = RUNS_ROOT,
-    results_root: ResultsRoot = RESULTS_ROOT,
+    cache_root: CacheRoot = None,
+    runs_root: RunsRoot = None,
+    results_root: ResultsRoot = None,
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only what it shares with others.")
     ] = False,
 ) -> None:
     """Train and score one run of an ablation, and keep its record."""
     from companion import pipeline
+    from companion.records import RESULTS
     from companion.studies import find_run
 
     config = find_run(name, profile).config
@@ -201,7 +209,8 @@ def run(
         pipeline.prepare(config, folders)
         return
     bars = out.is_terminal
-    show_scores(pipeline.run_one(config, folders, results_root, progress=bars))
+    results = results_root or RESULTS
+    show_scores(pipeline.run_and_record(config, folders, results, progress=bars))
 
 
 @app.command()
@@ -209,8 +218,8 @@ def rerun(
     record: RecordPath,
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
-    cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = RUNS_ROOT,
+    cache_root: CacheRoot = None,
+    runs_root: RunsRoot = None,
 ) -> None:
     """Run again what a record tells of, and show both results."""
     from companion import pipeline
@@ -226,13 +235,14 @@ def verify(
     record: RecordPath,
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
-    cache_root: CacheRoot = CACHE_ROOT,
-    runs_root: RunsRoot = RUNS_ROOT,
+    cache_root: CacheRoot = None,
+    runs_root: RunsRoot = None,
 ) -> None:
-    """Check a record: its own numbers, its images, its scores, its settings.
+    """Check a record: its own numbers, its networks, images, scores and settings.
 
-    Images are checked with --data-root, and scores where the trained weights are in
-    --runs-root too. A small form of the run is always trained, twice.
+    Networks are checked with --weights-root, images with --data-root, and scores where
+    the trained weights are in --runs-root too. A small form of the run is always
+    trained, twice.
     """
     from companion.report.tables import markdown_table
     from companion.verify import verify as checks_of
@@ -254,7 +264,7 @@ def evaluate(
     profile: ProfileName = "quick",
     data_root: DataRoot = None,
     weights_root: WeightsRoot = None,
-    cache_root: CacheRoot = CACHE_ROOT,
+    cache_root: CacheRoot = None,
     changes: Changes = None,
 ) -> None:
     """Score a trained model and the naive baselines on a profile's test sets."""
@@ -262,7 +272,7 @@ def evaluate(
     from companion.report.tables import score_table
 
     chosen = _profile(profile, changes)
-    folders = _folders(data_root, weights_root, cache_root, RUNS_ROOT)
+    folders = _folders(data_root, weights_root, cache_root)
     for test, methods in evaluate_weights(chosen, weights, folders).items():
         show(f"{weights.parent.name}, {test}", score_table(methods, SHOWN))
 
@@ -312,4 +322,4 @@ def main() -> None:
     logger = logging.getLogger("companion")
     logger.setLevel(logging.INFO)
     logger.handlers[:] = [logging.StreamHandler(sys.stdout)]
-    run_app(app)
+    run_app(app, "companion")

@@ -22,7 +22,7 @@ from colorlib.training import TrainConfig
 
 PROFILES_FOLDER = Path(__file__).parent / "profiles"
 CLASSIFYING = ("cross_entropy", "rebalanced")
-NULL = object()  # in place of a value: none at all
+NULL = object()  # overrides a key with null; None means: not overridden
 MACHINE = ("accelerator", "devices")  # no result depends on them
 
 ModelName = Literal["plain", "model1", "model2", "model3", "model4"]
@@ -142,13 +142,8 @@ class Profile(Settings):
         )
         if not count:
             default = ModelConfig()
-            model = replace(
-                model,
-                input_sizes=None,
-                features=default.features,
-                aggregation=default.aggregation,
-                dropout=default.dropout,
-            )
+            unused = ("input_sizes", "features", "aggregation", "dropout")
+            model = replace(model, **{key: getattr(default, key) for key in unused})
         shared = {key: getattr(self, key) for key in Settings.model_fields}
         shared |= {"train": train, "model": model}
         if name != "model4":

@@ -1,4 +1,4 @@
-"""Parameters of a lesson, checked before anything is computed from them.
+"""Validation of a notebook's parameters.
 
 Papermill hands a notebook whatever it is given, a misspelt name too, and so does
 whoever edits the cell. Each lesson therefore lists its parameters as a small model:

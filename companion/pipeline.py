@@ -164,7 +164,7 @@ class _Run:
         return record
 
 
-def run_one(
+def run_and_record(
     config: RunConfig, folders: Folders, results: Path, *, progress: bool = False
 ) -> Record:
     """Train and score a run, see `run_model`, and keep its record in `results`, too."""
@@ -330,6 +330,6 @@ def _record_of_rank_zero(folder: Path, identity: str) -> Record:
     if record is None:
         raise UserError(
             f"{folder}: found no record, expected that of the first process; "
-            "see what it says"
+            "see its output"
         )
     return record

@@ -82,7 +82,7 @@ class BreakdownRecord(Part):
         place_mse: Rows of 8 numbers.
         pixels: Of each class of true chroma, 10 Lab units wide.
         predicted: Mean predicted chroma of each, Lab units; None if it has no pixel.
-        mse: Of ab/128, equally.
+        mse: Mean squared error of ab/128 of each class.
         classes: The WordNet id of a class of ImageNet -> its error; of no other data
             set, as the groups of LFW are people's names.
     """
@@ -106,7 +106,7 @@ class Hardware(Part):
 
 
 class Record(Part):
-    """The whole record; `read_record` and `write_record` are its doors.
+    """The whole record. Use `read_record` and `write_record`.
 
     Attributes:
         name: Of the run, and of the file.
@@ -149,8 +149,7 @@ class Record(Part):
 
 def write_record(record: Record, path: Path) -> None:
     """Write a record, whole or not at all."""
-    text = record.model_dump_json(exclude_none=False)
-    atomic_write(path, text.encode() + b"\n")
+    atomic_write(path, record.model_dump_json().encode() + b"\n")
 
 
 def read_record(path: Path) -> Record:

@@ -49,8 +49,8 @@ class Scorer:
         data: Its images and their parts.
         features: Of all images, or None.
         cache_root: The folder of caches; scores of the baselines are kept there.
-        judge: A classifier that is asked for the class of the coloured images, the
-            first ones of the first test set.
+        judge: An independent classifier that evaluates the coloured images, the first
+            ones of the first test set.
     """
 
     config: RunConfig

@@ -1,9 +1,9 @@
-"""Is an image that resembles a training image coloured better? The paper says so.
+"""Are test images that resemble a training image coloured better?
 
-"If the input images are very similar, the results obtained are very satisfactory.
-However, the model does not have accurate results for the nonsimilar images" (Section
-4.2). Records hold the loss of every test image, but not the images. How far each is
-from its nearest training image is therefore kept beside them, by
+The paper says so: "If the input images are very similar, the results obtained are very
+satisfactory. However, the model does not have accurate results for the nonsimilar
+images" (Section 4.2). Records hold the loss of every test image, but not the images.
+How far each is from its nearest training image is therefore kept beside them, by
 `tools/keep_nearest.py`.
 """
 

@@ -1,8 +1,9 @@
-"""Is a record true? What of it can be checked here is checked here.
+"""Verify a record: its consistency, images, networks, scores and reproducibility.
 
-The record alone has a name, means and counts that must agree. With the images their
-hash and their split are compared; with the trained weights, every score is made again.
-And always its settings are trained in small, twice: the same, to the bit?
+The record alone must be consistent: its name, means and counts. With the images, their
+hash and split are compared; with the files of the fused networks, their hashes; with
+the trained weights, all scores are recomputed. In every case a small version of the run
+is trained twice and must give identical weights.
 """
 
 from collections.abc import Iterator
@@ -44,15 +45,15 @@ def verify(path: Path, folders: Folders) -> list[Check]:
 
     Args:
         path: The record.
-        folders: Where things are: images in `data`, trained models in `runs`. What is
-            not there is not checked, and the log says so.
+        folders: Where things are: images in `data`, files of networks in `weights`,
+            trained models in `runs`. What is not there is not checked.
 
     Raises:
         UserError: If the record cannot be read, or is of another version's settings.
     """
     record = read_record(path)
     config = recorded_config(record)
-    checks = [*own_numbers(record, config)]
+    checks = [*own_numbers(record, config), *_networks(record, config, folders)]
     if config.data.dataset == "scenes" or folders.data is not None:
         data = builders.setup_data(config, folders)
         checks += [*_images(record, data), *_scores(record, config, data, folders)]
@@ -74,6 +75,16 @@ def own_numbers(record: Record, config: RunConfig) -> Iterator[Check]:
             holds &= len(values) == summary.n == count
             what = f"{test}: {metric}, mean of {count} images"
             yield Check(what, f"{summary.mean:.6g}", f"{mean:.6g}", holds)
+
+
+def _networks(record: Record, config: RunConfig, folders: Folders) -> Iterator[Check]:
+    """The weights of the fused networks, if they are files and the folder is given."""
+    if config.weights != "file" or folders.weights is None:
+        return
+    recorded = {one.name: one.weights_hash for one in record.model.backbones}
+    for one in builders.load_backbones(config, folders):
+        old, new = recorded.get(one.spec.name, "none"), one.weights_hash
+        yield Check(f"weights of {one.spec.name}", old[:16], new[:16], old == new)
 
 
 def _images(record: Record, data: Data) -> Iterator[Check]:
@@ -109,7 +120,7 @@ def _scores(
 
 
 def _small_form(config: RunConfig) -> Check:
-    """Train the settings in small, twice: they give the same weights, or are chance."""
+    """Train a small version of the run twice: the weights must be identical."""
     log.info("training a small form of it, twice")
     with TemporaryDirectory() as folder:
         root, small = Path(folder), small_form(config)

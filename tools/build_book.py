@@ -1,4 +1,4 @@
-"""Build the book from its stage, and put it in place only when it is whole.
+"""Build the HTML book from executed notebooks; replace the old one only on success.
 
 The stage gets the prose pages and the configuration beside the executed notebooks, at
 the paths they have in the repository: the launch buttons depend on them. A notebook

@@ -1,4 +1,4 @@
-"""The bundled network as it is trained, and the ways there and from there.
+"""The bundled network during training: load, fold batch normalisation, export.
 
 timm's file ── pretrained_encoder ──► trainable ── training ──► folded ──► the package
 """

@@ -1,9 +1,9 @@
-"""Write `tests/golden.json`: what the numerics gave when the file was last made.
+"""Write `tests/golden.json`, the reference outputs of the regression tests.
 
     python -m tools.golden
 
-The tests compare against it. Other tests say that a formula is right; these say that it
-has not moved. Make the file anew only where a change of a result is meant, and say in
+Other tests check that a formula is right; these check that its results have not
+changed. Write the file anew only where a change of a result is intended, and state in
 the commit which and why.
 """
 

@@ -1,4 +1,4 @@
-"""The primary grid at full width on a GPU for some minutes, largest value first.
+"""Run the primary ablation at full width on a GPU within a time limit.
 
     python -m tools.gpu_grid pack ../photographs ../weights FOLDER
     python -m tools.gpu_grid run FOLDER OUT --minutes 10
@@ -6,9 +6,9 @@
 
 `pack` writes the photographs that the protocol draws, and the weights of the networks
 that are fused, as archives below 60 MiB: they may have to travel one by one. `run`
-unpacks them, computes features once, then runs the conditions of `fusion` seed by seed,
-ImageNet before LFW, 64 px before 128 px, until the time is up. `--rehearse` does the
-same on the CPU, tiny.
+unpacks them, computes features once, then runs the conditions of `fusion` until the
+time is up, the most informative first: seed by seed, ImageNet before LFW, 64 px before
+128 px. `--rehearse` does the same on the CPU, tiny.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from colorlib.backbones.specs import SPECS
 from colorlib.errors import UserError
 from companion.config import RunConfig
 from companion.datasets import find_source
-from companion.pipeline import Folders, run_one
+from companion.pipeline import Folders, run_and_record
 from companion.studies import Run, plan
 
 PARCEL_BYTES = 60 * 2**20
@@ -106,7 +106,7 @@ def run(folder: Path, out: Path, minutes: float, rehearse: bool) -> None:
             break
         start = time.monotonic()
         try:
-            run_one(planned.config, folders, out / "records")
+            run_and_record(planned.config, folders, out / "records")
         except (UserError, RuntimeError) as error:  # the next one may still do
             logging.error("%s: %s", planned.name, error)
             continue

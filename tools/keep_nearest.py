@@ -1,4 +1,4 @@
-"""Keep how far each test image is from its nearest training image.
+"""Compute and store the distance of each test image to its nearest training image.
 
     python -m tools.keep_nearest --data-root ../photographs --weights-root ../weights
 
@@ -41,10 +41,10 @@ def keep(
     data: Annotated[str, typer.Option(help="A data set of the grid.")] = "imagenet",
     data_root: Annotated[Path | None, typer.Option()] = None,
     weights_root: Annotated[Path | None, typer.Option()] = None,
-    cache_root: Annotated[Path, typer.Option()] = Path("_build/cache"),
+    cache_root: Annotated[Path, typer.Option()] = Folders.cache,
     results_root: Annotated[Path, typer.Option(help="Where it is kept.")] = RESULTS,
 ) -> None:
-    """Keep how far each test image is from its nearest training image."""
+    """Store the distance of each test image to its nearest training image."""
     runs = {(run.data, run.condition): run for run in plan("fusion", profile)}
     if (data, "logits") not in runs:
         known = ", ".join(sorted({name for name, _ in runs}))
@@ -136,4 +136,4 @@ def colour_from_scores(data: Data, features: Features) -> dict[str, NDArray[Any]
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_app(app, "keep_nearest")

@@ -1,4 +1,4 @@
-"""Keep what classifiers and trained runs make of the book's photographs.
+"""Store the class scores and predictions for the book's photographs.
 
     python -m tools.keep_photographs RUNS_ROOT --data imagenet
     python -m tools.keep_photographs RUNS_ROOT --weights-root ../weights
@@ -51,7 +51,7 @@ def keep(
     weights_root: Annotated[Path | None, typer.Option()] = None,
     results_root: Annotated[Path, typer.Option(help="Where it is kept.")] = RESULTS,
 ) -> None:
-    """Keep what classifiers and trained runs make of the book's photographs."""
+    """Store the class scores and predictions for the book's photographs."""
     if weights_root is not None:
         write_arrays(compute_class_scores(weights_root), results_root / SCORES)
     planned = [run for name in FUSION for run in plan(name, "protocol")]
@@ -155,4 +155,4 @@ def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_app(app)
+    run_app(app, "keep_photographs")

@@ -1,4 +1,4 @@
-"""Change the code in small ways, one at a time, and record what the tests notice.
+"""Mutation testing: change the code, run the tests, record what they miss.
 
 mutmut makes the changes and runs the tests, as `[tool.mutmut]` of pyproject.toml says.
 `TRIED` says how many of a module's changes are tried, drawn by the seed. A change that

@@ -301,26 +301,40 @@ def effects_by_networks(
         each reading, filled where the effect is significant; effects too small to be
         of interest are on a gray band.
     """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(8, 3.4), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure, axes = _panels([*panels], label)
     found = [one for panel in panels.values() for one in panel.values()]
     small = max((one.contrast.smallest_effect for one in found), default=0)
     readings = list(dict.fromkeys(of for panel in panels.values() for of, _ in panel))
-    for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
+    for axis, panel in zip(axes, panels.values(), strict=True):
         axis.axhspan(-small, small, color=INK, alpha=0.1, linewidth=0)
         axis.axhline(0, color=INK, linewidth=0.8)
         for (reading, count), one in panel.items():
             _upright_effect(axis, readings.index(reading), reading, count, one)
-        axis.set(title=title, xlim=(0.5, 3.5), xticks=(1, 2, 3), xlabel="networks")
+        axis.set(xlim=(0.5, 3.5), xticks=(1, 2, 3), xlabel="networks")
+    _legend_above(figure)
+    return figure
+
+
+def _panels(titles: Sequence[str], label: str) -> tuple[Figure, Sequence[Axes]]:
+    """Panels beside each other on one vertical axis, with its label."""
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(8, 3.4), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title)
         axis.grid(axis="y", alpha=0.3)
     axes[0, 0].set_ylabel(label)
-    shown = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    return figure, axes[0]
+
+
+def _legend_above(figure: Figure) -> None:
+    """The labels of the first panel, each once, above all panels."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
     figure.legend(
-        shown.values(), shown, frameon=False, loc="outside upper center", ncols=3
+        shown.values(), shown, frameon=False, loc="outside upper center", ncols=4
     )
-    return figure
 
 
 def _upright_effect(
@@ -346,11 +360,8 @@ def removed_by_fifths(
     Returns:
         The figure, in percent, with 95 % intervals.
     """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(8, 3.2), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
-    for axis, (title, models) in zip(axes[0], panels.items(), strict=True):
+    figure, axes = _panels([*panels], "mean-image loss removed, %")
+    for axis, models in zip(axes, panels.values(), strict=True):
         looks = zip(OKABE_ITO, MARKERS, models.items(), strict=False)
         for place, (colour, marker, (model, fifths)) in enumerate(looks):
             mean = 100 * np.array([one.mean for one in fifths])
@@ -360,10 +371,7 @@ def removed_by_fifths(
                 x, mean, yerr=abs(ends - mean), marker=marker, color=colour,
                 capsize=2, label=model,
             )  # fmt: skip
-        axis.set(title=title, xlabel="fifth, most similar images first")
+        axis.set_xlabel("fifth, most similar images first")
         axis.set_xticks(range(1, 1 + max(map(len, models.values()))))
-        axis.grid(axis="y", alpha=0.3)
-    axes[0, 0].set_ylabel("mean-image loss removed, %")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, loc="outside upper center", ncols=4)
+    _legend_above(figure)
     return figure

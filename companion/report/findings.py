@@ -95,9 +95,14 @@ class Findings:
         return sum(map(len, self.runs.values()))
 
     @property
+    def complete(self) -> bool:
+        """Whether all planned runs have a record."""
+        return self.recorded == self.planned
+
+    @property
     def state(self) -> str:
         """How complete the runs are, in a sentence."""
-        if self.recorded == self.planned:
+        if self.complete:
             return f"All {self.planned} planned runs are recorded."
         if not self.recorded:
             return f"The runs are under way: none of {self.planned} is recorded yet."
@@ -108,8 +113,7 @@ class Findings:
 
     def provisional(self, text: str) -> str:
         """A text with the state of the runs, unless they are complete."""
-        complete = self.recorded == self.planned
-        return text if complete else f"{text} {self.state}".strip()
+        return text if self.complete else f"{text} {self.state}".strip()
 
     def against_none(
         self, reading: str, count: int, place: tuple[str, str]

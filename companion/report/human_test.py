@@ -27,7 +27,7 @@ NEARLY = (0.9, 1.1)  # times the real colourfulness: equal would be a sign, too
 
 
 def crop_pairs(models: Mapping[str, Callable[[str], Rgb]], seed: int) -> list[Pair]:
-    """Four crops of each of `PHOTOGRAPHS`, in random order, the models by turns.
+    """Four crops of each of `PHOTOGRAPHS`, in random order; models alternate.
 
     Args:
         models: Name -> function of a photograph's name; returns its square coloured,

@@ -114,32 +114,6 @@ def prediction_and_truth(name: str, predictions: Mapping[str, NDArray[Any]]) -> 
     return before_after(pictures | {"ground truth": square(name, 300)}, name)
 
 
-def one_of(
-    states: Mapping[str, Sequence[Picture]], alts: Sequence[str], label: str
-) -> Widget:
-    """Rows of pictures in one place: a switch says which row is seen.
-
-    Args:
-        states: Name -> rgb (3, H, W) in [0, 1], or (H, W, 3) uint8, of several
-            pictures, such as one photograph after another coloured by one model.
-        alts: What each picture of a row shows, for those who do not see it.
-        label: What the switch chooses.
-
-    Example:
-        >>> square = torch.zeros(3, 4, 4)
-        >>> states = {"0 networks": [square], "1 network": [square]}
-        >>> one_of(states, ["a square"], "Fused").html.count("<section")
-        2
-    """
-    rows = []
-    for name, pictures in states.items():
-        described = zip(pictures, alts, strict=True)
-        images = "".join(_image(rgb, f"{alt}, {name}") for rgb, alt in described)
-        heading = f"<p>{html.escape(name)}</p>"
-        rows.append(f"<section {_data(name=name)}>{heading}{images}</section>")
-    return _widget("one-of", "".join(rows), label=label)
-
-
 def fused_networks(predictions: Mapping[str, NDArray[Any]], side: int = 160) -> Widget:
     """The book's photographs, coloured with maps of 0 to 3 networks fused: a switch.
 
@@ -164,7 +138,20 @@ def fused_networks(predictions: Mapping[str, NDArray[Any]], side: int = 160) -> 
         if condition in predictions
     }
     states["ground truth"] = [square(name, side) for name in PHOTOGRAPHS]
-    return one_of(states, [n.replace("_", " ") for n in PHOTOGRAPHS], "Fused")
+    return _one_of(states, [n.replace("_", " ") for n in PHOTOGRAPHS], "Fused")
+
+
+def _one_of(
+    states: Mapping[str, Sequence[Picture]], alts: Sequence[str], label: str
+) -> Widget:
+    """Rows of pictures, name -> one row, of which a switch shows one."""
+    rows = []
+    for name, pictures in states.items():
+        described = zip(pictures, alts, strict=True)
+        images = "".join(_image(rgb, f"{alt}, {name}") for rgb, alt in described)
+        heading = f"<p>{html.escape(name)}</p>"
+        rows.append(f"<section {_data(name=name)}>{heading}{images}</section>")
+    return _widget("one-of", "".join(rows), label=label)
 
 
 def temperature_slider(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import colouring, measuring, suite
+from benchmarks import measuring, photograph, suite
 from benchmarks.__main__ import app
 from benchmarks.gpu import OnDevice
 from benchmarks.loading import folder_source
@@ -149,7 +149,7 @@ def test_the_reference_reads_and_scores_as_ours(workload):
 
 
 @pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
-@pytest.mark.parametrize("program", [colouring, photographs])
+@pytest.mark.parametrize("program", [photograph, photographs])
 def test_a_photograph_is_coloured_and_its_seconds_printed(
     workload, program, monkeypatch, capsys
 ):

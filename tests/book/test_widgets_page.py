@@ -16,9 +16,9 @@ from companion.photographs import square
 from companion.report.widgets import (
     Pair,
     Widget,
+    _one_of,
     ambiguity_picker,
     before_after,
-    one_of,
     real_or_coloured,
     temperature_slider,
 )
@@ -43,7 +43,7 @@ PIECES = {
     "before-after": before_after(
         {"gray": GRAY, "coloured": CAT, "ground truth": COFFEE}, "a cup of coffee"
     ),
-    "one-of": one_of(
+    "one-of": _one_of(
         {"0": [GRAY, CAT], "1": [CAT, GRAY]}, ["a cup", "a cat"], "Fused networks"
     ),
     "temperature": temperature_slider(LAB[:1], LOGITS, "a cup of coffee", PLACE),

@@ -8,7 +8,7 @@ import pytest
 from colorlib.errors import UserError
 from companion.builders import Folders
 from companion.comparisons import compare_all, runs_of, secondary
-from companion.pipeline import prepare, rerun, run_one
+from companion.pipeline import prepare, rerun, run_and_record
 from companion.records import read_record
 from companion.studies import missing_runs, plan, run_missing
 
@@ -27,7 +27,7 @@ def results(folders, tmp_path_factory):
     """The records of an ablation."""
     results = tmp_path_factory.mktemp("results")
     for run in RUNS:
-        assert run_one(run.config, folders, results).name == run.name
+        assert run_and_record(run.config, folders, results).name == run.name
     return results
 
 
@@ -58,7 +58,7 @@ def test_what_runs_share_can_be_prepared(tmp_path):
 def test_snakemake_runs_what_is_missing_whatever_fails(folders, tmp_path):
     own, results = replace(folders, runs=tmp_path / "runs"), tmp_path / "results"
     for run in RUNS[1:3]:
-        run_one(run.config, folders, results)
+        run_and_record(run.config, folders, results)
     before = {path: path.stat().st_mtime_ns for path in results.iterdir()}
     (own.runs / RUNS[0].name / "lock").mkdir(parents=True)  # so that it cannot be run
     with pytest.raises(UserError, match=r"NAME/log\.txt"):

@@ -1,3 +1,5 @@
+"""The command line: what each command prints, writes and refuses."""
+
 import json
 import subprocess
 import sys
@@ -6,6 +8,7 @@ import pytest
 from made_records import scored_record
 
 from companion import cli
+from companion.builders import Folders
 from companion.studies import load_experiments, plan
 from companion.verify import Check
 
@@ -35,6 +38,7 @@ def refused(companion):
         status, _, err = companion(*arguments)
         assert status == 1
         assert err.count("\n") == 1
+        assert err.startswith("companion: ")
         assert "Traceback" not in err
         return err
 
@@ -123,6 +127,13 @@ def test_a_place_that_cannot_be_written_is_named_with_its_option(
         assert option in said
 
 
+def test_folders_do_not_depend_on_where_a_command_is_given(monkeypatch, tmp_path):
+    here = cli._folders(None, None, None)
+    monkeypatch.chdir(tmp_path)
+    assert cli._folders(None, None, None) == here == Folders()
+    assert here.cache.is_absolute()
+
+
 def test_debug_shows_the_traceback(companion):
     with pytest.raises(ValueError, match=r"none\.yaml: cannot be read"):
         companion("--debug", "train", "--profile", "none")
@@ -131,7 +142,8 @@ def test_debug_shows_the_traceback(companion):
 def test_list_names_every_ablation(companion):
     _, out, _ = companion("study", "--list")
     for name, ablation in load_experiments().ablations.items():
-        assert f"{name} {' '.join(ablation.question.split())}" in out
+        question = " ".join(ablation.question.split())
+        assert f"{name} {ablation.evidence} {question}" in out
 
 
 def test_dry_run_says_what_would_run(companion, tmp_path):

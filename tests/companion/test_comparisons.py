@@ -1,3 +1,5 @@
+"""Contrasts, corrections and hypotheses, against hand calculation and SciPy."""
+
 from collections import Counter
 from itertools import pairwise
 

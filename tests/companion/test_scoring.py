@@ -1,3 +1,5 @@
+"""Scores of a run, and what an independent classifier names."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""The ablations: their runs, names and faults in the file that declares them."""
+
 from itertools import product
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tables of scores and of comparisons, cell by cell."""
+
 from dataclasses import replace
 
 import pytest

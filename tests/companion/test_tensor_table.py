@@ -55,7 +55,7 @@ def made(tmp_path_factory):
         "`gray`": [(gray, {"L": color.rgb_to_lab(square)[:, :1]})],
         "`features`": [(given["softmax"], {}), (given["logits"], {})],
         "`features`, as maps": [(given["maps"], {"C": sum(channels)})],
-        "`global_features`": [
+        "`given`": [
             (by_class.feature_input(given["softmax"]), {"D": 1000, "g": 1}),
             (by_maps.feature_input(given["maps"]), {"D": PROJECTED, "g": 8}),
         ],

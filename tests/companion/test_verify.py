@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from safetensors.torch import save_file
 
+from colorlib.backbones import load_backbone
 from companion.builders import Folders, initial_model
-from companion.pipeline import run_model, run_one
+from companion.pipeline import run_and_record, run_model
 from companion.studies import plan
 from companion.verify import Check, own_numbers, verify
 
@@ -23,7 +25,7 @@ def path(folders, tmp_path_factory):
     """A record of the smoke profile, its weights in place."""
     run = plan("fusion", "smoke")[3]
     results = tmp_path_factory.mktemp("results")
-    run_one(run.config, folders, results)
+    run_and_record(run.config, folders, results)
     return results / f"{run.name}.json"
 
 
@@ -69,6 +71,19 @@ def test_a_false_record_is_found_out(what, falsified, folders):
     checks = checked(falsified(FALSE[what]), folders)
     differing = [name for name, holds in checks.items() if not holds]
     assert any(name.startswith(what) for name in differing)
+
+
+def test_files_of_other_networks_are_found_out(falsified, tmp_path):
+    record = falsified(lambda values: values["settings"].update(weights="file"))
+    for one in json.loads(record.read_text())["model"]["backbones"]:
+        state = load_backbone(one["name"], "random").net.state_dict()
+        state = {key: values.contiguous() for key, values in state.items()}
+        save_file(state, tmp_path / f"{one['name']}.safetensors")
+    changed = {key: values + 1 for key, values in state.items()}  # of the last one
+    save_file(changed, tmp_path / f"{one['name']}.safetensors")
+    own = Folders(weights=tmp_path, cache=tmp_path, runs=tmp_path)
+    found = {k: v for k, v in checked(record, own).items() if k.startswith("weights")}
+    assert [*found.values()] == [True, True, False]
 
 
 def test_a_training_that_is_not_the_same_twice_is_found_out(path, folders, monkeypatch):

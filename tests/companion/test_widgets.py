@@ -14,10 +14,10 @@ from PIL import Image
 from colorlib.bins import bin_centres
 from companion.report.widgets import (
     Pair,
+    _one_of,
     ambiguity_picker,
     before_after,
     fused_networks,
-    one_of,
     prediction_and_truth,
     real_or_coloured,
     temperature_slider,
@@ -80,18 +80,18 @@ def test_pictures_that_lie_over_each_other(pictures):
 
 def test_a_switch_holds_a_row_for_each_state(pictures):
     states = {"0 networks": pictures[:2], "1 network": pictures[2:]}
-    page = Wellformed(one_of(states, ["a cat", "a cup"], "Fused").html)
+    page = Wellformed(_one_of(states, ["a cat", "a cup"], "Fused").html)
     assert page.shows(*pictures)
     assert [row["data-name"] for row in page.all("section")] == [*states]
     assert page.all("img")[3]["alt"] == "a cup, 1 network"
     with pytest.raises(ValueError, match="shorter"):
-        one_of(states, ["a cat"], "Fused")
+        _one_of(states, ["a cat"], "Fused")
 
 
 def test_pictures_of_bytes_are_the_same_as_those_of_floats(pictures):
     pixels = (255 * pictures[0]).round().byte().permute(1, 2, 0).numpy()
     states = {"bytes": [pixels], "floats": [pictures[0]]}
-    one, other = Wellformed(one_of(states, ["a cat"], "Kind").html).all("img")
+    one, other = Wellformed(_one_of(states, ["a cat"], "Kind").html).all("img")
     assert one["src"] == other["src"]
     gray = np.full((8, 8, 3), 90, np.uint8)
     one, other = Wellformed(ambiguity_picker(gray, "a wall").html).all("img")

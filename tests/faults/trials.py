@@ -97,7 +97,7 @@ def without_times(values):
 
 def error_line(said):
     """The one line that a command ends with."""
-    (line,) = [one for one in said.splitlines() if one.startswith("colorlib: ")]
+    (line,) = [one for one in said.splitlines() if one.startswith("companion: ")]
     assert "Traceback" not in said
     assert said.rstrip().endswith(line)
     return line

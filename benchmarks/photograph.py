@@ -32,7 +32,7 @@ def photograph(workload: Workload) -> Iterator[Measurement]:
         source = workload.photograph(megapixels)
         target = str(workload.folder / "coloured.jpg")
         theirs = "benchmarks.reference.photographs"
-        commands = {OURS: ["-m", "benchmarks.colouring", str(source), target]}
+        commands = {OURS: ["-m", "benchmarks.photograph", str(source), target]}
         if megapixels <= COMPARED:
             commands[REFERENCE] = ["-m", theirs, str(source), target]
         seconds, peak = race_processes(commands, rounds)
