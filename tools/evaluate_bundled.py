@@ -48,8 +48,8 @@ VIEW_SIZES = (64, 80, 96, 112, 128, 144, 160, 192, 256)
 TEMPERATURES = (0.25, 0.38, 0.5, 0.65, 0.8)
 ADJUSTMENTS = (-0.25, -0.15, -0.1, -0.05, 0.0, 0.1)
 CHOOSING_SIZE = 96  # pixels: larger photographs are scored at this side
-COLOURFUL = 0.6  # of the ground truth: what a chosen setting gives at least
-PATCHY = 0.04  # of the photographs: how many may have a wrong vivid patch
+COLOURFUL = 0.55  # of the ground truth: what a chosen setting gives at least
+PATCHY = 0.025  # of the photographs: how many may have a wrong vivid patch
 # Such a patch covers more than this part of a photograph, in colours of more than this
 # chroma that are further than this from the truth, Lab units.
 PATCH, VIVID, WRONG = 0.02, 35, 40
