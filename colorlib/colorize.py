@@ -96,10 +96,10 @@ class Colorizer:
     def colorize(self, photograph: Photograph, *, in_place: bool = False) -> Photograph:
         """Colour a photograph; whatever colour it had is not looked at.
 
-        It is made gray before it is made small: resizing mixes neighbours, and what
-        colours mix to is not of the lightness that their grays mix to. The network
-        sees what is within a frame, with its contrast restored; the photograph keeps
-        its own lightness, and its frame becomes gray.
+        The photograph is converted to gray before it is downsampled, because the two
+        operations do not commute. The network sees the area inside a frame, with its
+        contrast restored. The result keeps the photograph's lightness; a frame becomes
+        gray.
 
         Args:
             photograph: Any size from 8 px.
@@ -218,7 +218,7 @@ def _plain_ends(lines: GrayPixels) -> tuple[int, int, float | None]:
 
 
 def with_contrast(gray: GrayPixels) -> GrayPixels:
-    """Restore the contrast of a faded photograph, for the network's eyes only.
+    """Restore the contrast of a faded photograph; only the network's input changes.
 
     Args:
         gray: (H, W) uint8.
@@ -334,7 +334,7 @@ def _own_L_norm(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
 def _small_copy(gray: GrayPixels, shorter_side: int) -> GrayPixels:
     """Resize so that the shorter side has so many pixels; the shape stays.
 
-    But within reason: a strip of 1 x 20,000 pixels would be seen 64 x 1,280,000.
+    The longer side is limited to `LONGEST` times the shorter one.
     """
     H, W = gray.shape
     scale = shorter_side / min(H, W)

@@ -167,7 +167,7 @@ def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor
     classes = (true_ab.norm(dim=1) / CHROMA_STEP).long()  # (B, S, S)
     classes = classes.clamp(max=CHROMA_CLASSES - 1).flatten()
     summed = torch.stack([torch.ones_like(squared), pred_ab.norm(dim=1), squared])
-    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)  # not every GPU has it
+    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)  # MPS has no float64
     return sums.index_add_(1, classes.cpu(), summed.flatten(1).cpu().double())
 
 
@@ -176,8 +176,8 @@ def degenerate_model_warnings(
 ) -> tuple[str, ...]:
     """What is wrong with a trained model, if it learned nothing.
 
-    The loss of Eq. 1 of a model that is trained to classify may well lie above that of
-    the mean image; the warning then states a fact, and no fault.
+    A classifier may have a higher loss of Eq. 1 than the mean image; then the warning
+    does not indicate a fault.
 
     Args:
         scores: method -> metric -> (N,), of the model and of the naive baselines, see

@@ -74,8 +74,8 @@ class Features:
     def statistics(self, rows: Indices) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each network's features, over some images.
 
-        Networks differ in scale, so an average of what is not standardised weighs them
-        unequally. A softmax has one scale already: of it these are the logits'.
+        See `colorlib.fusion.FeatureInput`. For softmax these are the statistics of the
+        logits.
 
         Args:
             rows: (M,), the training images.
@@ -177,7 +177,8 @@ def _extract(
 ) -> None:
     """Send images through a network, into a new file of `count` rows of zeros.
 
-    It is written as a file: through a map a full disk were a signal that ends us.
+    Written to a file object, since on a full disk a memory map ends the process with
+    SIGBUS.
     """
     with atomic_file(path) as file, torch.no_grad():
         for rows, gray in batches():

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, networks in them, locks, and hashes."""
+"""Atomic file writing, saved networks, caches, locks and hashes."""
 
 import hashlib
 import json

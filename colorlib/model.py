@@ -39,9 +39,9 @@ from colorlib.files import load_network, save_network
 from colorlib.fusion import Aggregation, AggregationKind, FeatureInput, Fusion
 from colorlib.targets import Gray, Space, Target
 
-PROJECTED = 256  # numbers a backbone's features are projected to, at width 1
+PROJECTED = 256  # channels of the projection of each backbone's maps, at width 1
 
-# (channels, stride) of the 3x3 convolutions, up to a half, a quarter, an eighth.
+# (channels, stride) of the 3x3 convolutions, to 1/2, 1/4 and 1/8 of the resolution.
 ENCODER = [
     [(64, 2), (128, 1)],
     [(128, 2), (256, 1)],
@@ -50,7 +50,7 @@ ENCODER = [
 FUSED = 256
 
 # VGG16's 13 convolutions by the grid they work on; the fourth pooling is left out, and
-# the convolutions after it are dilated instead, so that they see as far.
+# the convolutions after it are dilated instead, to keep their receptive field.
 VGG16 = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 
 # The networks each model of the paper fuses (Section 5.3).
@@ -70,12 +70,13 @@ class ModelConfig:
     Attributes:
         backbones: Names of the frozen networks that are fused, in the order of their
             features; none for a model without fusion.
-        input_sizes: What each of them sees, pixels; None for that of its training.
-        features: What of them is fused: `softmax` or `logits` of their 1000 classes,
+        input_sizes: Input size of each backbone, pixels; None for its training size.
+        features: Which outputs are fused: `softmax` or `logits` of the 1000 classes,
             or feature `maps`. All but the softmax are standardised.
         feature_channels: Channels of each network's maps.
-        aggregation: How several become one, see `colorlib.fusion.Aggregation`.
-        dropout: Fraction of what is fused that training drops.
+        aggregation: How the features of several backbones are aggregated, see
+            `colorlib.fusion.Aggregation`.
+        dropout: Fraction of the features' channels that training drops.
         target: The space that chroma is predicted in, see `colorlib.targets.Target`.
         gray: Where the gray image comes from.
         width: Factor on the number of channels; 1 is the published network.
@@ -88,7 +89,7 @@ class ModelConfig:
         classes: Whether each pixel is classified into ab bins, not regressed.
 
     Raises:
-        pydantic.ValidationError: If a field holds another value than these.
+        pydantic.ValidationError: If a field has another value.
     """
 
     backbones: tuple[str, ...] = ()
@@ -227,7 +228,7 @@ class Encoder(nn.Module):
         self.out_channels = [config.scaled(layers[-1][0]) for layers in ENCODER]
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
-        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        """Compute features at 1/2, 1/4, 1/8 of the resolution of (N, 1, 8 h, 8 w)."""
         pyramid = [L_norm]
         for stage in self.stages:
             pyramid.append(stage(pyramid[-1]))
@@ -249,7 +250,8 @@ class Vgg16Encoder(nn.Module):
                 c_in = c_out
             self.blocks.append(block)
         self.out_channels = [config.scaled(VGG16[index][-1]) for index in (1, 2, 4)]
-        for layer in self.convolutions():  # without it thirteen layers learn nothing
+        # With PyTorch's default, gradients vanish over thirteen layers.
+        for layer in self.convolutions():
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
@@ -264,7 +266,7 @@ class Vgg16Encoder(nn.Module):
             mine.load_state_dict(layer.state_dict())
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
-        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        """Compute features at 1/2, 1/4, 1/8 of the resolution of (N, 1, 8 h, 8 w)."""
         mean, std = L_norm.new_tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 3, 1, 1)
         x = ((L_norm + 1) / 2 - mean) / std  # (N, 3, 8 h, 8 w)
         pyramid = []
@@ -294,7 +296,7 @@ class Decoder(nn.Module):
             self.last = nn.Conv2d(narrow, Target(config.target).channels, 3, padding=1)
 
     def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
-        """Go back up from (N, 256, h, w), beside the encoder's finer features.
+        """Upsample (N, 256, h, w), with the encoder's features as skip connections.
 
         Returns:
             (N, 2, 8 h, 8 w) in [-1, 1]; or the logits of the bins, (N, Q, 2 h, 2 w).
@@ -315,14 +317,14 @@ class Decoder(nn.Module):
         return F.interpolate(x, scale_factor=2, mode=mode)
 
     def _with(self, x: Tensor, finer: Tensor) -> Tensor:
-        """Beside the encoder's features of the same grid, if the config says so."""
+        """Concatenate the encoder's features of the same grid, if configured."""
         return torch.cat([x, finer], dim=1) if self.config.skips else x
 
 
 def convolution(
     config: ModelConfig, c_in: int, c_out: int, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """A 3x3 convolution that keeps the grid but for its stride, and a ReLU."""
+    """A 3x3 convolution with "same" padding, and a ReLU."""
     layer = nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
     norms = [nn.BatchNorm2d(c_out)] if config.normalisation == "batch" else []
     return nn.Sequential(layer, *norms, nn.ReLU())
@@ -377,7 +379,7 @@ def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> N
 
 
 def model_of(about: dict[str, Any]) -> ColorizationModel:
-    """Build the model that a file of `save_model` is about."""
+    """Build the model that the metadata of a `save_model` file describes."""
     return ColorizationModel(ModelConfig(**about["config"]))
 
 

@@ -2,8 +2,8 @@
 
 What the n-th batch of an epoch holds never depends on what was drawn before. Training
 that was killed in the middle of an epoch therefore goes on with exactly the batches
-that it would have seen. Of several processes each takes every so-many-th image of
-every batch.
+that it would have seen. With R processes, process r takes images r, r + R, r + 2R, ...
+of every batch.
 """
 
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ class Samples(Dataset[Batch]):
         return Batch(torch.from_numpy(self.images[rows]), features)
 
     def cache_on_device(self, device: torch.device) -> "Samples":
-        """The same samples, held by a GPU if they fit: no step waits for a disk."""
+        """Copy the samples to the GPU if they fit; then no step waits for the disk."""
         if device.type != "cuda" or not len(self):
             return self
         one = self.take(np.zeros(1, np.int64))

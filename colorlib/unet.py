@@ -161,7 +161,7 @@ class ColorUNet(nn.Module):
         return ab / AB_SCALE  # (N, 2, H / 4, W / 4)
 
     def logits(self, L_norm: Tensor) -> Tensor:
-        """What the network thinks of each bin.
+        """Logits of the ab bins.
 
         The picture is turned by half a turn, and what comes out is turned back. The
         pretrained encoder pads its strided convolutions at the right and the bottom, as

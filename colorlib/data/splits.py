@@ -1,4 +1,4 @@
-"""Which images are trained on, which choose the checkpoint, and which are the test.
+"""Splits into training, validation and test images, without near-duplicates.
 
 The same photograph twice makes a test meaningless, and near-duplicates do, too: they
 are found by a perceptual hash and dropped before anything is divided.

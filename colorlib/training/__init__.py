@@ -1,8 +1,7 @@
 """Training: a model, a loss and samples in; trained weights and their curve out.
 
-Nothing is built here. The loop is Lightning's: it steps, validates, saves and resumes.
-What one step means is the whole lesson of `ColorizationTask`; what happens between the
-steps is in `Session`.
+The caller builds the model, the loss and the samples. Lightning runs the loop.
+`ColorizationTask` defines one step, `Session` what happens between steps.
 
 Reference:
     Section 4.2 (loss and optimiser) and Section 5.2 (learning rate, batch) of the
@@ -68,8 +67,8 @@ class TrainConfig:
         compile_mode: `none`, or a mode of `torch.compile`.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: How many, each with a process of its own, or `auto`.
-        deterministic: Whether operations that may give other bits each time are
-            replaced or refused. On a processor there are none here.
+        deterministic: Whether to use deterministic operations only. On a CPU all
+            operations used here are deterministic.
         seed: Of the initial weights and of the order of the images.
     """
 
@@ -114,7 +113,7 @@ class ColorizationTask(pl.LightningModule):
             self._step = torch.compile(self.compare, mode=mode, dynamic=False)
 
     def setup(self, stage: str) -> None:
-        """Refuse what would silently be another training than that of one process."""
+        """Refuse settings that make several processes train differently from one."""
         normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in self.modules())
         world, device = self.trainer.world_size, self.trainer.strategy.root_device
         if world > 1 and device.type == "cpu" and normalised:
@@ -128,7 +127,7 @@ class ColorizationTask(pl.LightningModule):
         """One batch forward; Lightning does the backward pass and the update.
 
         What dropout drops is a function of (seed, step), as the order of the images is:
-        a training that was resumed comes to the same bits.
+        a resumed training gives bitwise identical weights.
         """
         gpus = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(gpus):
@@ -144,7 +143,7 @@ class ColorizationTask(pl.LightningModule):
         self.log("val_loss", self.compare(batch), batch_size=size, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to save weights that are no numbers, in every process alike."""
+        """Refuse to save weights that are not finite; every process checks."""
         for weights in self.model.parameters():
             check_finite(weights, checkpoint["global_step"])
 
@@ -309,7 +308,7 @@ def _take_weights(task: ColorizationTask, path: Path) -> None:
 def _loaders(
     trainer: pl.Trainer, train: Samples, validation: Samples, config: TrainConfig
 ) -> tuple[EpochLoader, EpochLoader | None]:
-    """This process's part of the batches; none of no validation images."""
+    """Loaders of this process's part of each batch; None without validation images."""
     device = trainer.strategy.root_device
     ranks = trainer.global_rank, trainer.world_size
     order = config.batch_size, config.seed, config.hflip

@@ -1,3 +1,5 @@
+"""Photographs: own lightness, chroma along edges, frames, contrast, backbones."""
+
 import numpy as np
 import pytest
 import torch
