@@ -27,13 +27,13 @@ from colorlib.backbones.specs import FeatureKind
 from colorlib.color import gray_from_L, images_to_float
 from colorlib.data import ImageSource, Manifest
 from colorlib.data.packed import decoded
+from colorlib.data.splits import Indices
 from colorlib.errors import UserError
 from colorlib.files import atomic_file, cached, hash_of
 from colorlib.images import PhotographError
 from colorlib.targets import Gray, Target
 
 Array = NDArray[np.floating[Any]]
-Indices = NDArray[np.int64]
 
 FORMAT_VERSION = 3  # raise it when the same image would get other features
 STORED = {"logits": "float32", "maps": "float16"}

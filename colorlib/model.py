@@ -111,11 +111,16 @@ class ModelConfig:
         """Number of channels at this width, at least one."""
         return max(1, round(channels * self.width))
 
+    @property
+    def uses_class_scores(self) -> bool:
+        """Whether the features are numbers per class, not maps."""
+        return self.features in ("softmax", "logits")
+
     def feature_shape(self) -> tuple[int, ...] | None:
         """Shape of the features of one image; None without backbones."""
         if not self.backbones:
             return None
-        if self.features in ("softmax", "logits"):
+        if self.uses_class_scores:
             return (len(self.backbones), NUM_CLASSES)
         return (sum(self.feature_channels), MAP_SIDE, MAP_SIDE)
 
@@ -140,27 +145,20 @@ class ColorizationModel(nn.Module):
         super().__init__()
         self.config = config
         self.target = Target(config.target, config.gray)
-        count = len(config.backbones)
         vgg16 = config.encoder == "vgg16"
         self.encoder = Vgg16Encoder(config) if vgg16 else Encoder(config)
         self.feature_input, aggregation = None, None
-        if count:
-            by_class = config.features in ("softmax", "logits")
-            of_each = [NUM_CLASSES] * count if by_class else config.feature_channels
-            length = None if by_class else config.scaled(PROJECTED)
-            standardised = config.features != "softmax"
+        if count := len(config.backbones):
+            maps = not config.uses_class_scores
+            channels = config.feature_channels if maps else [NUM_CLASSES] * count
+            length = config.scaled(PROJECTED) if maps else None
             self.feature_input = FeatureInput(
-                of_each, length, config.dropout, standardised
+                channels, length, config.dropout, config.features != "softmax"
             )
             aggregation = Aggregation(config.aggregation, count, length or NUM_CLASSES)
-        *skips, channels = self.encoder.out_channels
-        self.fusion = Fusion(channels, config.scaled(FUSED), aggregation)
+        *skips, local = self.encoder.out_channels
+        self.fusion = Fusion(local, config.scaled(FUSED), aggregation)
         self.decoder = Decoder(config, skips)
-
-    @property
-    def backbones(self) -> tuple[str, ...]:
-        """Names of the classifiers that are fused."""
-        return self.config.backbones
 
     def forward(self, L_norm: Tensor, features: Tensor | None = None) -> Tensor:
         """Predict the chroma of gray images of any size.
@@ -177,12 +175,13 @@ class ColorizationModel(nn.Module):
         Raises:
             ValueError: If the features are not those of the model's backbones.
         """
+        outputs = self.outputs(L_norm, features)
+        if not self.config.classes:
+            return outputs
         H, W = L_norm.shape[-2:]
-        target_norm = self.outputs(L_norm, features)
-        if self.config.classes:
-            ab = annealed_mean(target_norm, bin_centres())  # (N, Q, h, w) -> (N, 2, ..)
-            target_norm = F.interpolate(ab / AB_SCALE, scale_factor=4, mode="bilinear")
-        return target_norm[:, :, :H, :W]  # (N, 2, H, W)
+        ab = annealed_mean(outputs, bin_centres())  # (N, Q, h, w) -> (N, 2, h, w)
+        ab_norm = F.interpolate(ab / AB_SCALE, scale_factor=4, mode="bilinear")
+        return ab_norm[:, :, :H, :W]
 
     def outputs(self, L_norm: Tensor, features: Tensor | None = None) -> Tensor:
         """What a loss compares with the ground truth, from the same arguments.
@@ -386,15 +385,3 @@ def model_of(about: dict[str, Any]) -> ColorizationModel:
 def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
     """Read a model that `save_model` wrote, and its notes, see `load_network`."""
     return load_network(path, model_of, "companion train")
-
-
-def torch_device(accelerator: str) -> torch.device:
-    """The device that an `accelerator` means on this machine.
-
-    Example:
-        >>> torch_device("cpu")
-        device(type='cpu')
-    """
-    if accelerator == "auto":
-        return torch.accelerator.current_accelerator(True) or torch.device("cpu")
-    return torch.device(accelerator)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from colorlib.data.splits import Indices
 from colorlib.features import Features
 
-Indices = NDArray[np.int64]
+EVALUATION_BATCH = 80  # samples at a time where nothing is learned
 HELD_FRACTION = 0.4  # of a GPU's free memory that samples may take
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colorlib.backbones import Backbone, load_stated
-from colorlib.color import images_to_float, lab_to_rgb
 from colorlib.errors import UserError
+from colorlib.evaluation import predict_lab
 from colorlib.features import Features
 from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
@@ -209,31 +209,19 @@ def recorded_config(record: Record) -> RunConfig:
     return validated(RunConfig, record.settings, place)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a trained model makes of some images.
-
-    Attributes:
-        L_norm: (N, 1, S, S), what it sees.
-        target_norm: (N, 2, S, S), what it predicts; `ab_norm`, if its target is Lab.
-        rgb: (N, 3, S, S) in [0, 1], the coloured images.
-    """
-
-    L_norm: Tensor
-    target_norm: Tensor
-    rgb: Tensor
-
-
 @torch.no_grad()
 def predict_images(
     config: RunConfig, folders: Folders, indices: NDArray[np.int64]
-) -> Prediction:
+) -> Tensor:
     """Colour some images of a data set with a finished run's model.
 
     Args:
         config: Of the run.
         folders: Where the run is.
         indices: (N,), of the packed images.
+
+    Returns:
+        `lab`, (N, 3, S, S), not clipped.
 
     Raises:
         UserError: If the run is not done.
@@ -244,10 +232,7 @@ def predict_images(
         config, data, builders.load_backbones(config, folders), folders
     )
     batch = data.subset(features, indices).take(np.arange(len(indices)))
-    L_norm, _ = model.target.split(images_to_float(batch.images))
-    target_norm = model(L_norm, batch.features)
-    rgb = lab_to_rgb(model.target.to_lab(L_norm, target_norm))
-    return Prediction(L_norm, target_norm, rgb)
+    return predict_lab(model, batch, model.target)
 
 
 def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Summaries:

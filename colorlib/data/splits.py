@@ -15,7 +15,7 @@ from colorlib.data.sources import DataConfig
 from colorlib.errors import UserError
 from colorlib.files import hash_of
 
-Indices = NDArray[np.int64]
+Indices = NDArray[np.int64]  # of images
 Names = NDArray[np.str_]  # (N,), the group of each image
 
 NEAR_BITS = 4  # of the 64 bits of two perceptual hashes that may differ

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -22,7 +22,13 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import CSVLogger
-from pydantic import ConfigDict, Field
+from pydantic import (
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -31,7 +37,7 @@ from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.errors import UserError
 from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
 from colorlib.model import ColorizationModel
-from colorlib.sampling import Batch, EpochLoader, Samples
+from colorlib.sampling import EVALUATION_BATCH, Batch, EpochLoader, Samples
 from colorlib.training.session import (
     AtomicCheckpoints,
     Session,
@@ -41,9 +47,6 @@ from colorlib.training.session import (
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LossName = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
-Positive = Annotated[int, Field(ge=1)]
-
-EVALUATED = 80  # samples at a time where nothing is learned
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -73,21 +76,21 @@ class TrainConfig:
     """
 
     loss: LossName | None = None
-    batch_size: Positive = 20
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    batch_size: PositiveInt = 20
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    max_epochs: Positive = 1
-    max_steps: Positive | None = None
-    max_minutes: Annotated[float, Field(gt=0)] | None = None
-    patience: Positive | None = None
+    max_epochs: PositiveInt = 1
+    max_steps: PositiveInt | None = None
+    max_minutes: PositiveFloat | None = None
+    patience: PositiveInt | None = None
     hflip: bool = False
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     compile_mode: Literal["none", "default", "reduce-overhead"] = "none"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: Positive | Literal["auto"] = "auto"
+    devices: PositiveInt | Literal["auto"] = "auto"
     deterministic: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: NonNegativeInt = 0
 
 
 class ColorizationTask(pl.LightningModule):
@@ -271,7 +274,7 @@ def loss_named(name: LossName, train: Samples) -> Loss:
         Called as `loss(outputs, true_target_norm)`.
     """
     if name == "rebalanced":
-        batches = EpochLoader(replace(train, features=None), EVALUATED)
+        batches = EpochLoader(replace(train, features=None), EVALUATION_BATCH)
         labs = (rgb_to_lab(images_to_float(batch.images)) for batch in batches)
         return BinCrossEntropy(rebalancing(bin_prior(lab[:, 1:] for lab in labs)))
     losses: dict[str, Loss] = {
@@ -316,7 +319,7 @@ def _loaders(
     if not len(validation):
         return shown, None
     held = validation.cache_on_device(device)
-    return shown, EpochLoader(held, EVALUATED, None, False, *ranks)
+    return shown, EpochLoader(held, EVALUATION_BATCH, None, False, *ranks)
 
 
 def _trainer(

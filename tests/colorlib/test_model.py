@@ -43,7 +43,7 @@ def test_weights_are_as_many_as_the_baseline_has():
     assert number_of_weights(model.fusion) == (256 + 1000) * 256 + 256
     more = [build_model(name) for name in ("model2", "model3")]  # of Section 5.3
     assert {number_of_weights(m) for m in more} == {number_of_weights(model)}
-    assert [len(m.backbones) for m in (build_model("plain"), model, *more)] == [
+    assert [len(m.config.backbones) for m in (build_model("plain"), model, *more)] == [
         0, 1, 2, 3,
     ]  # fmt: skip
 
