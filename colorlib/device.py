@@ -4,10 +4,7 @@ import torch
 
 
 def torch_device(accelerator: str) -> torch.device:
-    """The device that an `accelerator` means on this machine.
-
-    Args:
-        accelerator: `auto`, `cpu`, `cuda` or `mps`.
+    """The device that `auto`, `cpu`, `cuda` or `mps` means on this machine.
 
     Example:
         >>> torch_device("cpu")

@@ -209,13 +209,10 @@ def degenerate_model_warnings(
             f"its predictions differ by {spread:.2g} Lab units between images: "
             "it predicts the same for all"
         )
-    loss, of_mean_image = (
-        float(scores[method]["loss_eq1"].double().mean())
-        for method in (MODEL, MEAN_IMAGE)
-    )
-    if not loss < of_mean_image:
+    loss, naive = (scores[m]["loss_eq1"].double().mean() for m in (MODEL, MEAN_IMAGE))
+    if not loss < naive:
         warnings.append(
-            f"its loss of Eq. 1, {loss:.4g}, is not below the per-pixel mean "
-            f"image's, {of_mean_image:.4g}"
+            f"its loss of Eq. 1, {loss:.4g}, is not below the per-pixel mean image's, "
+            f"{naive:.4g}"
         )
     return tuple(warnings)

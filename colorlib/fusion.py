@@ -22,7 +22,7 @@ class FeatureInput(nn.Module):
     """K networks' features, standardised and projected to a common number of channels.
 
     Networks differ in scale, so an average of what is not standardised weighs them
-    unequally. The statistics are those of the training images, see `fit`.
+    unequally. The statistics are those of the training images, see `set_statistics`.
 
     Args:
         channels: Of each network's features.
@@ -52,7 +52,7 @@ class FeatureInput(nn.Module):
         self.register_buffer("mean", torch.zeros(len(channels)))
         self.register_buffer("std", torch.ones(len(channels)))
 
-    def fit(self, mean: Tensor, std: Tensor) -> None:
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Take the statistics of the training images, (K,) each."""
         if self.standardised:
             self.mean.copy_(mean)

@@ -68,8 +68,7 @@ METRICS = {
     "mean_image_loss": Metric("Loss of the mean image"),
     "out_of_gamut": Metric("Pixels out of gamut"),
 }
-# Metric -> (metric to average, function of that mean) for its pooled value; all others
-# are pooled as their mean.
+# Metric -> (metric to average, function of that mean); others are pooled as the mean.
 POOLED: dict[str, tuple[str, Callable[[float], float]]] = {
     "rmse_ab_norm": ("mse_ab_norm", sqrt),
     "rmse_ab": ("mse_ab_norm", lambda mse: AB_SCALE * sqrt(mse)),
@@ -355,9 +354,7 @@ def _summary(name: str, values: Mapping[str, Floats]) -> Summary:
     pool, from_mean = POOLED.get(name, (name, float))
     scores = values[name]
     if pool not in values:
-        raise ValueError(
-            f"found {name} without {pool}, from which it is pooled: pass both"
-        )
+        raise ValueError(f"found {name} without {pool}, whose mean it needs: pass both")
     finite = scores[np.isfinite(scores)]
     mean = low = high = inf
     if finite.size:

@@ -74,8 +74,7 @@ class ModelConfig:
         features: Which outputs are fused: `softmax` or `logits` of the 1000 classes,
             or feature `maps`. All but the softmax are standardised.
         feature_channels: Channels of each network's maps.
-        aggregation: How the features of several backbones are aggregated, see
-            `colorlib.fusion.Aggregation`.
+        aggregation: How the backbones' features are aggregated, see `colorlib.fusion`.
         dropout: Fraction of the features' channels that training drops.
         target: The space that chroma is predicted in, see `colorlib.targets.Target`.
         gray: Where the gray image comes from.
@@ -249,8 +248,7 @@ class Vgg16Encoder(nn.Module):
                 c_in = c_out
             self.blocks.append(block)
         self.out_channels = [config.scaled(VGG16[index][-1]) for index in (1, 2, 4)]
-        # With PyTorch's default, gradients vanish over thirteen layers.
-        for layer in self.convolutions():
+        for layer in self.convolutions():  # by default gradients vanish over 13 layers
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
@@ -258,7 +256,7 @@ class Vgg16Encoder(nn.Module):
         """The thirteen, in order."""
         return [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
 
-    def take_weights(self, vgg16: nn.Module) -> None:
+    def load_vgg16_weights(self, vgg16: nn.Module) -> None:
         """Begin with the convolutions of a trained VGG16, such as timm's."""
         theirs = [m for m in vgg16.modules() if isinstance(m, nn.Conv2d)]
         for mine, layer in zip(self.convolutions(), theirs, strict=False):
@@ -372,16 +370,16 @@ def build_model(
 
 
 def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> None:
-    """Write a model, with `notes` on its use, see `colorlib.backbones.load_stated`."""
+    """Write a model, with `notes` for `colorlib.backbones.load_recorded_backbones`."""
     about = {"config": asdict(model.config), "notes": notes}
     save_network(path, model.state_dict(), about)
 
 
-def model_of(about: dict[str, Any]) -> ColorizationModel:
+def model_from_metadata(about: dict[str, Any]) -> ColorizationModel:
     """Build the model that the metadata of a `save_model` file describes."""
     return ColorizationModel(ModelConfig(**about["config"]))
 
 
 def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
     """Read a model that `save_model` wrote, and its notes, see `load_network`."""
-    return load_network(path, model_of, "companion train")
+    return load_network(path, model_from_metadata, "companion train")

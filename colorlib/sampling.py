@@ -40,7 +40,7 @@ class Batch(NamedTuple):
         return Batch(self.images.to(device), features)
 
 
-class Draw(NamedTuple):
+class BatchIndices(NamedTuple):
     """Which samples make a batch, (B,), and which of their images are mirrored."""
 
     positions: Indices
@@ -66,11 +66,11 @@ class Samples(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, draw: Draw) -> Batch:
-        batch = self.take(draw.positions)
-        if not draw.flip_mask.any():
+    def __getitem__(self, wanted: BatchIndices) -> Batch:
+        batch = self.take(wanted.positions)
+        if not wanted.flip_mask.any():
             return batch
-        chosen = torch.from_numpy(draw.flip_mask).to(batch.images.device)
+        chosen = torch.from_numpy(wanted.flip_mask).to(batch.images.device)
         flipped = batch.images.flip(2)  # (B, S, S, 3), left to right
         images = torch.where(chosen[:, None, None, None], flipped, batch.images)
         return Batch(images, batch.features)
@@ -101,7 +101,7 @@ class Samples(Dataset[Batch]):
 
 
 @dataclass(eq=False)
-class EpochSampler(Sampler[Draw]):
+class EpochSampler(Sampler[BatchIndices]):
     """The batches of each epoch; the first attributes are those of `EpochLoader`."""
 
     count: int
@@ -121,7 +121,7 @@ class EpochSampler(Sampler[Draw]):
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[BatchIndices]:
         order, flip_mask = np.arange(self.count), np.zeros(self.count, bool)
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, self.epoch))
@@ -135,7 +135,7 @@ class EpochSampler(Sampler[Draw]):
             even = np.resize(whole, each * self.world_size)  # some may be in it twice
             mine = even[self.rank :: self.world_size]
             self.done = (batch + 1) % len(self)
-            yield Draw(mine, flip_mask[mine])
+            yield BatchIndices(mine, flip_mask[mine])
 
 
 class EpochLoader(DataLoader[Batch]):
@@ -167,14 +167,14 @@ class EpochLoader(DataLoader[Batch]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        count = len(samples)
-        self.order = EpochSampler(count, batch_size, seed, hflip, rank, world_size)
-        super().__init__(samples, batch_size=None, sampler=self.order)
+        sampler = EpochSampler(len(samples), batch_size, seed, hflip, rank, world_size)
+        super().__init__(samples, batch_size=None, sampler=sampler)
+        self.epoch_sampler = sampler
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of the current epoch are done."""
-        return {"batches_done": self.order.done}
+        return {"batches_done": self.epoch_sampler.done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the batches that are done."""
-        self.order.start = state["batches_done"]
+        self.epoch_sampler.start = state["batches_done"]

@@ -203,7 +203,7 @@ def save_unet(net: ColorUNet, path: Path, notes: dict[str, Any]) -> None:
     save_network(path, weights, about)
 
 
-def unet_of(about: dict[str, Any]) -> ColorUNet:
+def unet_from_metadata(about: dict[str, Any]) -> ColorUNet:
     """Build the network that a file of `save_unet` is about."""
     if about.get("network") != NETWORK:
         raise UserError(f"it is no {NETWORK}")
@@ -212,4 +212,4 @@ def unet_of(about: dict[str, Any]) -> ColorUNet:
 
 def load_unet(path: Path) -> tuple[ColorUNet, dict[str, Any]]:
     """Read a network that `save_unet` wrote, and its notes, see `load_network`."""
-    return load_network(path, unet_of, "tools.train_bundled")
+    return load_network(path, unet_from_metadata, "tools.train_bundled")

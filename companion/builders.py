@@ -182,8 +182,8 @@ def initial_model(
         model = ColorizationModel(built)
     if model.feature_input is not None and features is not None:
         some = train[:: max(1, len(train) // STATISTICS)]
-        model.feature_input.fit(*features.statistics(some))
+        model.feature_input.set_statistics(*features.statistics(some))
     if vgg16 is not None:
         assert isinstance(model.encoder, Vgg16Encoder)
-        model.encoder.take_weights(vgg16.net)
+        model.encoder.load_vgg16_weights(vgg16.net)
     return model

@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone, load_stated
+from colorlib.backbones import Backbone, load_recorded_backbones
 from colorlib.errors import UserError
 from colorlib.evaluation import predict_lab
 from colorlib.features import Features
 from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
-from colorlib.training import FitResult, discard, fit, is_rank_zero, loss_named
+from colorlib.training import FitResult, build_loss, discard, fit, is_rank_zero
 from companion import builders, provenance, records
 from companion.builders import Data, Folders, log, setup_data, setup_features
 from companion.config import Profile, RunConfig, validated
@@ -125,7 +125,7 @@ class _Run:
         train = self.data.subset(features, parts.train)
         trained = fit(
             model,
-            loss_named(config.train.loss or "mse", train),
+            build_loss(config.train.loss or "mse", train),
             train,
             self.data.subset(features, parts.validation),
             folder,
@@ -251,7 +251,7 @@ def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Summa
             trained with.
     """
     model, notes = load_model(weights)
-    size, backbones = load_stated(weights, notes, folders.weights)
+    size, backbones = load_recorded_backbones(weights, notes, folders.weights)
     config = RunConfig(
         name=notes.get("model", "plain"),
         data=replace(profile.data, size=size),

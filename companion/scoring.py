@@ -205,8 +205,7 @@ class Scorer:
     def _warnings(self, model: ColorizationModel, scores: Scores) -> tuple[str, ...]:
         """What is wrong with a trained model, if it learned nothing."""
         samples = self._samples(self.first, self.features)
-        count = min(EVALUATION_BATCH, len(samples))
-        batch = samples.take(np.arange(count)).to(self.device)
+        batch = next(iter(EpochLoader(samples, EVALUATION_BATCH))).to(self.device)
         lab = predict_lab(model, batch, model.target)
         return evaluation.degenerate_model_warnings(scores, lab[:, 1:])
 

@@ -1,4 +1,4 @@
-"""Data sets: read images, pack them once into one array, split them into parts."""
+"""Data sets: images read, packed once into one array, split for training and test."""
 
 from colorlib.data.packed import Manifest, PackedImages, pack
 from colorlib.data.sources import PARTS, DataConfig, ImageSource, open_source

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
@@ -71,7 +71,7 @@ class DataConfig:
     unseen_per_class: NonNegativeInt = 0
     split: Literal["random", "group", "within_group"] = "random"
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    validation: NonNegativeFloat = 0.05
+    validation: Annotated[float, Field(ge=0)] = 0.05
     train_count: PositiveInt | None = None
     test_count: Annotated[int, Field(ge=2)] | None = None
     seed: NonNegativeInt = 0

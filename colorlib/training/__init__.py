@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -22,20 +23,14 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import CSVLogger
-from pydantic import (
-    ConfigDict,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-)
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from colorlib.bins import bin_prior, rebalancing
 from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.errors import UserError
-from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.losses import bin_cross_entropy, chroma_huber, chroma_l1, chroma_mse
 from colorlib.model import ColorizationModel
 from colorlib.sampling import EVALUATION_BATCH, Batch, EpochLoader, Samples
 from colorlib.training.session import (
@@ -77,12 +72,12 @@ class TrainConfig:
 
     loss: LossName | None = None
     batch_size: PositiveInt = 20
-    learning_rate: PositiveFloat = 1e-3
-    weight_decay: NonNegativeFloat = 0.0
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     max_epochs: PositiveInt = 1
     max_steps: PositiveInt | None = None
-    max_minutes: PositiveFloat | None = None
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
     patience: PositiveInt | None = None
     hflip: bool = False
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
@@ -250,7 +245,7 @@ def fit(
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )
     if session.curve["validation"]:
-        _take_weights(task, session.best)
+        _load_weights(task, session.best)
     return FitResult(
         epochs=len(session.curve["train"]),
         steps=trainer.global_step,
@@ -262,7 +257,7 @@ def fit(
     )
 
 
-def loss_named(name: LossName, train: Samples) -> Loss:
+def build_loss(name: LossName, train: Samples) -> Loss:
     """Choose a loss by its name.
 
     Args:
@@ -276,12 +271,13 @@ def loss_named(name: LossName, train: Samples) -> Loss:
     if name == "rebalanced":
         batches = EpochLoader(replace(train, features=None), EVALUATION_BATCH)
         labs = (rgb_to_lab(images_to_float(batch.images)) for batch in batches)
-        return BinCrossEntropy(rebalancing(bin_prior(lab[:, 1:] for lab in labs)))
+        weights = rebalancing(bin_prior(lab[:, 1:] for lab in labs))
+        return partial(bin_cross_entropy, weights=weights)
     losses: dict[str, Loss] = {
         "mse": chroma_mse,
         "huber": chroma_huber,
         "l1": chroma_l1,
-        "cross_entropy": BinCrossEntropy(),
+        "cross_entropy": bin_cross_entropy,
     }
     return losses[name]
 
@@ -302,7 +298,7 @@ def is_rank_zero() -> bool:
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
-def _take_weights(task: ColorizationTask, path: Path) -> None:
+def _load_weights(task: ColorizationTask, path: Path) -> None:
     """Give the task the weights of a checkpoint."""
     saved = AtomicCheckpoints().load_checkpoint(path, task.device, weights_only=True)
     task.load_state_dict(saved["state_dict"])
