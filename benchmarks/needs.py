@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from colorlib.backbones import content_of
+from colorlib.backbones import stored_kind
 from colorlib.backbones.specs import MAP_SIDE, NUM_CLASSES, spec_for
 from colorlib.data import DataConfig
 from colorlib.features import STORED
@@ -58,7 +58,7 @@ def needs_of(config: RunConfig) -> Needs:
         (12112, {'inception_resnet_v2.tf_in1k': 68000000})
     """
     (images, trained), train = _images(config.data), config.train
-    content, names = content_of(config.model.features), config.model.backbones
+    content, names = stored_kind(config.model.features), config.model.backbones
     each = 1 if content != "maps" else MAP_SIDE**2
     numbers = {n: NUM_CLASSES if content == "logits" else _channels(n) for n in names}
     size = images * each * np.dtype(STORED[content]).itemsize
@@ -102,7 +102,7 @@ def lines_of(runs: Iterable[Run]) -> Iterator[str]:
     """Each run in a line, then the disk and the hours of all of them."""
     hours, stored = np.zeros(2), dict[tuple[str, ...], int]()
     for run in runs:
-        needs, kind = needs_of(run.config), content_of(run.config.model.features)
+        needs, kind = needs_of(run.config), stored_kind(run.config.model.features)
         hours += needs.cpu_hours, needs.gpu_hours
         for network, size in needs.feature_bytes.items():
             stored[run.data, network, kind] = size  # once for all runs

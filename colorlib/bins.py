@@ -24,9 +24,9 @@ from colorlib.color import images_to_float, rgb_to_lab
 
 BIN_WIDTH = 10.0  # Lab units
 POOLING = 4  # colours are classified, and counted, on a quarter of the grid
-NEIGHBOURS = 5  # bins that share a colour; the paper's number, the release has 10
-SIGMA = 5.0  # Lab units: of the Gaussian that shares it, and smooths the prior
-UNIFORM = 0.5  # how far the prior is mixed with equal shares; 1 rebalances nothing
+NEIGHBOURS = 5  # nearest bins that encode a colour; as Zhang et al., whose code has 10
+SIGMA = 5.0  # Lab units: of the Gaussian that weights them, and smooths the prior
+UNIFORM = 0.5  # weight of the uniform distribution in the prior; 1: no rebalancing
 TEMPERATURE = 0.38  # of the annealed mean: between the mean (1) and the mode (0)
 
 
@@ -34,9 +34,9 @@ TEMPERATURE = 0.38  # of the annealed mean: between the mean (1) and the mode (0
 def bin_centres() -> Tensor:
     """The centres of all bins that hold a colour a screen can show.
 
-    Every ab that some colour has is on the surface of the RGB cube, too: going up and
-    down in lightness at that ab, one must leave the cube somewhere. So the six faces
-    of the cube, at 8 bits, decide; every third level gives the same bins as all.
+    Every ab value of a displayable colour also occurs on the surface of the RGB cube:
+    changing the lightness at constant ab must leave the cube somewhere. So the six
+    faces suffice; every third 8-bit level gives the same bins.
 
     Returns:
         (Q, 2) float32 in Lab units, multiples of 10, ascending; Q = 261.
@@ -60,7 +60,7 @@ def bin_centres() -> Tensor:
 
 
 def soft_encode(ab: Tensor, centres: Tensor) -> Tensor:
-    """Share each colour among its nearest bins.
+    """Encode each colour as probabilities of its nearest bins.
 
     Args:
         ab: (..., 2, H, W) float, Lab units.
@@ -74,8 +74,8 @@ def soft_encode(ab: Tensor, centres: Tensor) -> Tensor:
 
     Example:
         >>> ab = torch.tensor([20.0, -30.0]).view(2, 1, 1)
-        >>> share = soft_encode(ab, bin_centres())
-        >>> bin_centres()[share.argmax()]
+        >>> probabilities = soft_encode(ab, bin_centres())
+        >>> bin_centres()[probabilities.argmax()]
         tensor([ 20., -30.])
     """
     centres = centres.to(ab)
@@ -83,8 +83,8 @@ def soft_encode(ab: Tensor, centres: Tensor) -> Tensor:
     squared = (points[..., None, :] - centres).square().sum(-1)  # (..., H, W, Q)
     nearest, index = squared.topk(NEIGHBOURS, dim=-1, largest=False)
     weights = (-nearest / (2 * SIGMA**2)).softmax(dim=-1)  # (..., H, W, 5)
-    shares = torch.zeros_like(squared).scatter_(-1, index, weights)
-    return shares.movedim(-1, -3)  # (..., Q, H, W)
+    probabilities = torch.zeros_like(squared).scatter_(-1, index, weights)
+    return probabilities.movedim(-1, -3)  # (..., Q, H, W)
 
 
 def annealed_mean(
@@ -109,8 +109,8 @@ def annealed_mean(
         >>> annealed_mean(torch.zeros(2, 1, 1), centres).flatten()
         tensor([5., 0.])
     """
-    shares = (logits / temperature).softmax(dim=-3)  # (..., Q, H, W)
-    return torch.einsum("...qhw,qc->...chw", shares, centres.to(shares))
+    probabilities = (logits / temperature).softmax(dim=-3)  # (..., Q, H, W)
+    return torch.einsum("...qhw,qc->...chw", probabilities, centres.to(probabilities))
 
 
 def rebalancing(prior: Tensor) -> Tensor:
@@ -128,8 +128,8 @@ def rebalancing(prior: Tensor) -> Tensor:
 
     Reference:
         Zhang et al. (2016), Section 2.2, Eq. 4: the prior, smoothed by a Gaussian and
-        mixed half and half with equal shares. These go to all our bins: each of them
-        holds a colour that exists.
+        mixed half and half with the uniform distribution over all our bins: each of
+        them holds a colour that exists.
 
     Example:
         >>> weights = rebalancing(torch.full((261,), 1 / 261))

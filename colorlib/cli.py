@@ -128,7 +128,7 @@ def _load(
 ) -> "Colorizer":
     """Import what is heavy, and load a model."""
     from colorlib.colorize import BUNDLED, Colorizer
-    from colorlib.model import torch_device
+    from colorlib.device import torch_device
 
     return Colorizer.load(weights or BUNDLED, weights_root, torch_device(accelerator))
 

@@ -8,13 +8,13 @@ The way to Lab is a chain that the names spell out::
 Every conversion takes a float tensor `(..., 3, H, W)` on any device and returns one
 of the same shape and dtype; halves are computed in float32. Stored images, uint8
 `(..., H, W, 3)`, come in by `images_to_float` and `lightness` alone. Other dtypes raise
-a TypeError and other shapes a ValueError: nothing is rescaled by guess. Illuminant D65,
-observer 2 degrees, constants as scikit-image.
+a TypeError and other shapes a ValueError: values are never rescaled implicitly.
+Illuminant D65, observer 2 degrees, constants as scikit-image.
 
-All are differentiable with finite gradients, black, white and grays included. A curve
-that begins as a straight line and goes on as a power is the sum of the two, each with
-its argument clamped to its own side: there is no branch whose unused half could be
-infinite, and no mask, which costs more than both halves.
+All conversions are differentiable with finite gradients, also for black, white and
+gray. Each piecewise curve (linear, then power law) is the sum of both pieces, with the
+argument clamped to each piece's interval. With `torch.where` the unused piece could
+have an infinite gradient, and the mask would cost more than both pieces.
 
 Luv and YUV, which a model may predict in place of Lab, are in `colorlib.targets`.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.backbones import Backbone, features_of_images, load_stated
+from colorlib.backbones import Backbone, features_of_images, load_recorded_backbones
 from colorlib.color import (
     L_SCALE,
     denormalize_lab,
@@ -32,9 +32,9 @@ from colorlib.color import (
 )
 from colorlib.files import load_network
 from colorlib.images import Photograph, Pixels, fit_square, resized
-from colorlib.model import ColorizationModel, ModelConfig, model_of
+from colorlib.model import ColorizationModel, ModelConfig, model_from_metadata
 from colorlib.targets import PAPER, Target
-from colorlib.unet import ColorUNet, unet_of
+from colorlib.unet import ColorUNet, unet_from_metadata
 
 GrayPixels = NDArray[np.uint8]
 Box = tuple[slice, slice]  # rows and columns
@@ -47,9 +47,9 @@ FRAME_SIDE = 200  # pixels of the shorter side of the copy a frame is looked for
 # Levels of gray of 255, from the 1st to the 99th percentile. Of 120 photographs 3 %
 # have less contrast than `FADED`; less than `MIN_CONTRAST` is noise.
 MIN_CONTRAST, FADED = 16, 130
-USUAL = (15, 235)  # where most photographs have these percentiles
+USUAL_PERCENTILES = (15, 235)  # where most photographs have these percentiles
 CONTRAST_SIDE = 64  # pixels: grain is averaged away
-FLAT = 0.01  # of L_norm squared: contrasts below 5 of L guide the chroma little
+SLOPE_EPSILON = 0.01  # of L_norm squared: contrasts below 5 of L hardly guide chroma
 
 
 @dataclass(frozen=True)
@@ -85,21 +85,20 @@ class Colorizer:
             UserError: If the file is no such model, or a backbone is not the one the
                 model was trained with.
         """
-        model, notes = load_network(Path(path), _network_of, "companion train")
+        model, notes = load_network(Path(path), _from_metadata, "companion train")
         if isinstance(model, ColorUNet):
             return cls(model.to(device), (), model.config.view_size)
-        size, backbones = load_stated(Path(path), notes, weights_root)
-        own = tuple(backbone.to(device) for backbone in backbones)
-        return cls(model.to(device), own, size)
+        size, backbones = load_recorded_backbones(Path(path), notes, weights_root)
+        return cls(model.to(device), [b.to(device) for b in backbones], size)
 
     @torch.inference_mode()
     def colorize(self, photograph: Photograph, *, in_place: bool = False) -> Photograph:
         """Colour a photograph; whatever colour it had is not looked at.
 
-        It is made gray before it is made small: resizing mixes neighbours, and what
-        colours mix to is not of the lightness that their grays mix to. The network
-        sees what is within a frame, with its contrast restored; the photograph keeps
-        its own lightness, and its frame becomes gray.
+        The photograph is converted to gray before it is downsampled, because the two
+        operations do not commute. The network sees the area inside a frame, with its
+        contrast restored. The result keeps the photograph's lightness; a frame becomes
+        gray.
 
         Args:
             photograph: Any size from 8 px.
@@ -146,8 +145,10 @@ class Colorizer:
         return features_of_images(self.backbones, seen, config.features, sizes)
 
 
-def _network_of(about: dict[str, Any]) -> ColorizationModel | ColorUNet:
-    return unet_of(about) if "network" in about else model_of(about)
+def _from_metadata(about: dict[str, Any]) -> ColorizationModel | ColorUNet:
+    if "network" in about:
+        return unet_from_metadata(about)
+    return model_from_metadata(about)
 
 
 def gray_of(rgb: Pixels) -> GrayPixels:
@@ -218,7 +219,7 @@ def _plain_ends(lines: GrayPixels) -> tuple[int, int, float | None]:
 
 
 def with_contrast(gray: GrayPixels) -> GrayPixels:
-    """Restore the contrast of a faded photograph, for the network's eyes only.
+    """Restore the contrast of a faded photograph; only the network's input changes.
 
     Args:
         gray: (H, W) uint8.
@@ -236,7 +237,7 @@ def with_contrast(gray: GrayPixels) -> GrayPixels:
     contrast = brightest - darkest
     if not MIN_CONTRAST <= contrast < FADED:
         return gray
-    low, high = USUAL
+    low, high = USUAL_PERCENTILES
     levels = (np.arange(256) - darkest) * (high - low) / contrast + low
     table: GrayPixels = levels.clip(0, 255).round().astype(np.uint8)
     return table[gray]
@@ -312,7 +313,7 @@ def chroma_along_lightness(ab_norm: Tensor, L_norm: Tensor) -> Tensor:
     mean_L, mean_ab = _mean_around(L_norm), _mean_around(ab_norm)
     variance = _mean_around(L_norm**2) - mean_L**2
     covariance = _mean_around(L_norm * ab_norm) - mean_L * mean_ab  # (1, 2, h, w)
-    slope = covariance / (variance + FLAT)
+    slope = covariance / (variance + SLOPE_EPSILON)
     return torch.cat([slope, ab_norm - slope * L_norm], dim=1)
 
 
@@ -334,7 +335,7 @@ def _own_L_norm(rgb: Pixels, device: torch.device) -> Tensor:  # noqa: N802
 def _small_copy(gray: GrayPixels, shorter_side: int) -> GrayPixels:
     """Resize so that the shorter side has so many pixels; the shape stays.
 
-    But within reason: a strip of 1 x 20,000 pixels would be seen 64 x 1,280,000.
+    The longer side is limited to `LONGEST` times the shorter one.
     """
     H, W = gray.shape
     scale = shorter_side / min(H, W)

@@ -1,4 +1,4 @@
-"""What ends a command early: an error that is the user's to mend, or a signal."""
+"""Exceptions: errors that the user can fix, unreadable photographs, interruption."""
 
 import signal
 

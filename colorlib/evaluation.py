@@ -34,7 +34,7 @@ MEAN_IMAGE = "per-pixel mean image"
 GRID = 8  # an image is cut into 8 x 8 places
 CHROMA_STEP = 10.0  # Lab units
 CHROMA_CLASSES = 10  # the last one has no upper end
-LEAST_SPREAD = 0.5 / 128  # of ab_norm between images: half a Lab unit is not seen
+LEAST_SPREAD = 0.5  # Lab units between images: half a unit is not seen
 
 
 def mean_image(batches: Iterable[Batch]) -> Tensor:
@@ -103,22 +103,29 @@ def score_predictor(
 
 def _score(predict: Predictor, batch: Batch, target: Target) -> ImageScores:
     """Scores of one method on one batch, each (B,)."""
-    true_rgb, true_lab, pred_lab = _predict(predict, batch, target)
+    true_rgb = images_to_float(batch.images)  # (B, 3, S, S)
+    pred_lab = predict_lab(predict, batch, target)
     scores = score_images(lab_to_rgb(pred_lab), true_rgb)
-    error_ab_norm = (pred_lab - true_lab)[:, 1:] / AB_SCALE  # (B, 2, S, S)
+    error_ab_norm = (pred_lab - rgb_to_lab(true_rgb))[:, 1:] / AB_SCALE  # (B, 2, S, S)
     scores["loss_eq1"] = error_ab_norm.square().mean(dim=(1, 2, 3))
     scores["out_of_gamut"] = out_of_gamut(pred_lab).float().mean(dim=(-2, -1))
     return {metric: values.cpu() for metric, values in scores.items()}
 
 
-def _predict(
-    predict: Predictor, batch: Batch, target: Target
-) -> tuple[Tensor, Tensor, Tensor]:
-    """True RGB, true Lab and predicted Lab of a batch, (B, 3, S, S) each."""
-    true_rgb = images_to_float(batch.images)
-    L_norm, _ = target.split(true_rgb)
+def predict_lab(predict: Predictor, batch: Batch, target: Target) -> Tensor:
+    """Colour the gray version of some images.
+
+    Args:
+        predict: Called as `predict(L_norm, features)`, on the device of the batch.
+        batch: The images.
+        target: What the model sees and predicts.
+
+    Returns:
+        `lab`, (B, 3, S, S), not clipped.
+    """
+    L_norm, _ = target.split(images_to_float(batch.images))
     target_norm = predict(L_norm, batch.features).float()  # (B, 2 or 3, S, S)
-    return true_rgb, rgb_to_lab(true_rgb), target.to_lab(L_norm, target_norm)
+    return target.to_lab(L_norm, target_norm)
 
 
 @torch.no_grad()
@@ -147,8 +154,9 @@ def break_down(
     sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)
     images = 0
     for batch in batches:
-        _, *labs = _predict(predict, batch.to(device), target)
-        true_ab, pred_ab = (lab[:, 1:] for lab in labs)  # (B, 2, S, S)
+        here = batch.to(device)
+        pred_ab = predict_lab(predict, here, target)[:, 1:]  # (B, 2, S, S)
+        true_ab = rgb_to_lab(images_to_float(here.images))[:, 1:]  # (B, 2, S, S)
         squared = ((pred_ab - true_ab) / AB_SCALE).square().mean(dim=1)  # (B, S, S)
         place += F.adaptive_avg_pool2d(squared, GRID).cpu().double().sum(dim=0)
         sums += _by_true_chroma(true_ab, pred_ab, squared)
@@ -167,22 +175,22 @@ def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor
     classes = (true_ab.norm(dim=1) / CHROMA_STEP).long()  # (B, S, S)
     classes = classes.clamp(max=CHROMA_CLASSES - 1).flatten()
     summed = torch.stack([torch.ones_like(squared), pred_ab.norm(dim=1), squared])
-    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)  # not every GPU has it
+    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)  # MPS has no float64
     return sums.index_add_(1, classes.cpu(), summed.flatten(1).cpu().double())
 
 
 def degenerate_model_warnings(
-    scores: Mapping[str, ImageScores], target_norm: Tensor
+    scores: Mapping[str, ImageScores], pred_ab: Tensor
 ) -> tuple[str, ...]:
     """What is wrong with a trained model, if it learned nothing.
 
-    The loss of Eq. 1 of a model that is trained to classify may well lie above that of
-    the mean image; the warning then states a fact, and no fault.
+    A classifier may have a higher loss of Eq. 1 than the mean image; then the warning
+    does not indicate a fault.
 
     Args:
         scores: method -> metric -> (N,), of the model and of the naive baselines, see
             `score_predictor`.
-        target_norm: (B, 2 or 3, S, S), predicted for some different images.
+        pred_ab: (B, 2, S, S) in Lab units, predicted for some different images.
 
     Returns:
         A clause for each warning; empty for a model that has learned.
@@ -191,23 +199,20 @@ def degenerate_model_warnings(
         >>> import torch
         >>> scores = {MODEL: {"loss_eq1": torch.tensor([0.02])},
         ...           MEAN_IMAGE: {"loss_eq1": torch.tensor([0.01])}}
-        >>> degenerate_model_warnings(scores, torch.rand(4, 2, 8, 8))
+        >>> degenerate_model_warnings(scores, 100 * torch.rand(4, 2, 8, 8))
         ("its loss of Eq. 1, 0.02, is not below the per-pixel mean image's, 0.01",)
     """
     warnings = []
-    spread = target_norm.float().std(dim=0).mean().item()
+    spread = pred_ab.std(dim=0).mean().item()
     if spread < LEAST_SPREAD:
         warnings.append(
-            f"its predictions differ by {128 * spread:.2g} Lab units between images: "
+            f"its predictions differ by {spread:.2g} Lab units between images: "
             "it predicts the same for all"
         )
-    loss, of_mean_image = (
-        float(scores[method]["loss_eq1"].double().mean())
-        for method in (MODEL, MEAN_IMAGE)
-    )
-    if not loss < of_mean_image:
+    loss, naive = (scores[m]["loss_eq1"].double().mean() for m in (MODEL, MEAN_IMAGE))
+    if not loss < naive:
         warnings.append(
-            f"its loss of Eq. 1, {loss:.4g}, is not below the per-pixel mean "
-            f"image's, {of_mean_image:.4g}"
+            f"its loss of Eq. 1, {loss:.4g}, is not below the per-pixel mean image's, "
+            f"{naive:.4g}"
         )
     return tuple(warnings)

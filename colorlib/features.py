@@ -4,7 +4,7 @@ Training looks at every image many times, and three networks cost more than the 
 that is trained. So their features are extracted once, in a pass over the images for
 each network, into memory-mapped arrays::
 
-    <cache>/features/<images>/<network>-<content>-<hash>.npy
+    <cache>/features/<images>/<network>-<kind>-<hash>.npy
 
 The names hold hashes of all that the features depend on. A file is there whole or not
 at all: a pass that was killed starts again. Logits are what is stored; the softmax is
@@ -22,18 +22,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone, Content, content_of, joined
+from colorlib.backbones import Backbone, StoredKind, concatenate_features, stored_kind
 from colorlib.backbones.specs import FeatureKind
 from colorlib.color import gray_from_L, images_to_float
 from colorlib.data import ImageSource, Manifest
 from colorlib.data.packed import decoded
+from colorlib.data.splits import Indices
 from colorlib.errors import UserError
 from colorlib.files import atomic_file, cached, hash_of
 from colorlib.images import PhotographError
 from colorlib.targets import Gray, Target
 
 Array = NDArray[np.floating[Any]]
-Indices = NDArray[np.int64]
 
 FORMAT_VERSION = 3  # raise it when the same image would get other features
 STORED = {"logits": "float32", "maps": "float16"}
@@ -64,7 +64,7 @@ class Features:
             channels of all networks concatenated.
         """
         each = [torch.from_numpy(array[rows]).float() for array in self.arrays]
-        return joined(each, self.kind)
+        return concatenate_features(each, self.kind)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -74,8 +74,7 @@ class Features:
     def statistics(self, rows: Indices) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each network's features, over some images.
 
-        Networks differ in scale, so an average of what is not standardised weighs them
-        unequally. A softmax has one scale already: of it these are the logits'.
+        See `colorlib.fusion.FeatureInput`. For softmax they are those of the logits.
 
         Args:
             rows: (M,), the training images.
@@ -139,23 +138,23 @@ def compute_features(
     sizes = input_sizes or [backbone.spec.input_size for backbone in backbones]
     images = hash_of([manifest.content_hash, rows.tolist()])[:16]
     folder = cache_root / "features" / f"{manifest.source}-{images}"
-    content, count, arrays = content_of(kind), len(manifest.ids), []
+    stored, count, arrays = stored_kind(kind), len(manifest.ids), []
     shown = max(sizes, default=0)
     batches = partial(_gray_batches, source, manifest, rows, shown, gray, device)
     for backbone, size in zip(backbones, sizes, strict=True):
-        path = folder / _name(backbone, size, content, gray)
+        path = folder / _name(backbone, size, stored, gray)
         find = partial(_mapped, path, count)
-        make = partial(_extract, backbone, size, content, batches, count)
+        make = partial(_extract, backbone, size, stored, batches, count)
         arrays.append(_checked(cached(path, find, make), path, rows))
     return Features(tuple(arrays), kind)
 
 
-def _name(backbone: Backbone, size: int, content: Content, gray: Gray) -> str:
+def _name(backbone: Backbone, size: int, stored: StoredKind, gray: Gray) -> str:
     """Which network with which weights, what it sees, and what is stored of it."""
     spec = backbone.spec
     prepares = (spec.timm_name, spec.mean, spec.std, spec.interpolation, spec.tap)
-    decides = [FORMAT_VERSION, prepares, backbone.weights_hash, content, size, gray]
-    return f"{spec.name}-{content}-{hash_of(decides)[:16]}.npy"
+    decides = [FORMAT_VERSION, prepares, backbone.weights_hash, stored, size, gray]
+    return f"{spec.name}-{stored}-{hash_of(decides)[:16]}.npy"
 
 
 def _mapped(path: Path, count: int) -> Array | None:
@@ -170,19 +169,19 @@ def _mapped(path: Path, count: int) -> Array | None:
 def _extract(
     backbone: Backbone,
     size: int,
-    content: Content,
+    stored: StoredKind,
     batches: Callable[[], Iterator[tuple[Indices, Tensor]]],
     count: int,
     path: Path,
 ) -> None:
     """Send images through a network, into a new file of `count` rows of zeros.
 
-    It is written as a file: through a map a full disk were a signal that ends us.
+    To a file object: on a full disk, a memory map ends the process with SIGBUS.
     """
     with atomic_file(path) as file, torch.no_grad():
         for rows, gray in batches():
-            features = backbone.to(gray.device)(gray, content, size)
-            values = _stored(features.cpu().numpy(), content, backbone.spec.name)
+            features = backbone.to(gray.device)(gray, stored, size)
+            values = _stored(features.cpu().numpy(), stored, backbone.spec.name)
             if not file.tell():
                 about = np.lib.format.header_data_from_array_1_0(values)
                 about["shape"] = (count, *values.shape[1:])
@@ -194,15 +193,15 @@ def _extract(
                 file.write(own.tobytes())
 
 
-def _stored(values: Array, content: Content, name: str) -> Array:
+def _stored(values: Array, stored: StoredKind, name: str) -> Array:
     """Features as they are stored, if these numbers can be."""
-    most = float(torch.finfo(getattr(torch, STORED[content])).max)
+    most = float(torch.finfo(getattr(torch, STORED[stored])).max)
     if (high := float(np.abs(values).max())) > most:
         raise UserError(
             f"{name}: found features up to {high:g}, expected at most {most:g}, which "
-            f"{STORED[content]} holds; check the network's weights"
+            f"{STORED[stored]} holds; check the network's weights"
         )
-    return values.astype(STORED[content], order="C")
+    return values.astype(STORED[stored], order="C")
 
 
 def _gray_batches(

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, networks in them, locks, and hashes."""
+"""Atomic file writing, saved networks, caches, locks and hashes."""
 
 import hashlib
 import json
@@ -41,7 +41,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
-            synchronise(file)
+            file.flush()
+            os.fsync(file.fileno())  # even after a crash of the machine
             if nameless:  # given a folder, `link` follows what /proc points to
                 os.link(f"/proc/self/fd/{handle}", hidden, src_dir_fd=handle)
         atomic_rename(hidden, path)
@@ -54,12 +55,6 @@ def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, see `atomic_file`."""
     with atomic_file(path) as file:
         file.write(content)
-
-
-def synchronise(file: BinaryIO) -> None:
-    """Have the disk hold what was written, even after a crash of the machine."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def atomic_rename(made: Path, path: Path) -> None:

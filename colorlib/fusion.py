@@ -1,4 +1,4 @@
-"""The fusion layer: the encoder's features meet those of the frozen networks.
+"""The fusion layer combines the encoder's features with those of frozen networks.
 
     networks' features ── standardise ── aggregate ── 1x1 convolution ──┐
     encoder's features ────────────────────────────── 1x1 convolution ──┴─ + ── ReLU
@@ -19,15 +19,15 @@ AggregationKind = Literal["average", "max", "gate", "concat"]
 
 
 class FeatureInput(nn.Module):
-    """The features of K frozen networks, on one scale and of one length.
+    """K networks' features, standardised and projected to a common number of channels.
 
     Networks differ in scale, so an average of what is not standardised weighs them
-    unequally. The statistics are those of the training images, see `fit`.
+    unequally. The statistics are those of the training images, see `set_statistics`.
 
     Args:
         channels: Of each network's features.
-        length: What a learned projection makes of them; None for none: they have one
-            length already.
+        length: Channels after the learned projection; None for no projection, where
+            all have the same number already.
         dropout: Fraction of the channels that training drops.
         standardised: Whether they are standardised; a softmax has one scale already.
     """
@@ -52,7 +52,7 @@ class FeatureInput(nn.Module):
         self.register_buffer("mean", torch.zeros(len(channels)))
         self.register_buffer("std", torch.ones(len(channels)))
 
-    def fit(self, mean: Tensor, std: Tensor) -> None:
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Take the statistics of the training images, (K,) each."""
         if self.standardised:
             self.mean.copy_(mean)
@@ -78,21 +78,21 @@ class FeatureInput(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """Make one description of several.
+    """Aggregate the features of K networks into one tensor.
 
     Args:
         kind: `average`, the paper's; `max`, element by element; `gate`, an average
             whose weights are learned and depend on the image; `concat`, which leaves
             all of them to the convolution after it.
-        count: How many descriptions.
-        length: Numbers in each.
+        count: K.
+        length: Channels of each network's features.
     """
 
     def __init__(self, kind: AggregationKind, count: int, length: int) -> None:
         super().__init__()
         self.kind = kind
         self.length = count * length if kind == "concat" else length  # of the result
-        # Without a bias: the softmax after it ignores what all descriptions share.
+        # No bias: the softmax is invariant to a constant.
         self.gate = nn.Linear(length, 1, bias=False) if kind == "gate" else None
 
     def forward(self, features: Tensor) -> Tensor:
@@ -112,15 +112,15 @@ class Fusion(nn.Module):
 
     The paper repeats the average of the networks' outputs over the grid, concatenates
     it with the encoder's features and mixes both by a 1x1 convolution (`concatenated`).
-    Such a convolution is the sum of two: one of the encoder's features, one of the
-    aggregated features. Of something repeated it is the same everywhere, so class
-    scores act as one bias per image. `forward` computes just that, with the same
-    weights and the same result, at a cost that does not grow with the grid.
+    A 1x1 convolution of concatenated features is the sum of two convolutions, one of
+    each part. If the second part is constant over the grid (class scores), its
+    convolution is one bias per image. `forward` computes this sum with the same weights
+    and result, without building the repeated tensor.
 
     Args:
         channels: Of the encoder's features.
         out_channels: Of the result.
-        aggregation: Makes one description of several; None to fuse nothing.
+        aggregation: Of the networks' features; None to fuse nothing.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Fusion(nn.Module):
 
 
 def upsample_to(features: Tensor, size: torch.Size) -> Tensor:
-    """Bring (N, C, g, g) to another grid; a single value stays one and is broadcast."""
+    """Upsample (N, C, g, g); a 1x1 grid is returned unchanged, to be broadcast."""
     if features.shape[-1] == 1:
         return features
     return F.interpolate(features, size, mode="bilinear", align_corners=False)

@@ -1,10 +1,11 @@
-"""What training minimises: functions of predicted and true chroma.
+"""Loss functions of the predicted and the true chroma.
 
-The paper has one, the squared error. The others answer what it is blamed for: an
-absolute error cares less for outliers, a classification need not answer with the mean.
+The paper uses the squared error. The alternatives address its known weaknesses: the
+absolute error is less sensitive to outliers, and classification need not predict the
+mean.
 
-Those of chroma take (N, C, H, W) float, predicted and true, in one unit, and return a
-scalar; it is NaN if a value is. Shapes that differ raise a ValueError.
+The chroma losses take two (N, C, H, W) float tensors in the same unit and return a
+scalar, which is NaN if any input is NaN. Shapes that differ raise a ValueError.
 
 Reference:
     Section 4.2 of the paper, Eq. 1 and 2.
@@ -42,7 +43,7 @@ def chroma_mse(pred_ab_norm: Tensor, true_ab_norm: Tensor) -> Tensor:
 
 
 def chroma_l1(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
-    """Mean absolute error of the chroma; its best constant answer is the median.
+    """Mean absolute error of the chroma; its best constant prediction is the median.
 
     Example:
         >>> import torch
@@ -68,41 +69,34 @@ def chroma_huber(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
     return F.huber_loss(pred_norm.to(true_norm.dtype), true_norm, delta=HUBER_DELTA)
 
 
-class BinCrossEntropy:
+def bin_cross_entropy(
+    logits: Tensor, true_ab_norm: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy between predicted and true probabilities of the ab bins.
 
     Args:
-        weights: (Q,) what a pixel counts whose colour is nearest to that bin, such as
-            `colorlib.bins.rebalancing`; None to count all equally.
+        logits: (N, Q, h, w), of each bin, on the model's own grid.
+        true_ab_norm: (N, 2, H, W), true ab / 128; averaged onto that grid.
+        weights: (Q,) weight of a pixel, by its nearest bin, such as
+            `colorlib.bins.rebalancing`; None to weight all equally.
+
+    Returns:
+        A scalar in nats.
 
     Reference:
         Zhang, Isola & Efros (2016), Section 2.1, Eq. 2.
 
     Example:
         >>> import math, torch
-        >>> loss = BinCrossEntropy()(torch.zeros(1, 261, 4, 4), torch.zeros(1, 2, 8, 8))
-        >>> math.isclose(loss.item(), math.log(261), rel_tol=1e-5)  # it knows nothing
+        >>> loss = bin_cross_entropy(torch.zeros(1, 261, 4, 4), torch.zeros(1, 2, 8, 8))
+        >>> math.isclose(loss.item(), math.log(261), rel_tol=1e-5)  # uniform prediction
         True
     """
-
-    def __init__(self, weights: Tensor | None = None) -> None:
-        self.weights = weights
-
-    def __call__(self, logits: Tensor, true_ab_norm: Tensor) -> Tensor:
-        """Compare.
-
-        Args:
-            logits: (N, Q, h, w), the model's for each bin, on its own grid.
-            true_ab_norm: (N, 2, H, W), true ab / 128; averaged onto that grid.
-
-        Returns:
-            A scalar in nats.
-        """
-        true_ab = F.interpolate(
-            true_ab_norm * AB_SCALE, size=logits.shape[-2:], mode="area"
-        )  # (N, 2, h, w)
-        shares = soft_encode(true_ab, bin_centres())  # (N, Q, h, w)
-        nats = -(shares * logits.float().log_softmax(dim=1)).sum(dim=1)  # (N, h, w)
-        if self.weights is not None:
-            nats = nats * self.weights.to(nats)[shares.argmax(dim=1)]
-        return nats.mean()
+    true_ab = F.interpolate(
+        true_ab_norm * AB_SCALE, size=logits.shape[-2:], mode="area"
+    )  # (N, 2, h, w)
+    true = soft_encode(true_ab, bin_centres())  # (N, Q, h, w)
+    nats = -(true * logits.float().log_softmax(dim=1)).sum(dim=1)  # (N, h, w)
+    if weights is not None:
+        nats = nats * weights.to(nats)[true.argmax(dim=1)]
+    return nats.mean()

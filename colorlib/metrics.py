@@ -64,11 +64,11 @@ METRICS = {
     "mse_alpha_beta": Metric("MSE alpha-beta"),
     "rmse_alpha_beta": Metric("RMSE alpha-beta"),
     "loss_eq1": Metric("Loss of Eq. 1"),
-    "named": Metric("Class named rightly", True),
+    "named": Metric("Top-1 accuracy on coloured images", True),
     "mean_image_loss": Metric("Loss of the mean image"),
     "out_of_gamut": Metric("Pixels out of gamut"),
 }
-# Metric -> whose mean its pooled value is made of, and how; of others the mean itself.
+# Metric -> (metric to average, function of that mean); others are pooled as the mean.
 POOLED: dict[str, tuple[str, Callable[[float], float]]] = {
     "rmse_ab_norm": ("mse_ab_norm", sqrt),
     "rmse_ab": ("mse_ab_norm", lambda mse: AB_SCALE * sqrt(mse)),
@@ -253,7 +253,7 @@ def colourfulness(rgb: Tensor) -> Tensor:
     """
     R, G, B = (255 * check_image(rgb)).flatten(-2).unbind(-2)  # 3 times (..., H W)
     opponents = R - G, (R + G) / 2 - B
-    # All pixels are no sample of them: the deviation is without correction.
+    # Population standard deviation: all pixels are used, so no correction.
     spread = torch.hypot(*(values.std(-1, correction=0) for values in opponents))
     strength = torch.hypot(*(values.mean(-1) for values in opponents))
     return spread + 0.3 * strength
@@ -345,7 +345,7 @@ def summarize(scores: Mapping[str, Tensor | ArrayLike]) -> dict[str, Summary]:
     values = {name: _checked(name, given) for name, given in scores.items()}
     sizes = {name: array.size for name, array in values.items()}
     if len(set(sizes.values())) > 1:
-        raise ValueError(f"found scores of different length, {sizes}: expected as many")
+        raise ValueError(f"found scores of lengths {sizes}, expected equal lengths")
     return {name: _summary(name, values) for name in values}
 
 
@@ -354,7 +354,7 @@ def _summary(name: str, values: Mapping[str, Floats]) -> Summary:
     pool, from_mean = POOLED.get(name, (name, float))
     scores = values[name]
     if pool not in values:
-        raise ValueError(f"found {name} without {pool}, its pool: pass both")
+        raise ValueError(f"found {name} without {pool}, whose mean it needs: pass both")
     finite = scores[np.isfinite(scores)]
     mean = low = high = inf
     if finite.size:

@@ -39,9 +39,9 @@ from colorlib.files import load_network, save_network
 from colorlib.fusion import Aggregation, AggregationKind, FeatureInput, Fusion
 from colorlib.targets import Gray, Space, Target
 
-PROJECTED = 256  # numbers a backbone's features are projected to, at width 1
+PROJECTED = 256  # channels of the projection of each backbone's maps, at width 1
 
-# (channels, stride) of the 3x3 convolutions, up to a half, a quarter, an eighth.
+# (channels, stride) of the 3x3 convolutions, to 1/2, 1/4 and 1/8 of the resolution.
 ENCODER = [
     [(64, 2), (128, 1)],
     [(128, 2), (256, 1)],
@@ -50,7 +50,7 @@ ENCODER = [
 FUSED = 256
 
 # VGG16's 13 convolutions by the grid they work on; the fourth pooling is left out, and
-# the convolutions after it are dilated instead, so that they see as far.
+# the convolutions after it are dilated instead, to keep their receptive field.
 VGG16 = [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]]
 
 # The networks each model of the paper fuses (Section 5.3).
@@ -70,12 +70,12 @@ class ModelConfig:
     Attributes:
         backbones: Names of the frozen networks that are fused, in the order of their
             features; none for a model without fusion.
-        input_sizes: What each of them sees, pixels; None for that of its training.
-        features: What of them is fused: `softmax` or `logits` of their 1000 classes,
+        input_sizes: Input size of each backbone, pixels; None for its training size.
+        features: Which outputs are fused: `softmax` or `logits` of the 1000 classes,
             or feature `maps`. All but the softmax are standardised.
         feature_channels: Channels of each network's maps.
-        aggregation: How several become one, see `colorlib.fusion.Aggregation`.
-        dropout: Fraction of what is fused that training drops.
+        aggregation: How the backbones' features are aggregated, see `colorlib.fusion`.
+        dropout: Fraction of the features' channels that training drops.
         target: The space that chroma is predicted in, see `colorlib.targets.Target`.
         gray: Where the gray image comes from.
         width: Factor on the number of channels; 1 is the published network.
@@ -88,7 +88,7 @@ class ModelConfig:
         classes: Whether each pixel is classified into ab bins, not regressed.
 
     Raises:
-        pydantic.ValidationError: If a field holds another value than these.
+        pydantic.ValidationError: If a field has another value.
     """
 
     backbones: tuple[str, ...] = ()
@@ -110,11 +110,16 @@ class ModelConfig:
         """Number of channels at this width, at least one."""
         return max(1, round(channels * self.width))
 
+    @property
+    def uses_class_scores(self) -> bool:
+        """Whether the features are numbers per class, not maps."""
+        return self.features in ("softmax", "logits")
+
     def feature_shape(self) -> tuple[int, ...] | None:
         """Shape of the features of one image; None without backbones."""
         if not self.backbones:
             return None
-        if self.features in ("softmax", "logits"):
+        if self.uses_class_scores:
             return (len(self.backbones), NUM_CLASSES)
         return (sum(self.feature_channels), MAP_SIDE, MAP_SIDE)
 
@@ -139,27 +144,20 @@ class ColorizationModel(nn.Module):
         super().__init__()
         self.config = config
         self.target = Target(config.target, config.gray)
-        count = len(config.backbones)
         vgg16 = config.encoder == "vgg16"
         self.encoder = Vgg16Encoder(config) if vgg16 else Encoder(config)
         self.feature_input, aggregation = None, None
-        if count:
-            by_class = config.features in ("softmax", "logits")
-            of_each = [NUM_CLASSES] * count if by_class else config.feature_channels
-            length = None if by_class else config.scaled(PROJECTED)
-            standardised = config.features != "softmax"
+        if count := len(config.backbones):
+            maps = not config.uses_class_scores
+            channels = config.feature_channels if maps else [NUM_CLASSES] * count
+            length = config.scaled(PROJECTED) if maps else None
             self.feature_input = FeatureInput(
-                of_each, length, config.dropout, standardised
+                channels, length, config.dropout, config.features != "softmax"
             )
             aggregation = Aggregation(config.aggregation, count, length or NUM_CLASSES)
-        *skips, channels = self.encoder.out_channels
-        self.fusion = Fusion(channels, config.scaled(FUSED), aggregation)
+        *skips, local = self.encoder.out_channels
+        self.fusion = Fusion(local, config.scaled(FUSED), aggregation)
         self.decoder = Decoder(config, skips)
-
-    @property
-    def backbones(self) -> tuple[str, ...]:
-        """Names of the classifiers that are fused."""
-        return self.config.backbones
 
     def forward(self, L_norm: Tensor, features: Tensor | None = None) -> Tensor:
         """Predict the chroma of gray images of any size.
@@ -176,12 +174,13 @@ class ColorizationModel(nn.Module):
         Raises:
             ValueError: If the features are not those of the model's backbones.
         """
+        outputs = self.outputs(L_norm, features)
+        if not self.config.classes:
+            return outputs
         H, W = L_norm.shape[-2:]
-        target_norm = self.outputs(L_norm, features)
-        if self.config.classes:
-            ab = annealed_mean(target_norm, bin_centres())  # (N, Q, h, w) -> (N, 2, ..)
-            target_norm = F.interpolate(ab / AB_SCALE, scale_factor=4, mode="bilinear")
-        return target_norm[:, :, :H, :W]  # (N, 2, H, W)
+        ab = annealed_mean(outputs, bin_centres())  # (N, Q, h, w) -> (N, 2, h, w)
+        ab_norm = F.interpolate(ab / AB_SCALE, scale_factor=4, mode="bilinear")
+        return ab_norm[:, :, :H, :W]
 
     def outputs(self, L_norm: Tensor, features: Tensor | None = None) -> Tensor:
         """What a loss compares with the ground truth, from the same arguments.
@@ -227,7 +226,7 @@ class Encoder(nn.Module):
         self.out_channels = [config.scaled(layers[-1][0]) for layers in ENCODER]
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
-        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        """Compute features at 1/2, 1/4, 1/8 of the resolution of (N, 1, 8 h, 8 w)."""
         pyramid = [L_norm]
         for stage in self.stages:
             pyramid.append(stage(pyramid[-1]))
@@ -249,7 +248,7 @@ class Vgg16Encoder(nn.Module):
                 c_in = c_out
             self.blocks.append(block)
         self.out_channels = [config.scaled(VGG16[index][-1]) for index in (1, 2, 4)]
-        for layer in self.convolutions():  # without it thirteen layers learn nothing
+        for layer in self.convolutions():  # by default gradients vanish over 13 layers
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
@@ -257,14 +256,14 @@ class Vgg16Encoder(nn.Module):
         """The thirteen, in order."""
         return [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
 
-    def take_weights(self, vgg16: nn.Module) -> None:
+    def load_vgg16_weights(self, vgg16: nn.Module) -> None:
         """Begin with the convolutions of a trained VGG16, such as timm's."""
         theirs = [m for m in vgg16.modules() if isinstance(m, nn.Conv2d)]
         for mine, layer in zip(self.convolutions(), theirs, strict=False):
             mine.load_state_dict(layer.state_dict())
 
     def forward(self, L_norm: Tensor) -> list[Tensor]:
-        """See a gray image (N, 1, 8 h, 8 w) at a half, a quarter and an eighth."""
+        """Compute features at 1/2, 1/4, 1/8 of the resolution of (N, 1, 8 h, 8 w)."""
         mean, std = L_norm.new_tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 3, 1, 1)
         x = ((L_norm + 1) / 2 - mean) / std  # (N, 3, 8 h, 8 w)
         pyramid = []
@@ -294,7 +293,7 @@ class Decoder(nn.Module):
             self.last = nn.Conv2d(narrow, Target(config.target).channels, 3, padding=1)
 
     def forward(self, fused: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
-        """Go back up from (N, 256, h, w), beside the encoder's finer features.
+        """Upsample (N, 256, h, w), with the encoder's features as skip connections.
 
         Returns:
             (N, 2, 8 h, 8 w) in [-1, 1]; or the logits of the bins, (N, Q, 2 h, 2 w).
@@ -315,14 +314,14 @@ class Decoder(nn.Module):
         return F.interpolate(x, scale_factor=2, mode=mode)
 
     def _with(self, x: Tensor, finer: Tensor) -> Tensor:
-        """Beside the encoder's features of the same grid, if the config says so."""
+        """Concatenate the encoder's features of the same grid, if configured."""
         return torch.cat([x, finer], dim=1) if self.config.skips else x
 
 
 def convolution(
     config: ModelConfig, c_in: int, c_out: int, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """A 3x3 convolution that keeps the grid but for its stride, and a ReLU."""
+    """A 3x3 convolution with "same" padding, and a ReLU."""
     layer = nn.Conv2d(c_in, c_out, 3, stride, padding=dilation, dilation=dilation)
     norms = [nn.BatchNorm2d(c_out)] if config.normalisation == "batch" else []
     return nn.Sequential(layer, *norms, nn.ReLU())
@@ -371,28 +370,16 @@ def build_model(
 
 
 def save_model(model: ColorizationModel, path: Path, notes: dict[str, Any]) -> None:
-    """Write a model, with `notes` on its use, see `colorlib.backbones.load_stated`."""
+    """Write a model, with `notes` for `colorlib.backbones.load_recorded_backbones`."""
     about = {"config": asdict(model.config), "notes": notes}
     save_network(path, model.state_dict(), about)
 
 
-def model_of(about: dict[str, Any]) -> ColorizationModel:
-    """Build the model that a file of `save_model` is about."""
+def model_from_metadata(about: dict[str, Any]) -> ColorizationModel:
+    """Build the model that the metadata of a `save_model` file describes."""
     return ColorizationModel(ModelConfig(**about["config"]))
 
 
 def load_model(path: Path) -> tuple[ColorizationModel, dict[str, Any]]:
     """Read a model that `save_model` wrote, and its notes, see `load_network`."""
-    return load_network(path, model_of, "companion train")
-
-
-def torch_device(accelerator: str) -> torch.device:
-    """The device that an `accelerator` means on this machine.
-
-    Example:
-        >>> torch_device("cpu")
-        device(type='cpu')
-    """
-    if accelerator == "auto":
-        return torch.accelerator.current_accelerator(True) or torch.device("cpu")
-    return torch.device(accelerator)
+    return load_network(path, model_from_metadata, "companion train")

@@ -2,8 +2,8 @@
 
 What the n-th batch of an epoch holds never depends on what was drawn before. Training
 that was killed in the middle of an epoch therefore goes on with exactly the batches
-that it would have seen. Of several processes each takes every so-many-th image of
-every batch.
+that it would have seen. With R processes, process r takes images r, r + R, r + 2R, ...
+of every batch.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from colorlib.data.splits import Indices
 from colorlib.features import Features
 
-Indices = NDArray[np.int64]
+EVALUATION_BATCH = 80  # samples at a time where nothing is learned
 HELD_FRACTION = 0.4  # of a GPU's free memory that samples may take
 
 
@@ -39,7 +40,7 @@ class Batch(NamedTuple):
         return Batch(self.images.to(device), features)
 
 
-class Draw(NamedTuple):
+class BatchIndices(NamedTuple):
     """Which samples make a batch, (B,), and which of their images are mirrored."""
 
     positions: Indices
@@ -65,11 +66,11 @@ class Samples(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, draw: Draw) -> Batch:
-        batch = self.take(draw.positions)
-        if not draw.flip_mask.any():
+    def __getitem__(self, wanted: BatchIndices) -> Batch:
+        batch = self.take(wanted.positions)
+        if not wanted.flip_mask.any():
             return batch
-        chosen = torch.from_numpy(draw.flip_mask).to(batch.images.device)
+        chosen = torch.from_numpy(wanted.flip_mask).to(batch.images.device)
         flipped = batch.images.flip(2)  # (B, S, S, 3), left to right
         images = torch.where(chosen[:, None, None, None], flipped, batch.images)
         return Batch(images, batch.features)
@@ -85,7 +86,7 @@ class Samples(Dataset[Batch]):
         return Batch(torch.from_numpy(self.images[rows]), features)
 
     def cache_on_device(self, device: torch.device) -> "Samples":
-        """The same samples, held by a GPU if they fit: no step waits for a disk."""
+        """Copy the samples to the GPU if they fit; then no step waits for the disk."""
         if device.type != "cuda" or not len(self):
             return self
         one = self.take(np.zeros(1, np.int64))
@@ -100,7 +101,7 @@ class Samples(Dataset[Batch]):
 
 
 @dataclass(eq=False)
-class EpochSampler(Sampler[Draw]):
+class EpochSampler(Sampler[BatchIndices]):
     """The batches of each epoch; the first attributes are those of `EpochLoader`."""
 
     count: int
@@ -120,7 +121,7 @@ class EpochSampler(Sampler[Draw]):
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[BatchIndices]:
         order, flip_mask = np.arange(self.count), np.zeros(self.count, bool)
         if self.seed is not None:
             rng = np.random.default_rng((self.seed, self.epoch))
@@ -134,7 +135,7 @@ class EpochSampler(Sampler[Draw]):
             even = np.resize(whole, each * self.world_size)  # some may be in it twice
             mine = even[self.rank :: self.world_size]
             self.done = (batch + 1) % len(self)
-            yield Draw(mine, flip_mask[mine])
+            yield BatchIndices(mine, flip_mask[mine])
 
 
 class EpochLoader(DataLoader[Batch]):
@@ -166,14 +167,14 @@ class EpochLoader(DataLoader[Batch]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        count = len(samples)
-        self.order = EpochSampler(count, batch_size, seed, hflip, rank, world_size)
-        super().__init__(samples, batch_size=None, sampler=self.order)
+        sampler = EpochSampler(len(samples), batch_size, seed, hflip, rank, world_size)
+        super().__init__(samples, batch_size=None, sampler=sampler)
+        self.epoch_sampler = sampler
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of the current epoch are done."""
-        return {"batches_done": self.order.done}
+        return {"batches_done": self.epoch_sampler.done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the batches that are done."""
-        self.order.start = state["batches_done"]
+        self.epoch_sampler.start = state["batches_done"]

@@ -2,10 +2,10 @@
 
     rgb ── split ──► L_norm, target_norm        L_norm, target_norm ── to_lab ──► lab
 
-The paper divides Lab. Luv and YUV, which are defined here, divide colour from
-lightness differently, and RGB does not divide them at all: the model must then predict
-what it was shown. Conversions behave as those of `colorlib.color`, but the ways back
-to RGB clip nothing.
+The paper uses Lab. Luv and YUV, which are defined here, separate colour from lightness
+differently, and RGB does not separate them: the model must then also predict its own
+input. Conversions behave as those of `colorlib.color`, but the inverse conversions do
+not clip.
 
 References:
     CIE 15 (Luv); ITU-R BT.601 (luma, YUV).
@@ -65,10 +65,10 @@ class Target:
             predicted lightness replaced by that of the input.
         gray: `L`, the lightness of the colour image in that space, which the
             paper seems to mean; or `luma`: the image is first made gray as image
-            software does it. A gray photograph found in an attic has neither.
+            software does it. A scanned gray photograph contains neither exactly.
 
     Raises:
-        pydantic.ValidationError: If it is another word.
+        pydantic.ValidationError: If a field has another value.
 
     Example:
         >>> rgb = torch.rand(2, 3, 8, 8)
@@ -87,7 +87,7 @@ class Target:
         return 3 if self.space.startswith("rgb") else 2
 
     def split(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """Divide images into what is seen and what is to be predicted.
+        """Divide images into the model's input and what it must predict.
 
         Args:
             rgb: (N, 3, H, W) float, sRGB in [0, 1].
@@ -178,7 +178,7 @@ def luv_to_rgb(luv: Tensor) -> Tensor:
 
 
 def luv_to_xyz(luv: Tensor) -> Tensor:
-    """CIE Luv to CIE XYZ; chromaticities that no eye sees are drawn to the visible."""
+    """CIE Luv to CIE XYZ; v' is clamped to visible chromaticities."""
     L, u, v = luv.unbind(-3)  # 3 times (..., H, W)
     y = inverse_lightness_curve((L + 16) / 116)
     u_prime = u / (13 * L.clamp(min=L_MIN)) + WHITE_U

@@ -161,7 +161,7 @@ class ColorUNet(nn.Module):
         return ab / AB_SCALE  # (N, 2, H / 4, W / 4)
 
     def logits(self, L_norm: Tensor) -> Tensor:
-        """What the network thinks of each bin.
+        """Logits of the ab bins.
 
         The picture is turned by half a turn, and what comes out is turned back. The
         pretrained encoder pads its strided convolutions at the right and the bottom, as
@@ -203,7 +203,7 @@ def save_unet(net: ColorUNet, path: Path, notes: dict[str, Any]) -> None:
     save_network(path, weights, about)
 
 
-def unet_of(about: dict[str, Any]) -> ColorUNet:
+def unet_from_metadata(about: dict[str, Any]) -> ColorUNet:
     """Build the network that a file of `save_unet` is about."""
     if about.get("network") != NETWORK:
         raise UserError(f"it is no {NETWORK}")
@@ -212,4 +212,4 @@ def unet_of(about: dict[str, Any]) -> ColorUNet:
 
 def load_unet(path: Path) -> tuple[ColorUNet, dict[str, Any]]:
     """Read a network that `save_unet` wrote, and its notes, see `load_network`."""
-    return load_network(path, unet_of, "tools.train_bundled")
+    return load_network(path, unet_from_metadata, "tools.train_bundled")

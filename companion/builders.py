@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from colorlib.backbones import Backbone, load_backbone
 from colorlib.data import ImageSource, PackedImages, Split, pack, split
+from colorlib.device import torch_device
 from colorlib.errors import UserError
 from colorlib.features import Features, compute_features
-from colorlib.model import ColorizationModel, Vgg16Encoder, torch_device
+from colorlib.model import ColorizationModel, Vgg16Encoder
 from colorlib.sampling import Samples
 from companion.config import RunConfig, Settings
 from companion.datasets import find_source
@@ -171,7 +172,7 @@ def initial_model(
         train: (M,), the training images.
         vgg16: The network that `model4` begins with.
     """
-    by_class = config.model.features in ("softmax", "logits")
+    by_class = config.model.uses_class_scores
     channels = () if by_class or features is None else features.channels
     built = replace(config.model, feature_channels=channels)
     with torch.random.fork_rng(devices=[]):
@@ -179,8 +180,8 @@ def initial_model(
         model = ColorizationModel(built)
     if model.feature_input is not None and features is not None:
         some = train[:: max(1, len(train) // STATISTICS)]
-        model.feature_input.fit(*features.statistics(some))
+        model.feature_input.set_statistics(*features.statistics(some))
     if vgg16 is not None:
         assert isinstance(model.encoder, Vgg16Encoder)
-        model.encoder.take_weights(vgg16.net)
+        model.encoder.load_vgg16_weights(vgg16.net)
     return model

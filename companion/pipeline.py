@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from colorlib.backbones import Backbone, load_stated
-from colorlib.color import images_to_float, lab_to_rgb
+from colorlib.backbones import Backbone, load_recorded_backbones
 from colorlib.errors import UserError
+from colorlib.evaluation import predict_lab
 from colorlib.features import Features
 from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
-from colorlib.training import FitResult, discard, fit, is_rank_zero, loss_named
+from colorlib.training import FitResult, build_loss, discard, fit, is_rank_zero
 from companion import builders, provenance, records
 from companion.builders import Data, Folders, log, setup_data, setup_features
 from companion.config import Profile, RunConfig, validated
@@ -125,7 +125,7 @@ class _Run:
         train = self.data.subset(features, parts.train)
         trained = fit(
             model,
-            loss_named(config.train.loss or "mse", train),
+            build_loss(config.train.loss or "mse", train),
             train,
             self.data.subset(features, parts.validation),
             folder,
@@ -209,31 +209,19 @@ def recorded_config(record: Record) -> RunConfig:
     return validated(RunConfig, record.settings, place)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a trained model makes of some images.
-
-    Attributes:
-        L_norm: (N, 1, S, S), what it sees.
-        target_norm: (N, 2, S, S), what it predicts; `ab_norm`, if its target is Lab.
-        rgb: (N, 3, S, S) in [0, 1], the coloured images.
-    """
-
-    L_norm: Tensor
-    target_norm: Tensor
-    rgb: Tensor
-
-
 @torch.no_grad()
 def predict_images(
     config: RunConfig, folders: Folders, indices: NDArray[np.int64]
-) -> Prediction:
+) -> Tensor:
     """Colour some images of a data set with a finished run's model.
 
     Args:
         config: Of the run.
         folders: Where the run is.
         indices: (N,), of the packed images.
+
+    Returns:
+        `lab`, (N, 3, S, S), not clipped.
 
     Raises:
         UserError: If the run is not done.
@@ -244,10 +232,7 @@ def predict_images(
         config, data, builders.load_backbones(config, folders), folders
     )
     batch = data.subset(features, indices).take(np.arange(len(indices)))
-    L_norm, _ = model.target.split(images_to_float(batch.images))
-    target_norm = model(L_norm, batch.features)
-    rgb = lab_to_rgb(model.target.to_lab(L_norm, target_norm))
-    return Prediction(L_norm, target_norm, rgb)
+    return predict_lab(model, batch, model.target)
 
 
 def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Summaries:
@@ -266,7 +251,7 @@ def evaluate_weights(profile: Profile, weights: Path, folders: Folders) -> Summa
             trained with.
     """
     model, notes = load_model(weights)
-    size, backbones = load_stated(weights, notes, folders.weights)
+    size, backbones = load_recorded_backbones(weights, notes, folders.weights)
     config = RunConfig(
         name=notes.get("model", "plain"),
         data=replace(profile.data, size=size),

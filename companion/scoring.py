@@ -16,19 +16,19 @@ from torch.nn import functional as F
 from colorlib import evaluation
 from colorlib.backbones import Backbone
 from colorlib.color import images_to_float, lab_to_rgb
-from colorlib.evaluation import MEAN_IMAGE, MODEL, Predictor
+from colorlib.device import torch_device
+from colorlib.evaluation import MEAN_IMAGE, MODEL, Predictor, predict_lab
 from colorlib.features import Features
 from colorlib.files import atomic_write, file_lock, hash_of
 from colorlib.metrics import summarize
-from colorlib.model import ColorizationModel, torch_device
-from colorlib.sampling import Batch, EpochLoader, Samples
+from colorlib.model import ColorizationModel
+from colorlib.sampling import EVALUATION_BATCH, EpochLoader, Samples
 from colorlib.targets import Target
 from companion.builders import Data
 from companion.code_hash import modules_hash
 from companion.config import RunConfig
 from companion.records import BreakdownRecord, ClassError
 
-EVALUATED = 80  # images at a time
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
 MOST_JUDGED = 1000  # test images whose class the judge names, at most
 JUDGE_SIZE = 192  # pixels, what the judge sees
@@ -116,7 +116,7 @@ class Scorer:
         self, predict: Predictor, samples: Samples, target: Target
     ) -> dict[str, Tensor]:
         """Metric -> (N,) of one way to predict colour."""
-        batches = EpochLoader(samples, EVALUATED)
+        batches = EpochLoader(samples, EVALUATION_BATCH)
         return evaluation.score_predictor(predict, batches, self.device, target)
 
     def _group_numbers(self) -> dict[str, list[int]]:
@@ -155,7 +155,7 @@ class Scorer:
         target = Target(gray=self.config.model.gray)
         train = self.data.subset(None, self.data.split.train)
         predictors = evaluation.baselines(
-            evaluation.mean_image(EpochLoader(train, EVALUATED))
+            evaluation.mean_image(EpochLoader(train, EVALUATION_BATCH))
         )
         for test in self.data.split.tests:
             samples = self._samples(test, None)
@@ -187,8 +187,11 @@ class Scorer:
         groups = [self.data.packed.manifest.groups[i] for i in indices]
         truth = torch.tensor([_synsets()[group] for group in groups])
         answers = []
-        for batch in EpochLoader(self.data.subset(features, indices), EVALUATED):
-            rgb = _coloured(batch.to(self.device), predict, target)  # (B, 3, S, S)
+        for batch in EpochLoader(self.data.subset(features, indices), EVALUATION_BATCH):
+            here = batch.to(self.device)
+            rgb = images_to_float(here.images)  # (B, 3, S, S)
+            if predict is not None:
+                rgb = lab_to_rgb(predict_lab(predict, here, target))
             size = (JUDGE_SIZE, JUDGE_SIZE)
             seen = F.interpolate(rgb, size, mode="bilinear", antialias=True)
             logits = judge.net((seen - judge.mean) / judge.std)
@@ -202,17 +205,14 @@ class Scorer:
     def _warnings(self, model: ColorizationModel, scores: Scores) -> tuple[str, ...]:
         """What is wrong with a trained model, if it learned nothing."""
         samples = self._samples(self.first, self.features)
-        count = min(EVALUATED, len(samples))
-        batch = samples.take(np.arange(count)).to(self.device)
-        L_norm, _ = model.target.split(images_to_float(batch.images))
-        return evaluation.degenerate_model_warnings(
-            scores, model(L_norm, batch.features)
-        )
+        batch = next(iter(EpochLoader(samples, EVALUATION_BATCH))).to(self.device)
+        lab = predict_lab(model, batch, model.target)
+        return evaluation.degenerate_model_warnings(scores, lab[:, 1:])
 
     def _breakdown(self, model: ColorizationModel, loss_eq1: Tensor) -> BreakdownRecord:
         """Where a model's errors on the first test set are."""
         samples = self._samples(self.first, self.features)
-        batches = EpochLoader(samples, EVALUATED)
+        batches = EpochLoader(samples, EVALUATION_BATCH)
         found = evaluation.break_down(model, batches, self.device, model.target)
         return BreakdownRecord(
             place_mse=[rounded(row) for row in found["place_mse"]],
@@ -240,15 +240,6 @@ def _summaries(scores: dict[str, Tensor]) -> dict[str, Any]:
     judged = {name: values for name, values in scores.items() if name == "named"}
     rest = {name: values for name, values in scores.items() if name != "named"}
     return summarize(rest) | summarize(judged)
-
-
-def _coloured(batch: Batch, predict: Predictor | None, target: Target) -> Tensor:
-    """A predictor's colours, or the true ones, (B, 3, S, S) in [0, 1]."""
-    rgb = images_to_float(batch.images)
-    if predict is None:
-        return rgb
-    L_norm, _ = target.split(rgb)
-    return lab_to_rgb(target.to_lab(L_norm, predict(L_norm, batch.features).float()))
 
 
 @cache

@@ -36,7 +36,7 @@ from colorlib.backbones.specs import (
 from colorlib.color import check_image
 from colorlib.errors import UserError
 
-Content = Literal["logits", "maps"]  # what is extracted, see `content_of`
+StoredKind = Literal["logits", "maps"]  # what is extracted, see `stored_kind`
 
 GRAY_TOLERANCE = 1e-3  # the L of white is 100 only to the precision of float32
 LARGEST = 4096  # pixels; a file from elsewhere shall not ask for all the memory
@@ -112,13 +112,13 @@ class Backbone(nn.Module):
         return (rgb - self.mean) / self.std
 
     def forward(
-        self, gray: Tensor, content: Content, size: int | None = None
+        self, gray: Tensor, kind: StoredKind, size: int | None = None
     ) -> Tensor:
         """Extract features of gray images.
 
         Args:
             gray: (N, 1, H, H) float in [0, 1]: L / 100, see `color.gray_from_L`.
-            content: Which features.
+            kind: Which features.
             size: Side of what the network sees, see `prepare`.
 
         Returns:
@@ -132,7 +132,7 @@ class Backbone(nn.Module):
         low, high = gray.min().item(), gray.max().item()
         if not -GRAY_TOLERANCE <= low <= high <= 1 + GRAY_TOLERANCE:
             raise ValueError(f"found gray {low:.3g} to {high:.3g}, expected 0 to 1")
-        features = self._content(self._maps(self.prepare(gray, size)), content).float()
+        features = self._of_kind(self._maps(self.prepare(gray, size)), kind).float()
         if not features.isfinite().all():
             raise UserError(
                 f"{self.spec.name}: found features that are not finite, expected "
@@ -151,9 +151,9 @@ class Backbone(nn.Module):
             )
         return maps
 
-    def _content(self, maps: Tensor, content: Content) -> Tensor:
+    def _of_kind(self, maps: Tensor, kind: StoredKind) -> Tensor:
         """One kind of features, from the last maps."""
-        if content == "maps":
+        if kind == "maps":
             grid = (MAP_SIDE, MAP_SIDE)
             if maps.shape[-2:] == grid:
                 return maps
@@ -170,7 +170,7 @@ class Backbone(nn.Module):
 # ------------------------------------------------------------ features of some images
 
 
-def content_of(kind: FeatureKind) -> Content:
+def stored_kind(kind: FeatureKind) -> StoredKind:
     """What has to be extracted: the softmax is made of logits.
 
     Raises:
@@ -182,9 +182,9 @@ def content_of(kind: FeatureKind) -> Content:
     return "logits" if kind == "softmax" else kind
 
 
-def joined(each: Sequence[Tensor], kind: FeatureKind) -> Tensor:
+def concatenate_features(each: Sequence[Tensor], kind: FeatureKind) -> Tensor:
     """The features of several networks as one tensor, see `features_of_images`."""
-    if content_of(kind) != "logits":
+    if stored_kind(kind) != "logits":
         return torch.cat(list(each), dim=1)  # K of (N, C_k, 8, 8) -> (N, C, 8, 8)
     logits = torch.stack(list(each), dim=1)  # (N, K, 1000)
     return logits.softmax(dim=-1) if kind == "softmax" else logits
@@ -215,10 +215,10 @@ def features_of_images(
         >>> torch.allclose(softmax.sum(dim=-1), torch.ones(2, 1))
         True
     """
-    content = content_of(kind)
     sizes = input_sizes or [b.spec.input_size for b in backbones]
-    pairs = zip(backbones, sizes, strict=True)
-    return joined([backbone(gray, content, size) for backbone, size in pairs], kind)
+    pairs, stored = zip(backbones, sizes, strict=True), stored_kind(kind)
+    each = [backbone(gray, stored, size) for backbone, size in pairs]
+    return concatenate_features(each, kind)
 
 
 # ---------------------------------------------------------------------------- weights
@@ -272,7 +272,7 @@ class _Notes(BaseModel):
     backbones: list[BackboneRecord]
 
 
-def load_stated(
+def load_recorded_backbones(
     path: Path, notes: dict[str, Any], weights_root: Path | None = None
 ) -> tuple[int, list[Backbone]]:
     """Load the frozen networks that a model was trained with, and no others.
@@ -293,7 +293,7 @@ def load_stated(
             the one of the training.
 
     Example:
-        >>> load_stated(Path("model.safetensors"), {"size": 64, "backbones": []})
+        >>> load_recorded_backbones(Path("model"), {"size": 64, "backbones": []})
         (64, [])
     """
     try:

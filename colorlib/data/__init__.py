@@ -1,4 +1,4 @@
-"""Images from somewhere, packed once into one array, divided into parts."""
+"""Data sets: images read, packed once into one array, split for training and test."""
 
 from colorlib.data.packed import Manifest, PackedImages, pack
 from colorlib.data.sources import PARTS, DataConfig, ImageSource, open_source

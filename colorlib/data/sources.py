@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
@@ -28,7 +28,6 @@ from colorlib.images.album import photographs_below
 from colorlib.scenes import SCENES_VERSION, render_scenes
 
 Dataset = Literal["scenes", "lfw", "imagenet", "imagenette", "folder"]
-Positive = Annotated[int, Field(ge=1)]
 Rgb = NDArray[np.uint8]  # (S, S, 3)
 
 SCENES_COUNT = 2000
@@ -66,16 +65,16 @@ class DataConfig:
     dataset: Dataset = "scenes"
     size: Annotated[int, Field(ge=16)] = 64
     count: Annotated[int, Field(ge=8)] | None = None
-    classes: Positive | None = None
-    per_class: Positive | None = None
-    unseen_classes: Annotated[int, Field(ge=0)] = 0
-    unseen_per_class: Annotated[int, Field(ge=0)] = 0
+    classes: PositiveInt | None = None
+    per_class: PositiveInt | None = None
+    unseen_classes: NonNegativeInt = 0
+    unseen_per_class: NonNegativeInt = 0
     split: Literal["random", "group", "within_group"] = "random"
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
     validation: Annotated[float, Field(ge=0)] = 0.05
-    train_count: Positive | None = None
+    train_count: PositiveInt | None = None
     test_count: Annotated[int, Field(ge=2)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         """Refuse a draw of classes that would be another than it seems."""

@@ -1,4 +1,4 @@
-"""Which images are trained on, which choose the checkpoint, and which are the test.
+"""Splits into training, validation and test images, without near-duplicates.
 
 The same photograph twice makes a test meaningless, and near-duplicates do, too: they
 are found by a perceptual hash and dropped before anything is divided.
@@ -15,7 +15,7 @@ from colorlib.data.sources import DataConfig
 from colorlib.errors import UserError
 from colorlib.files import hash_of
 
-Indices = NDArray[np.int64]
+Indices = NDArray[np.int64]  # of images
 Names = NDArray[np.str_]  # (N,), the group of each image
 
 NEAR_BITS = 4  # of the 64 bits of two perceptual hashes that may differ

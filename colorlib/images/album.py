@@ -1,4 +1,4 @@
-"""Albums: which files are coloured, into which, and what is left out, counted."""
+"""Find photographs in folders, name their coloured copies, and colour one file."""
 
 import os
 from collections import Counter

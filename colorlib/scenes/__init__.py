@@ -1,4 +1,4 @@
-"""Synthetic scenes: landscapes painted by formula, there on every machine.
+"""Synthetic scenes: procedurally rendered landscapes that need no download.
 
 In a scene the colour follows from what a thing is and how bright it is, and its
 texture tells what it is: a network that sees only luminance can learn it. Cars and

@@ -1,4 +1,4 @@
-"""Painting by formula: a canvas, and what a scene is made of, one colour law each.
+"""Procedural rendering of a scene's elements, each with its colour distribution.
 
 Only the things of random hue are painted elsewhere, in `colorlib.scenes`.
 

@@ -1,8 +1,7 @@
 """Training: a model, a loss and samples in; trained weights and their curve out.
 
-Nothing is built here. The loop is Lightning's: it steps, validates, saves and resumes.
-What one step means is the whole lesson of `ColorizationTask`; what happens between the
-steps is in `Session`.
+The caller builds the model, the loss and the samples. Lightning runs the loop.
+`ColorizationTask` defines one step, `Session` what happens between steps.
 
 Reference:
     Section 4.2 (loss and optimiser) and Section 5.2 (learning rate, batch) of the
@@ -14,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,16 +23,16 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import CSVLogger
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from colorlib.bins import bin_prior, rebalancing
 from colorlib.color import images_to_float, rgb_to_lab
 from colorlib.errors import UserError
-from colorlib.losses import BinCrossEntropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.losses import bin_cross_entropy, chroma_huber, chroma_l1, chroma_mse
 from colorlib.model import ColorizationModel
-from colorlib.sampling import Batch, EpochLoader, Samples
+from colorlib.sampling import EVALUATION_BATCH, Batch, EpochLoader, Samples
 from colorlib.training.session import (
     AtomicCheckpoints,
     Session,
@@ -42,9 +42,6 @@ from colorlib.training.session import (
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LossName = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
-Positive = Annotated[int, Field(ge=1)]
-
-EVALUATED = 80  # samples at a time where nothing is learned
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -68,27 +65,27 @@ class TrainConfig:
         compile_mode: `none`, or a mode of `torch.compile`.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: How many, each with a process of its own, or `auto`.
-        deterministic: Whether operations that may give other bits each time are
-            replaced or refused. On a processor there are none here.
+        deterministic: Whether to use deterministic operations only. On a CPU all
+            operations used here are deterministic.
         seed: Of the initial weights and of the order of the images.
     """
 
     loss: LossName | None = None
-    batch_size: Positive = 20
+    batch_size: PositiveInt = 20
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    max_epochs: Positive = 1
-    max_steps: Positive | None = None
+    max_epochs: PositiveInt = 1
+    max_steps: PositiveInt | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
-    patience: Positive | None = None
+    patience: PositiveInt | None = None
     hflip: bool = False
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     compile_mode: Literal["none", "default", "reduce-overhead"] = "none"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: Positive | Literal["auto"] = "auto"
+    devices: PositiveInt | Literal["auto"] = "auto"
     deterministic: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: NonNegativeInt = 0
 
 
 class ColorizationTask(pl.LightningModule):
@@ -114,7 +111,7 @@ class ColorizationTask(pl.LightningModule):
             self._step = torch.compile(self.compare, mode=mode, dynamic=False)
 
     def setup(self, stage: str) -> None:
-        """Refuse what would silently be another training than that of one process."""
+        """Refuse settings that make several processes train differently from one."""
         normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in self.modules())
         world, device = self.trainer.world_size, self.trainer.strategy.root_device
         if world > 1 and device.type == "cpu" and normalised:
@@ -128,7 +125,7 @@ class ColorizationTask(pl.LightningModule):
         """One batch forward; Lightning does the backward pass and the update.
 
         What dropout drops is a function of (seed, step), as the order of the images is:
-        a training that was resumed comes to the same bits.
+        a resumed training gives bitwise identical weights.
         """
         gpus = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(gpus):
@@ -144,7 +141,7 @@ class ColorizationTask(pl.LightningModule):
         self.log("val_loss", self.compare(batch), batch_size=size, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to save weights that are no numbers, in every process alike."""
+        """Refuse to save weights that are not finite; every process checks."""
         for weights in self.model.parameters():
             check_finite(weights, checkpoint["global_step"])
 
@@ -248,7 +245,7 @@ def fit(
             weights_only=True,  # a checkpoint is data: nothing in it is executed
         )
     if session.curve["validation"]:
-        _take_weights(task, session.best)
+        _load_weights(task, session.best)
     return FitResult(
         epochs=len(session.curve["train"]),
         steps=trainer.global_step,
@@ -260,7 +257,7 @@ def fit(
     )
 
 
-def loss_named(name: LossName, train: Samples) -> Loss:
+def build_loss(name: LossName, train: Samples) -> Loss:
     """Choose a loss by its name.
 
     Args:
@@ -272,14 +269,15 @@ def loss_named(name: LossName, train: Samples) -> Loss:
         Called as `loss(outputs, true_target_norm)`.
     """
     if name == "rebalanced":
-        batches = EpochLoader(replace(train, features=None), EVALUATED)
+        batches = EpochLoader(replace(train, features=None), EVALUATION_BATCH)
         labs = (rgb_to_lab(images_to_float(batch.images)) for batch in batches)
-        return BinCrossEntropy(rebalancing(bin_prior(lab[:, 1:] for lab in labs)))
+        weights = rebalancing(bin_prior(lab[:, 1:] for lab in labs))
+        return partial(bin_cross_entropy, weights=weights)
     losses: dict[str, Loss] = {
         "mse": chroma_mse,
         "huber": chroma_huber,
         "l1": chroma_l1,
-        "cross_entropy": BinCrossEntropy(),
+        "cross_entropy": bin_cross_entropy,
     }
     return losses[name]
 
@@ -300,7 +298,7 @@ def is_rank_zero() -> bool:
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
-def _take_weights(task: ColorizationTask, path: Path) -> None:
+def _load_weights(task: ColorizationTask, path: Path) -> None:
     """Give the task the weights of a checkpoint."""
     saved = AtomicCheckpoints().load_checkpoint(path, task.device, weights_only=True)
     task.load_state_dict(saved["state_dict"])
@@ -309,7 +307,7 @@ def _take_weights(task: ColorizationTask, path: Path) -> None:
 def _loaders(
     trainer: pl.Trainer, train: Samples, validation: Samples, config: TrainConfig
 ) -> tuple[EpochLoader, EpochLoader | None]:
-    """This process's part of the batches; none of no validation images."""
+    """Loaders of this process's part of each batch; None without validation images."""
     device = trainer.strategy.root_device
     ranks = trainer.global_rank, trainer.world_size
     order = config.batch_size, config.seed, config.hflip
@@ -317,7 +315,7 @@ def _loaders(
     if not len(validation):
         return shown, None
     held = validation.cache_on_device(device)
-    return shown, EpochLoader(held, EVALUATED, None, False, *ranks)
+    return shown, EpochLoader(held, EVALUATION_BATCH, None, False, *ranks)
 
 
 def _trainer(

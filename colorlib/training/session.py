@@ -1,4 +1,4 @@
-"""What happens between the steps of a training: its curve, checkpoints and ends."""
+"""A Lightning callback: learning curve, checkpoints, early stopping and signals."""
 
 import io
 import os
@@ -22,7 +22,7 @@ from colorlib.files import atomic_write
 from colorlib.sampling import Batch
 
 SAVE_EVERY = 200  # steps between two checkpoints within an epoch
-ASK_EVERY = 10  # steps between two questions of processes that train together
+SIGNAL_CHECK_EVERY = 10  # steps between checks for a signal, with several processes
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 CONTENT = {"state_dict", "global_step", "loops", "pytorch-lightning_version"}
 
@@ -30,15 +30,14 @@ CONTENT = {"state_dict", "global_step", "loops", "pytorch-lightning_version"}
 class Session(Callback):
     """What happens between the steps: the curve, the checkpoints, and early ends.
 
-    Checkpoints are saved after whole epochs and every 200 steps within. A bound
-    that ends the training within an epoch does not finish that, and the validation
-    that Lightning makes then does not count: an epoch that was saved as finished would
-    lack its other steps, once resumed. Lightning's own checkpoints and early stopping
-    do not tell these apart.
+    Checkpoints are saved after each epoch and every 200 steps. If a limit ends training
+    within an epoch, that epoch does not count as finished, and the validation that
+    Lightning then runs is ignored; otherwise a resumed training would skip the
+    remaining steps. Lightning's own callbacks do not make this distinction.
 
-    SIGINT and SIGTERM end the training after its step, saved; a second one at once.
-    Lightning's own handling saves in the midst of a step, from which no training goes
-    on to the same bits.
+    SIGINT and SIGTERM end the training after the current step, which is saved; a second
+    one ends it at once. Lightning's own handling saves within a step, and a training
+    resumed from there does not give bitwise identical weights.
 
     Args:
         folder: Of the checkpoints.
@@ -160,7 +159,8 @@ class Session(Callback):
     def _stop_if_asked(self, trainer: pl.Trainer) -> None:
         """Save and end, if a signal came to this or to another of the processes."""
         steps = trainer.global_step
-        if trainer.world_size > 1 and steps % ASK_EVERY and not trainer.is_last_batch:
+        between = steps % SIGNAL_CHECK_EVERY and not trainer.is_last_batch
+        if trainer.world_size > 1 and between:
             return
         if trainer.strategy.reduce_boolean_decision(bool(self._signum), all=False):
             trainer.save_checkpoint(self.last)
@@ -211,8 +211,8 @@ def check_finite(values: Tensor, steps: int) -> None:
     """End a training that has diverged, before anything of it is saved."""
     if not bool(values.isfinite().all()):
         raise UserError(
-            f"found a loss or weights that are no numbers after {steps} steps, "
-            "expected numbers: the training has diverged; lower learning_rate"
+            f"found a loss or weights that are not finite after {steps} steps, "
+            "expected finite numbers: the training has diverged; lower learning_rate"
         )
 
 

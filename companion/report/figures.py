@@ -225,7 +225,7 @@ def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
         The figure.
     """
     shapes = _stage_shapes(model, size)
-    wide = 4.6 if model.backbones else 2.0  # inches, as all lengths here
+    wide = 4.6 if model.config.backbones else 2.0  # inches, as all lengths here
     figure, axis = plt.subplots(figsize=(wide, 4.9), layout="constrained")
     axis.set(xlim=(0, wide), ylim=(0, 4.9))
     axis.set_axis_off()
@@ -236,8 +236,7 @@ def model_diagram(model: ColorizationModel, size: int = 256) -> Figure:
         _box(axis, x, y, name, " x ".join(map(str, shapes[name])), kind)
         if name != "L_norm":
             _arrow(axis, (x, y + 0.66), (x, y + 0.34))
-    if model.backbones:
-        count = len(model.backbones)
+    if count := len(model.config.backbones):
         average = model.config.aggregation == "average"
         detail = f"{'mean' if average else model.config.aggregation} of {count}"
         plural = "s" * (count > 1)

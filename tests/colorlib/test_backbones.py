@@ -19,7 +19,7 @@ from colorlib.backbones import (
     BackboneRecord,
     features_of_images,
     load_backbone,
-    load_stated,
+    load_recorded_backbones,
     specs,
 )
 from colorlib.backbones.specs import SPECS, hash_of_weights, spec_for
@@ -101,7 +101,7 @@ def test_each_network_takes_its_input_and_gives_maps_on_its_own_grid(name):
     maps = backbone._maps(seen)
     assert maps.shape == (2, *GRIDS[name])
     if spec.tap is None:
-        assert backbone._content(maps, "logits").shape == (2, 1000)
+        assert backbone._of_kind(maps, "logits").shape == (2, 1000)
 
 
 def test_drops_the_background_class_and_no_other():
@@ -180,7 +180,7 @@ def test_refuses_features_that_there_are_none_of(tiny, gray):
         features_of_images([transformer], gray, "maps")
     headless = bare("vgg16.convolutions_in1k")
     with pytest.raises(UserError, match="found a network without a head"):
-        headless._content(torch.zeros(1, 512, 14, 14), "logits")
+        headless._of_kind(torch.zeros(1, 512, 14, 14), "logits")
 
 
 def test_damaged_weights_are_named(gray):
@@ -327,14 +327,14 @@ def test_a_trained_model_gets_the_networks_it_was_trained_with(tmp_path, tiny):
     stated = BackboneRecord(name=TINY, weights="file", weights_hash=tiny.weights_hash)
     notes = {"size": 64, "backbones": [stated.model_dump()]}
     with pytest.raises(UserError, match="give --weights-root"):
-        load_stated(tmp_path, notes)
+        load_recorded_backbones(tmp_path, notes)
     path = tmp_path / f"{TINY}.safetensors"
     save(tiny, path)
-    size, (loaded,) = load_stated(tmp_path, notes, tmp_path)
+    size, (loaded,) = load_recorded_backbones(tmp_path, notes, tmp_path)
     assert (size, loaded.weights_hash) == (64, tiny.weights_hash)
     save(tiny, path, **{"fc.bias": tiny.net.get_parameter("fc.bias") + 1})
     with pytest.raises(UserError, match="trained with other weights of test_resnet"):
-        load_stated(tmp_path, notes, tmp_path)
+        load_recorded_backbones(tmp_path, notes, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_a_trained_model_gets_the_networks_it_was_trained_with(tmp_path, tiny):
 )
 def test_notes_that_do_not_fit_are_named(notes, field):
     with pytest.raises(UserError, match=rf"m\.safetensors does not say.*{field}"):
-        load_stated(Path("m.safetensors"), notes)
+        load_recorded_backbones(Path("m.safetensors"), notes)
 
 
 # ------------------------------------------------------------------------ real weights

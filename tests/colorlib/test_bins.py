@@ -1,3 +1,5 @@
+"""Bins of the ab plane: which there are, encoding, decoding and rebalancing."""
+
 import numpy as np
 import pytest
 import torch

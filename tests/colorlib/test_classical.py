@@ -1,3 +1,5 @@
+"""Colours from scribbles and from an example: what stays, edges, faults."""
+
 import numpy as np
 import pytest
 from hypothesis import given

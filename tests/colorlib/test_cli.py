@@ -1,3 +1,5 @@
+"""The command line: what it imports, albums, streams, and one error a line."""
+
 import os
 import subprocess
 import sys

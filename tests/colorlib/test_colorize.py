@@ -1,3 +1,5 @@
+"""Photographs: own lightness, chroma along edges, frames, contrast, backbones."""
+
 import numpy as np
 import pytest
 import torch
@@ -135,7 +137,7 @@ def test_a_slope_is_that_of_least_squares():
     a_unit = torch.rand(1, 1, 3, 3, generator=generator) - 0.5
     lines = chroma_along_lightness(torch.cat([a_unit, L_norm], 1), L_norm)
     x, y = (plane.flatten().double().numpy() for plane in (L_norm, a_unit))
-    ridge = np.append(x - x.mean(), np.sqrt(9 * colorize.FLAT))[:, None]
+    ridge = np.append(x - x.mean(), np.sqrt(9 * colorize.SLOPE_EPSILON))[:, None]
     expected = np.linalg.lstsq(ridge, np.append(y - y.mean(), 0), rcond=None)[0][0]
     assert lines[0, 0, 1, 1].item() == pytest.approx(expected, rel=1e-3)
 
@@ -154,7 +156,7 @@ def test_chroma_along_lightness_is_closer_than_bilinear(monkeypatch, name):
         return skcolor.deltaE_ciede2000(*map(skcolor.rgb2lab, (rgb, made))).mean()
 
     along_lightness = error()
-    monkeypatch.setattr(colorize, "FLAT", 1e9)  # no slope: bilinear
+    monkeypatch.setattr(colorize, "SLOPE_EPSILON", 1e9)  # no slope: bilinear
     assert along_lightness < 0.98 * error()
 
 

@@ -141,11 +141,11 @@ def test_a_model_of_another_space_is_judged_in_lab(space):
 
 # ----------------------------------------------------------------------------- warnings
 
-VARIED = torch.linspace(-0.5, 0.5, 8 * 2 * 4 * 4).reshape(8, 2, 4, 4)
+VARIED = torch.linspace(-64, 64, 8 * 2 * 4 * 4).reshape(8, 2, 4, 4)  # Lab units
 
 
 @pytest.mark.parametrize("loss", [0.02, 0.03])
-@pytest.mark.parametrize("offset", [None, 0.0, 0.3])
+@pytest.mark.parametrize("offset", [None, 0.0, 40.0])
 def test_a_model_that_has_not_learned_is_warned_of(loss, offset):
     scores = {
         MODEL: {"loss_eq1": torch.tensor([0.01, 2 * loss - 0.01])},
@@ -153,8 +153,8 @@ def test_a_model_that_has_not_learned_is_warned_of(loss, offset):
     }
     same = offset is not None
     one = VARIED[:1] + (offset or 0)
-    target_norm = one.expand(8, -1, -1, -1) if same else VARIED
-    message = "; ".join(degenerate_model_warnings(scores, target_norm))
+    pred_ab = one.expand(8, -1, -1, -1) if same else VARIED
+    message = "; ".join(degenerate_model_warnings(scores, pred_ab))
     assert ("predicts the same for all" in message) is same
     assert ("0.03, is not below the per-pixel mean image's, 0.03" in message) == (
         loss == 0.03

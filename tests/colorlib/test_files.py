@@ -1,3 +1,5 @@
+"""Files: atomic writing under faults, locks, caches and hashes."""
+
 import errno
 import fcntl
 import os

@@ -82,7 +82,7 @@ def test_features_of_each_network_are_standardised_by_its_own_statistics():
     torch.manual_seed(0)
     first, second = 5 + 2 * torch.randn(400, 6), 0.1 * torch.randn(400, 6)
     given = FeatureInput([6, 6], length=None).eval()
-    given.fit(
+    given.set_statistics(
         torch.stack([first.mean(), second.mean()]),
         torch.stack([first.std(), second.std()]),
     )
@@ -95,7 +95,7 @@ def test_features_of_each_network_are_standardised_by_its_own_statistics():
 
 def test_a_softmax_is_taken_as_it_is():
     given = FeatureInput([10, 10, 10], length=None, standardised=False)
-    given.fit(torch.full((3,), 7.0), torch.full((3,), 3.0))
+    given.set_statistics(torch.full((3,), 7.0), torch.full((3,), 3.0))
     softmax = torch.randn(2, 3, 10).softmax(dim=-1)
     assert torch.equal(given(softmax)[..., 0, 0], softmax)
 

@@ -342,7 +342,7 @@ def test_scores_that_cannot_be_summarized_are_refused():
         summarize({"fid": [1.0]})
     with pytest.raises(ValueError, match="found psnr_rgb without mse_rgb"):
         summarize({"psnr_rgb": [1.0]})
-    with pytest.raises(ValueError, match="scores of different length"):
+    with pytest.raises(ValueError, match="expected equal lengths"):
         summarize({"mse_rgb": [1.0, 2.0], "psnr_rgb": [1.0]})
     with pytest.raises(ValueError, match=r"found 2 NaN among 3 .* model has diverged"):
         summarize({"mae_ab": torch.tensor([torch.nan, 1.0, torch.nan])})

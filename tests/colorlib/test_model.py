@@ -43,7 +43,7 @@ def test_weights_are_as_many_as_the_baseline_has():
     assert number_of_weights(model.fusion) == (256 + 1000) * 256 + 256
     more = [build_model(name) for name in ("model2", "model3")]  # of Section 5.3
     assert {number_of_weights(m) for m in more} == {number_of_weights(model)}
-    assert [len(m.backbones) for m in (build_model("plain"), model, *more)] == [
+    assert [len(m.config.backbones) for m in (build_model("plain"), model, *more)] == [
         0, 1, 2, 3,
     ]  # fmt: skip
 
@@ -78,7 +78,7 @@ def test_model4_is_vgg16_and_begins_with_a_trained_one():
     encoder = build_model("model4").encoder
     assert number_of_weights(encoder) == 14_714_688
     trained = timm.create_model("vgg16", features_only=True, out_indices=(3,))
-    encoder.take_weights(trained)
+    encoder.load_vgg16_weights(trained)
     image = torch.rand(1, 1, 32, 32) * 2 - 1
     theirs = ((image + 1) / 2).expand(-1, 3, -1, -1)
     mean, std = torch.tensor([IMAGENET_MEAN, IMAGENET_STD]).view(2, 3, 1, 1)
@@ -148,7 +148,7 @@ def test_the_output_has_the_size_of_the_input_and_survives_saving(options, tmp_p
 
 def test_statistics_of_the_features_are_saved_with_the_model(tmp_path):
     model = build_model("model2", features="logits", **NARROW)
-    model.feature_input.fit(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    model.feature_input.set_statistics(*torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     save_model(model, tmp_path / "model.safetensors", {})
     loaded, _ = load_model(tmp_path / "model.safetensors")
     assert loaded.feature_input.mean.tolist() == [1, 2]

@@ -1,3 +1,5 @@
+"""Batches: order by seed and epoch, resuming, ranks, mirrored images, GPU."""
+
 from dataclasses import replace
 from itertools import chain, islice
 

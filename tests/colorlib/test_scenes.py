@@ -1,3 +1,5 @@
+"""Synthetic scenes: unchanged pictures at any size; stated colours, and free hues."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Training: the curve, best weights, resuming, signals, damaged checkpoints."""
+
 import math
 import signal
 from dataclasses import replace

@@ -5,7 +5,7 @@ function colorPixels(positions) {
   "use strict";
 
   const L_SCALE = 50, AB_SCALE = 128; // L_norm = L / 50 - 1, ab_norm = ab / 128
-  const FLAT = 0.01; // of L_norm squared: contrasts below 5 of L guide the chroma little
+  const SLOPE_EPSILON = 0.01; // of L_norm squared: contrasts below 5 of L hardly guide chroma
   const FINE = 65535; // steps of the tables over linear light: finer than any display
   const DELTA = 6 / 29; // CIE lightness: a straight line below, a cube root above
 
@@ -108,7 +108,7 @@ function colorPixels(positions) {
       const ab_norm = ab.map((value) => value / AB_SCALE);
       const meanAb = mean((i) => ab_norm[i]), meanLAb = mean((i) => L_norm[i] * ab_norm[i]);
       const slope = Float32Array.from(meanAb, (_, i) =>
-        (meanLAb[i] - meanL[i] * meanAb[i]) / (meanLL[i] - meanL[i] ** 2 + FLAT));
+        (meanLAb[i] - meanL[i] * meanAb[i]) / (meanLL[i] - meanL[i] ** 2 + SLOPE_EPSILON));
       return [slope, ab_norm.map((value, i) => value - slope[i] * L_norm[i])];
     });
     return { height, width, planes };

@@ -1,3 +1,5 @@
+"""The packed cache: every file accounted for, hashes, interruptions, damage."""
+
 import json
 import resource
 from dataclasses import asdict, replace

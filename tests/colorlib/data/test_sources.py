@@ -1,3 +1,5 @@
+"""Sources of images: draws, links, unreadable files, squares as Pillow's."""
+
 import hashlib
 import io
 import os

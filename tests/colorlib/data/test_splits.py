@@ -1,3 +1,5 @@
+"""Splits: disjoint parts of the asked sizes, whole groups, near-duplicates."""
+
 import io
 from dataclasses import replace
 

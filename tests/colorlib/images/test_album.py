@@ -1,3 +1,5 @@
+"""Albums: which photographs are found, names of results, what is refused."""
+
 import os
 
 import numpy as np

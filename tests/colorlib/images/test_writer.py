@@ -1,3 +1,5 @@
+"""Writing photographs: pixels, metadata, orientation, pages, failed writes."""
+
 import struct
 
 import numpy as np
