@@ -212,7 +212,7 @@ def named_table(found: Findings) -> str:
                     rows.setdefault(row, []).append(of["named"].mean)
     order = sorted(rows, key=lambda row: np.mean(rows[row]))
     cells = [[row, f"{100 * np.mean(rows[row]):.1f} %"] for row in order]
-    return markdown_table(["colours", "class named rightly"], cells)
+    return markdown_table(["colours", "top-1 accuracy"], cells)
 
 
 # -------------------------------------------------------------------------- the answers
