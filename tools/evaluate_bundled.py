@@ -7,8 +7,9 @@
 and logit adjustment; of the best view also with a mirrored one averaged in. It takes
 the setting of the lowest CIEDE2000 among those that give at least `COLOURFUL` of the
 photographs' colourfulness and a wrong vivid patch in at most `PATCHY` of them, all as
-means over the sets. The second condition was added, and the first one lowered from 0.65, after
-a blind look at 60 test photographs: patches of bright red made 23 worse than gray.
+means over the sets. The second condition was added, and the first one lowered from
+0.65, after a blind look at test photographs: patches of red had made 23 of 60 worse
+than gray.
 
 `test` scores the settings that stand in the file on the photographs held out.
 """
