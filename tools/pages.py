@@ -73,36 +73,40 @@ def headlines(found: Findings) -> list[tuple[str, str]]:
 def _does_it_help(found: Findings) -> tuple[str, str]:
     """H1, and what becomes of it on new classes and on faces."""
     titles = {
-        "supported": "Fusing networks helps on classes that were trained on",
-        "contradicted": "Not every fusion of networks helps",
+        "supported": "Fusing networks helps on classes that were trained on.",
+        "contradicted": "Not every fusion of networks helps.",
         "undecided": "Does fusing networks help?",
     }
-    lines = []
+    rows = []
     for place, where in PLACES.items():
-        effects = {
-            reading: found.against_none(reading, 3, place) for reading in READINGS
-        }
-        parts = [f"{of} {_short(one)}" for of, one in effects.items() if one]
-        lines += [f"{where}: {', '.join(parts)}."] * bool(parts)
-    start = "Change of the loss with three networks fused, against none, with 95 % "
-    start += "intervals. *Seen* classes were trained on, *unseen* ones were not. "
-    start += "Unmarked effects are significant after correction for many comparisons."
-    text = " ".join([start, *lines])
-    return titles[found.outcomes["H1"]], found.provisional(text if lines else "")
+        effects = [found.against_none(reading, 3, place) for reading in READINGS]
+        rows += [[where, *map(_short, effects)]] * any(effects)
+    title = titles[found.outcomes["H1"]]
+    if not rows:
+        return title, found.provisional("")
+    text = "Change of the loss with three networks fused, against none, with 95 % "
+    text += "intervals. Bold: significant after correction for many comparisons. "
+    text += "*Seen* classes were trained on, *unseen* ones were not."
+    return (
+        title,
+        f"{found.provisional(text)}\n\n{markdown_table(['', *READINGS], rows)}",
+    )
 
 
-def _short(one: Result) -> str:
-    """An effect with its interval; its conclusion only if it is not significant."""
-    number = f"**{signed(one.effect.mean, '%')}** ({interval(one.effect, 1)})"
-    return number if one.sign else f"{number} ({one.conclusion})"
+def _short(one: Result | None) -> str:
+    """An effect with its interval, in bold if it is significant."""
+    if one is None:
+        return NONE
+    mark, number = "**" * bool(one.sign), signed(one.effect.mean, "%")
+    return f"{mark}{number}{mark} ({interval(one.effect, 1)})"
 
 
 def _do_more_help(found: Findings) -> tuple[str, str]:
     """H3: one, two and three networks."""
     outcomes = {found.outcomes[f"H3, {reading}"] for reading in READINGS}
     titles: dict[frozenset[str], str] = {
-        frozenset({"supported"}): "The first network adds most",
-        frozenset({"contradicted"}): "Further networks add as much as the first",
+        frozenset({"supported"}): "The first network adds most.",
+        frozenset({"contradicted"}): "Further networks add as much as the first.",
     }
     lines = []
     for reading in READINGS:
@@ -134,7 +138,7 @@ def _table_1() -> tuple[str, str]:
     """The audit's result: arithmetic, no run."""
     peaks = implied_peaks().values()
     return (
-        "Table 1 is inconsistent",
+        "Table 1 is inconsistent.",
         "PSNR and RMSE of the same errors determine the peak value. The printed pairs "
         f"imply peaks from {min(peaks):.3f} to {max(peaks):.3f}, which differ by more "
         "than rounding explains. So the two columns cannot describe the same errors, "
@@ -304,8 +308,10 @@ def blocks(found: Findings) -> dict[str, str]:
     """Every generated text, by the name that pages call it."""
     return {
         "state": found.state,
-        "headlines": "\n".join(f"- *{t}* – {text}" for t, text in headlines(found)),
-        "cards": "\n\n".join(CARD.format(*one) for one in headlines(found)),
+        "headlines": "\n\n".join(f"**{t}** {text}" for t, text in headlines(found)),
+        "cards": "\n\n".join(
+            CARD.format(t.rstrip("."), text) for t, text in headlines(found)
+        ),
         "Table 1": table_1_beside_ours(found),
         "removed": removed_table(found),
         "stopping": stopping(found),

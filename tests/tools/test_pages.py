@@ -74,7 +74,7 @@ def test_an_incomplete_set_is_called_so(tmp_path):
     assert found.recorded == 9
     text = pages.blocks(found)["headlines"]
     assert text.count("9 of 78 are recorded, so the numbers are provisional") == 1
-    assert "**-8.0\u00a0%**" in text
+    assert "| ImageNet, seen classes | **-8.0\u00a0%**" in text
     assert found.against_none("maps", 1, ("imagenet", "seen")) is None
 
 
@@ -82,7 +82,7 @@ def test_numbers_are_those_of_the_records(complete):
     assert complete.state == "All 78 planned runs are recorded."
     texts = pages.blocks(complete)
     assert "provisional" not in texts["headlines"]
-    assert "maps **-8.0\u00a0%**" in texts["headlines"]
+    assert "| LFW, unseen people | **-8.0\u00a0%**" in texts["headlines"]
     assert "maps **-6.0\u00a0%, -7.0\u00a0%, -8.0\u00a0%**" in texts["headlines"]
     assert (
         "H1, each reading lowers the loss on seen classes: *supported*" in texts["H1"]
