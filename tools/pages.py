@@ -76,6 +76,7 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
         "supported": "Fusing networks helps on classes that were trained on.",
         "contradicted": "Not every fusion of networks helps.",
         "undecided": "Does fusing networks help?",
+        "pending": "Does fusing networks help?",
     }
     rows = []
     for place, where in PLACES.items():
@@ -84,8 +85,8 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     title = titles[found.outcomes["H1"]]
     if not rows:
         return title, found.provisional("")
-    text = "Change of the loss with three networks fused, against none, with 95 % "
-    text += "intervals. Bold: significant after correction for many comparisons. "
+    text = f"{found.verdict} Change of the loss with three networks fused, against "
+    text += "none, with 95 % intervals; bold: significant after correction. "
     text += "*Seen* classes were trained on, *unseen* ones were not."
     return (
         title,
@@ -108,16 +109,22 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
         frozenset({"supported"}): "The first network adds most.",
         frozenset({"contradicted"}): "Further networks add as much as the first.",
     }
-    lines = []
+    lines, overlap = [], True
     for reading in READINGS:
         of = [found.against_none(reading, n, ("imagenet", "seen")) for n in (1, 2, 3)]
         steps = [signed(one.effect.mean, "%") for one in of if one is not None]
-        lines += [f"{reading} **{', '.join(steps)}**"] * (len(steps) == 3)
+        if len(steps) == 3:
+            lines.append(f"{reading} **{', '.join(steps)}**")
+            effects = [one.effect for one in of if one is not None]
+            overlap &= max(e.ci_low for e in effects) < min(e.ci_high for e in effects)
     start = "Change of the loss with one, two and three networks, seen classes: "
     title = titles.get(frozenset(outcomes), "Do more networks help more?")
     if not lines:
         return title, "The runs with one and with two networks are not recorded yet."
-    return title, found.provisional(f"{start}{'; '.join(lines)}.")
+    text = f"{start}{'; '.join(lines)}"
+    if outcomes <= {"pending", "undecided"}:
+        text = f"Not yet known. {text}" + ", but the intervals overlap" * overlap
+    return title, found.provisional(f"{text}.")
 
 
 def implied_peaks() -> dict[tuple[str, str], float]:
@@ -141,8 +148,9 @@ def _table_1() -> tuple[str, str]:
         "Table 1 is inconsistent.",
         "PSNR and RMSE of the same errors determine the peak value. The printed pairs "
         f"imply peaks from {min(peaks):.3f} to {max(peaks):.3f}, which differ by more "
-        "than rounding explains. So the two columns cannot describe the same errors, "
-        "and no score can be compared with them.",
+        "than rounding explains. So the two columns do not describe the same errors, "
+        "unless they were averaged in different ways, and no score can be compared "
+        "with them.",
     )
 
 
