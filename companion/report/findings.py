@@ -116,7 +116,7 @@ class Findings:
         return text if self.complete else f"{text} {self.state}".strip()
 
     @property
-    def verdict(self) -> str:
+    def significant_effects(self) -> str:
         """Which effects of three networks on the loss are significant."""
         so_far, lines = "" if self.complete else " so far", []
         for sign, change in ((-1, "lower"), (1, "higher")):
