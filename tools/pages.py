@@ -86,8 +86,8 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     title = titles[found.outcomes["H1"]]
     if not rows:
         return title, found.provisional("")
-    text = f"{found.significant_effects} Change of the loss with three networks fused, against "
-    text += "none, with 95 % intervals; bold: significant after correction. "
+    text = f"{found.significant_effects} Change of the loss with three networks "
+    text += "fused, against none, with 95 % intervals; bold: significant. "
     text += "*Seen* classes were trained on, *unseen* ones were not; "
     text += "LFW is Labeled Faces in the Wild."
     return (
