@@ -36,7 +36,7 @@ BY_GROUP = (("imagenet", "unseen"), ("lfw", "test"))
 FUSION = ("fusion", "networks")  # the ablations of the primary contrasts
 REFERENCE = "none"
 
-Outcome = Literal["supported", "contradicted", "undecided"]
+Outcome = Literal["supported", "contradicted", "undecided", "pending"]
 Condition = tuple[str, str]  # data set, name of the condition
 Runs = Mapping[Condition, Mapping[int, Record | None]]  # seed -> record, if it has run
 
@@ -53,6 +53,7 @@ class Contrast:
         test_set: Of the records, such as `seen`.
         metric: Of the records.
         hypothesis: Of the protocol, such as `H1`; empty for all that is not primary.
+        label: What the sum means, if it is no plain difference.
     """
 
     weights: Mapping[str, float]
@@ -61,14 +62,16 @@ class Contrast:
     test_set: str
     metric: str = LOSS
     hypothesis: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """Such as `maps against none`, or the weighted sum of more than two."""
+        """Such as `maps against none`; else its label, or the weighted sum."""
         (first, *others), weights = self.weights, [*self.weights.values()]
         if weights == [1, -1]:
             return f"{first} against {others[0]}"
-        return " ".join(f"{weight:+g} {name}" for name, weight in self.weights.items())
+        terms = (f"{weight:+g} {name}" for name, weight in self.weights.items())
+        return self.label or " ".join(terms)
 
     @property
     def unit(self) -> str:
@@ -97,7 +100,10 @@ def _first_gain(reading: str) -> Contrast:
     Three networks are the condition that is called by the reading alone.
     """
     weights = {REFERENCE: 1.0, f"{reading}, one": -1.5, reading: 0.5}
-    return Contrast(weights, REFERENCE, "imagenet", "seen", LOSS, f"H3, {reading}")
+    label = "gain of the first network less the mean gain of the second and third"
+    return Contrast(
+        weights, REFERENCE, "imagenet", "seen", LOSS, f"H3, {reading}", label
+    )
 
 
 PRIMARY: tuple[Contrast, ...] = (
@@ -268,14 +274,15 @@ def compare_all(runs: Runs, contrasts: Sequence[Contrast]) -> list[Result]:
 def answers(results: Sequence[Result]) -> dict[str, Outcome]:
     """Answer the hypotheses of the protocol by its table.
 
-    A hypothesis is undecided until all runs of its contrasts are there; before all of
-    the family are, no null result counts against it, as corrected p-values still fall.
+    A hypothesis is pending until all runs of its contrasts are there. If these decide
+    nothing, it stays pending until the whole family has run, because corrected p-values
+    still fall; until then no null result counts against it. After that it is undecided.
 
     Args:
         results: Those of `PRIMARY` that `compare_all` has found.
 
     Returns:
-        Hypothesis -> `supported`, `contradicted` or `undecided`.
+        Hypothesis -> `supported`, `contradicted`, `undecided` or `pending`.
     """
     found = [next((r for r in results if r.contrast == c), None) for c in PRIMARY]
     ready = all(result is not None and result.complete for result in found)
@@ -287,9 +294,10 @@ def answers(results: Sequence[Result]) -> dict[str, Outcome]:
         supports, contradicts = RULES[hypothesis.split(",")[0]]
         against = any(contradicts(r) for r in known if ready or not r.null)
         supported = all(map(supports, known))
-        decided: Outcome = "supported" if supported else "contradicted"
-        waits = len(known) < len(own) or supported == against
-        outcomes[hypothesis] = "undecided" if waits else decided
+        if len(known) == len(own) and supported != against:
+            outcomes[hypothesis] = "supported" if supported else "contradicted"
+        else:
+            outcomes[hypothesis] = "undecided" if ready else "pending"
     return outcomes
 
 

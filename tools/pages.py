@@ -20,7 +20,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from colorlib.errors import UserError
-from colorlib.evaluation import MODEL
+from colorlib.evaluation import GRAY, MODEL
 from colorlib.stats import Estimate
 from companion.comparisons import REFERENCE, Result, fraction_removed
 from companion.photographs import shown_models
@@ -41,6 +41,7 @@ from companion.report.tables import (
     markdown_table,
     signed,
 )
+from companion.scoring import TRUTH
 
 # Model and data set -> PSNR and RMSE as printed; None for an empty cell.
 Printed = tuple[float | None, float | None]
@@ -76,6 +77,7 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
         "supported": "Fusing networks helps on classes that were trained on.",
         "contradicted": "Not every fusion of networks helps.",
         "undecided": "Does fusing networks help?",
+        "pending": "Does fusing networks help?",
     }
     rows = []
     for place, where in PLACES.items():
@@ -84,9 +86,10 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     title = titles[found.outcomes["H1"]]
     if not rows:
         return title, found.provisional("")
-    text = "Change of the loss with three networks fused, against none, with 95 % "
-    text += "intervals. Bold: significant after correction for many comparisons. "
-    text += "*Seen* classes were trained on, *unseen* ones were not."
+    text = f"{found.significant_effects} Change of the loss with three networks "
+    text += "fused, against none, with 95 % intervals; bold: significant. "
+    text += "*Seen* classes were trained on, *unseen* ones were not; "
+    text += "LFW is Labeled Faces in the Wild."
     return (
         title,
         f"{found.provisional(text)}\n\n{markdown_table(['', *READINGS], rows)}",
@@ -108,16 +111,22 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
         frozenset({"supported"}): "The first network adds most.",
         frozenset({"contradicted"}): "Further networks add as much as the first.",
     }
-    lines = []
+    lines, overlap = [], True
     for reading in READINGS:
         of = [found.against_none(reading, n, ("imagenet", "seen")) for n in (1, 2, 3)]
         steps = [signed(one.effect.mean, "%") for one in of if one is not None]
-        lines += [f"{reading} **{', '.join(steps)}**"] * (len(steps) == 3)
+        if len(steps) == 3:
+            lines.append(f"{reading} **{', '.join(steps)}**")
+            effects = [one.effect for one in of if one is not None]
+            overlap &= max(e.ci_low for e in effects) < min(e.ci_high for e in effects)
     start = "Change of the loss with one, two and three networks, seen classes: "
     title = titles.get(frozenset(outcomes), "Do more networks help more?")
     if not lines:
         return title, "The runs with one and with two networks are not recorded yet."
-    return title, found.provisional(f"{start}{'; '.join(lines)}.")
+    text = f"{start}{'; '.join(lines)}"
+    if outcomes <= {"pending", "undecided"}:
+        text = f"Not yet known. {text}" + ", but the intervals overlap" * overlap
+    return title, found.provisional(f"{text}.")
 
 
 def implied_peaks() -> dict[tuple[str, str], float]:
@@ -141,8 +150,9 @@ def _table_1() -> tuple[str, str]:
         "Table 1 is inconsistent.",
         "PSNR and RMSE of the same errors determine the peak value. The printed pairs "
         f"imply peaks from {min(peaks):.3f} to {max(peaks):.3f}, which differ by more "
-        "than rounding explains. So the two columns cannot describe the same errors, "
-        "and no score can be compared with them.",
+        "than rounding explains. So the two columns do not describe the same errors, "
+        "unless they were averaged in different ways, and no score can be compared "
+        "with them.",
     )
 
 
@@ -204,7 +214,7 @@ def _percent(fraction: Estimate | None) -> str:
 
 
 def named_table(found: Findings) -> str:
-    """How often a classifier that is not fused names the class rightly; Markdown."""
+    """How often a classifier that is not fused names the class correctly; Markdown."""
     rows: dict[str, list[float]] = {}
     shown = {"none": "without fusion", **{k: f"three networks, {k}" for k in READINGS}}
     for name, label in shown.items():
@@ -215,8 +225,16 @@ def named_table(found: Findings) -> str:
                     row = label if method == MODEL else method
                     rows.setdefault(row, []).append(of["named"].mean)
     order = sorted(rows, key=lambda row: np.mean(rows[row]))
-    cells = [[row, f"{100 * np.mean(rows[row]):.1f} %"] for row in order]
-    return markdown_table(["colours", "top-1 accuracy"], cells)
+    means = {row: 100 * np.mean(rows[row]) for row in order}
+    cells = [[row, f"{mean:.1f} %"] for row, mean in means.items()]
+    table = markdown_table(["colours", "top-1 accuracy"], cells)
+    own = [mean for row, mean in means.items() if row in shown.values()]
+    if not own or not {GRAY, TRUTH} <= set(means):
+        return table
+    return (
+        f"{table}\n\nOur models' colours reach {min(own):.1f} to {max(own):.1f} %, no "
+        f"colour {means[GRAY]:.1f} %, true colours {means[TRUTH]:.1f} %."
+    )
 
 
 # -------------------------------------------------------------------------- the answers
@@ -239,22 +257,29 @@ def stopping(found: Findings) -> str:
     best = np.median([r.training.best_epoch for r in ran])
     return (
         f"The validation loss was lowest in epoch {best:.0f} (median of {len(ran)} "
-        f"runs). In {last} of them that was the last epoch, so that more might help."
+        f"runs). In {last} of them that was the last epoch, so longer training might "
+        "help."
     )
 
 
 def similarity_table(found: Findings, measure: str = "class scores") -> str:
     """Whether similar images are coloured better; Markdown."""
-    rows = [
-        [f"{place}, {name}", _percent(fifths[0]), _percent(fifths[-1])]
+    ends = {  # (place, condition) -> the most and the least similar fifth
+        (place, name): (fifths[0], fifths[-1])
         for place, curves in found.similarity_curves(measure).items()
         for name, fifths in curves.items()
         if name in (REFERENCE, "maps")
-    ]
-    if not rows:
+    }
+    if not ends:
         return "Not yet measured: no run is recorded."
+    rows = [[", ".join(key), *map(_percent, both)] for key, both in ends.items()]
     heads = ["mean-image loss removed", "most similar fifth", "least similar fifth"]
-    return markdown_table(heads, rows)
+    more = sum(near.mean > far.mean for near, far in ends.values())
+    return (
+        f"{markdown_table(heads, rows)}\n\nIn {more} of {len(rows)} rows the models "
+        "remove more of the loss of the most similar fifth than of the least similar "
+        "one. The table has maps and none only; the figure has all readings."
+    )
 
 
 # ---------------------------------------------------------------------------- the pages

@@ -38,11 +38,11 @@ PLACES = {
 }
 HYPOTHESES = {
     "H1": "each reading lowers the loss on seen classes",
-    "H2a": "class scores after the softmax do not lower it by 2 % on unseen classes",
-    "H2b": "maps and logits lower it on unseen classes",
+    "H2a": "scores after the softmax do not lower the loss by 2 % on unseen classes",
+    "H2b": "maps and logits lower the loss on unseen classes",
     "H3": "the first network adds more than each further one",
     "H4a": "maps and logits differ by less than 2 %",
-    "H4b": "maps and logits are better than the softmax",
+    "H4b": "maps and logits lower the loss more than the softmax",
     "H5": "on faces, no reading lowers the loss by 2 %",
 }
 
@@ -81,7 +81,7 @@ class Findings:
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:
-        """Hypothesis -> whether it is supported, contradicted or undecided."""
+        """Hypothesis -> supported, contradicted, undecided or pending."""
         return answers(self.primary)
 
     @property
@@ -114,6 +114,22 @@ class Findings:
     def provisional(self, text: str) -> str:
         """A text with the state of the runs, unless they are complete."""
         return text if self.complete else f"{text} {self.state}".strip()
+
+    @property
+    def significant_effects(self) -> str:
+        """Which effects of three networks on the loss are significant."""
+        so_far, lines = "" if self.complete else " so far", []
+        for sign, change in ((-1, "lower"), (1, "higher")):
+            places = []
+            for place, where in PLACES.items():
+                of = {name: self.against_none(name, 3, place) for name in READINGS}
+                own = [name for name, one in of.items() if one and one.sign == sign]
+                names = " and ".join(filter(None, [", ".join(own[:-1]), *own[-1:]]))
+                places += [f"{names} on {where.split(', ')[1]}"] * bool(own)
+            if places:
+                listed = ", ".join(places)
+                lines.append(f"Significantly {change} loss{so_far}: {listed}.")
+        return " ".join(lines) or f"No change of the loss is significant{so_far}."
 
     def against_none(
         self, reading: str, count: int, place: tuple[str, str]

@@ -11,7 +11,7 @@ from colorlib.errors import UserError
 from colorlib.evaluation import GRAY, MEAN_COLOUR, MEAN_IMAGE, MODEL
 from colorlib.metrics import METRICS, Metric, Summary
 from colorlib.stats import Estimate
-from companion.comparisons import Result
+from companion.comparisons import LOSS, Result
 from companion.records import Record
 
 DATA_NAMES = {
@@ -98,7 +98,7 @@ def comparison_table(results: Iterable[Result]) -> str:
         A Markdown table: the conclusion first, as the rest of a wide table is beyond
         the edge of a phone; the change in percent of the reference's loss, or in the
         metric's own unit; the smallest effect that would have been detected, of those
-        that are not significant.
+        that are not significant. The metric is named unless it is the loss.
     """
     headings = [
         "comparison", "conclusion", "change", "95 % interval", "adjusted p",
@@ -108,20 +108,27 @@ def comparison_table(results: Iterable[Result]) -> str:
     for one in results:
         contrast, effect = one.contrast, one.effect
         hidden = one.conclusion != "significant"
-        place = ", ".join(
-            [contrast.hypothesis.split(",")[0], contrast.name, contrast.data,
-             contrast.test_set, METRICS[contrast.metric].label]
-        ).removeprefix(", ")  # fmt: skip
+        parts = [contrast.hypothesis, contrast.name, contrast.data, contrast.test_set]
+        if contrast.metric != LOSS:
+            parts.append(METRICS[contrast.metric].label)
         digits = 1 if contrast.unit == "%" else 2
         rows.append(
             [
-                place, one.conclusion, signed(effect.mean, contrast.unit),
+                ", ".join(filter(None, parts)), one.conclusion,
+                signed(effect.mean, contrast.unit),
                 interval(effect, digits), f"{effect.p_adjusted:.2g}",
-                f"{one.detectable:.2g}" if hidden else NONE,
+                _detectable(one) if hidden else NONE,
                 f"{one.seeds}", f"{one.images:,}",
             ]
         )  # fmt: skip
     return markdown_table(headings, rows)
+
+
+def _detectable(one: Result) -> str:
+    """Two digits with their unit, as the change has it."""
+    if not np.isfinite(one.detectable):
+        return "needs two seeds"
+    return f"{float(f'{one.detectable:.2g}'):g}{NBSP}{one.contrast.unit}".strip()
 
 
 def sources(records: Iterable[Record]) -> str:

@@ -247,13 +247,20 @@ def test_a_hypothesis_waits_for_its_runs():
     runs = whole(maps=1.0)
     del runs["imagenet", "softmax"]
     found = answers(compare_all(runs, PRIMARY))
-    assert found["H4b"] == found["H2a"] == found["H3, softmax"] == "undecided"
-    assert found["H1"] == "undecided"  # maps are not significant, but the family waits
+    assert found["H4b"] == found["H2a"] == found["H3, softmax"] == "pending"
+    assert found["H1"] == "pending"  # maps are not significant, but the family waits
     assert found["H4a"] == "contradicted"
     assert found["H5"] == "supported"
     del runs["lfw", "none"]
-    assert answers(compare_all(runs, PRIMARY))["H5"] == "undecided"
-    assert set(answers([]).values()) == {"undecided"}
+    assert answers(compare_all(runs, PRIMARY))["H5"] == "pending"
+    assert set(answers([]).values()) == {"pending"}
+
+
+def test_a_hypothesis_is_undecided_only_after_all_runs():
+    runs = whole(logits=0.918)  # the interval of H4a contains -2 %
+    assert answers(compare_all(runs, PRIMARY))["H4a"] == "undecided"
+    del runs["lfw", "none"]
+    assert answers(compare_all(runs, PRIMARY))["H4a"] == "pending"
 
 
 def test_a_significant_gain_below_the_smallest_of_interest_supports_h3():

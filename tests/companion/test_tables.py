@@ -49,10 +49,10 @@ def test_no_colour_has_no_colourfulness():
     assert mean_with_interval(small, "loss_eq1").startswith("0.002955 ")
 
 
-def row(contrast, *effect, p=0.5, conclusion="inconclusive"):
+def row(contrast, *effect, p=0.5, conclusion="inconclusive", detectable=3.21):
     """Of a table of one contrast; spaces that do not break, as common ones."""
     estimate = Estimate(*effect, se=1, df=9, p=p, p_adjusted=p)
-    found = Result(contrast, estimate, 0.1, 5, 4250, 0, True, conclusion, 3.21)
+    found = Result(contrast, estimate, 0.1, 5, 4250, 0, True, conclusion, detectable)
     head, _, line = comparison_table([found]).replace(NBSP, " ").splitlines()
     assert head.startswith("| comparison | conclusion | change |")
     return line
@@ -61,14 +61,25 @@ def row(contrast, *effect, p=0.5, conclusion="inconclusive"):
 def test_a_contrast_has_its_conclusion_change_interval_and_power():
     first = row(PRIMARY[0], -7.04, -8.91, -0.04, p=2e-4, conclusion="significant")
     assert first == (
-        "| H1, maps against none, imagenet, seen, Loss of Eq. 1 | significant | "
+        "| H1, maps against none, imagenet, seen | significant | "
         "-7.0 % | -8.9 to -0.04 | 0.0002 | – | 5 | 4,250 |"
     )
     psnr = replace(PRIMARY[0], metric="psnr_rgb", hypothesis="")
     assert row(psnr, -0.001, -0.2, 0.21) == (
         "| maps against none, imagenet, seen, PSNR RGB | inconclusive | "
-        "+0.00 dB | -0.20 to +0.21 | 0.5 | 3.2 | 5 | 4,250 |"
+        "+0.00 dB | -0.20 to +0.21 | 0.5 | 3.2 dB | 5 | 4,250 |"
     )
+
+
+@pytest.mark.parametrize(
+    ("detectable", "cell"),
+    [(3.21, "3.2 %"), (130.4, "130 %"), (float("inf"), "needs two seeds")],
+)
+def test_what_could_be_detected_has_two_digits(detectable, cell):
+    contrast = next(c for c in PRIMARY if c.hypothesis == "H3, maps")
+    line = row(contrast, -1, -9, 7, detectable=detectable)
+    assert line.startswith("| H3, maps, gain of the first network less the mean gain ")
+    assert f"| 0.5 | {cell} | 5 |" in line
 
 
 def test_sources_name_every_record_at_its_commit():

@@ -53,7 +53,7 @@ def test_with_some_records_it_compares_what_pairs_up(tmp_path, capsys, count):
     assert ("nothing to compare" in said) == (count < 6)  # two seeds of two conditions
     assert bool(names["found"].results) == (count >= 6)
     if count >= 6:
-        assert {answer for *_, answer in names["answered"]} == {"undecided"}
+        assert {answer for *_, answer in names["answered"]} == {"pending"}
 
 
 def test_with_all_records_each_hypothesis_has_its_answer(tmp_path):

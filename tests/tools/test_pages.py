@@ -65,7 +65,7 @@ def test_without_runs_every_text_says_so():
     assert "one and with two networks are not recorded yet" in texts["headlines"]
     assert "peaks from 0.303 to 0.323" in texts["headlines"]
     assert "0.356\u00a0/\u00a00.291 | – |" in texts["Table 1"]
-    assert all(texts[name].endswith("*undecided*.") for name in found.outcomes)
+    assert all(texts[name].endswith("*pending*.") for name in found.outcomes)
     assert {name.split(",")[0] for name in found.outcomes} == set(HYPOTHESES)
 
 
@@ -75,6 +75,7 @@ def test_an_incomplete_set_is_called_so(tmp_path):
     text = pages.blocks(found)["headlines"]
     assert text.count("9 of 78 are recorded, so the numbers are provisional") == 1
     assert "| ImageNet, seen classes | **-8.0\u00a0%**" in text
+    assert "Significantly lower loss so far: maps" in text
     assert found.against_none("maps", 1, ("imagenet", "seen")) is None
 
 
@@ -82,6 +83,9 @@ def test_numbers_are_those_of_the_records(complete):
     assert complete.state == "All 78 planned runs are recorded."
     texts = pages.blocks(complete)
     assert "provisional" not in texts["headlines"]
+    start = "Significantly lower loss: maps, logits and softmax on seen classes, "
+    assert f"{start}maps" in texts["headlines"]
+    assert "Not yet known" not in texts["headlines"]
     assert "| LFW, unseen people | **-8.0\u00a0%**" in texts["headlines"]
     assert "maps **-6.0\u00a0%, -7.0\u00a0%, -8.0\u00a0%**" in texts["headlines"]
     assert (
@@ -104,7 +108,9 @@ def test_similar_images_lose_less_where_records_say_so(complete):
     removed = [one.mean for one in fifths["ImageNet, seen classes"]["none"]]
     # By hand: the loss is 0.9 of the mean image's at distance 0, and 1 at 1.
     assert removed == pytest.approx([0.09, 0.07, 0.05, 0.03, 0.01], abs=0.002)
-    assert "| ImageNet, seen classes, none | 9.1 %" in pages.similarity_table(complete)
+    text = pages.similarity_table(complete)
+    assert "| ImageNet, seen classes, none | 9.1 %" in text
+    assert "In 2 of 2 rows the models remove more" in text
 
 
 def test_distances_of_other_images_are_refused(tmp_path):
