@@ -74,7 +74,7 @@ def test_an_incomplete_set_is_called_so(tmp_path):
     assert found.recorded == 9
     text = pages.blocks(found)["headlines"]
     assert text.count("9 of 78 are recorded, so the numbers are provisional") == 1
-    assert "| ImageNet, seen classes | **-8.0\u00a0%**" in text
+    assert "| seen classes | **-8.0\u00a0%**" in text
     assert "Significantly lower loss so far: maps" in text
     assert found.against_none("maps", 1, ("imagenet", "seen")) is None
 
