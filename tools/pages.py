@@ -82,14 +82,14 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     rows = []
     for place, where in PLACES.items():
         effects = [found.against_none(reading, 3, place) for reading in READINGS]
-        label = where.removeprefix("ImageNet, ")
+        label = "faces (LFW)" if "lfw" in place else where.removeprefix("ImageNet, ")
         rows += [[label, *map(_short, effects)]] * any(effects)
     title = titles[found.outcomes["H1"]]
     if not rows:
         return title, found.provisional("")
     text = f"{found.significant_effects} Change of the loss with three networks "
     text += "fused, against none; 95 % intervals, bold: significant. *Seen* classes of "
-    text += "ImageNet were trained on, *unseen* ones were not; LFW shows faces."
+    text += "ImageNet were trained on, *unseen* ones were not."
     table = markdown_table(["", *READINGS], rows)
     return title, f"{found.provisional(text)}\n\n{table}"
 

@@ -86,7 +86,7 @@ def test_numbers_are_those_of_the_records(complete):
     start = "Significantly lower loss: maps, logits and softmax on seen classes, "
     assert f"{start}maps" in texts["headlines"]
     assert "Not yet known" not in texts["headlines"]
-    assert "| LFW, unseen people | **-8.0\u00a0%**" in texts["headlines"]
+    assert "| faces (LFW) | **-8.0\u00a0%**" in texts["headlines"]
     assert "maps **-6.0\u00a0%, -7.0\u00a0%, -8.0\u00a0%**" in texts["headlines"]
     assert (
         "H1, each reading lowers the loss on seen classes: *supported*" in texts["H1"]
