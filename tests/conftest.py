@@ -16,15 +16,16 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
+# What asks for the `copy` of the repository, whose book takes minutes to build.
+OF_THE_BOOK = [f"tests/book/test_{name}.py" for name in ("book", "browser", "pictures")]
+
 
 class ByFile(LoadFileScheduling):
     """What shares fixtures stays in one process: a file, and what looks at one book."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(("tests/book/test_book.py", "tests/book/test_browser.py")):
-            return "tests/book"
         scope: str = super()._split_scope(nodeid)
-        return scope
+        return "tests/book" if scope in OF_THE_BOOK else scope
 
 
 def pytest_xdist_make_scheduler(
