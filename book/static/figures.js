@@ -6,9 +6,11 @@ function reachFigures() {
     table.classList.toggle("scrolls", table.scrollWidth > table.clientWidth + 4);
   }
   for (const figure of document.querySelectorAll(".cell_output figure")) {
-    // Shrunk to two fifths of its width, a figure has letters that nobody can read.
-    const width = parseFloat(figure.querySelector("img")?.style.width);
-    figure.classList.toggle("wide", width > 2.5 * figure.clientWidth);
+    // A chart shrunk to three fifths of its width has letters that nobody can read;
+    // photographs may be shrunk to two fifths.
+    const image = figure.querySelector("img");
+    const most = /\.jpg$/.test(image?.src) ? 2.5 : 1.7;
+    figure.classList.toggle("wide", parseFloat(image?.style.width) > most * figure.clientWidth);
     const clipped = getComputedStyle(figure).overflowX === "auto";
     if (clipped && figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
     else figure.removeAttribute("tabindex");
