@@ -102,9 +102,12 @@ def _short(one: Result | None) -> str:
     return f"{mark}{number}{mark} ({interval(one.effect, 1)})"
 
 
+MORE = "Do more networks help more?"  # as long as there is no single answer
+
+
 def _do_more_help(found: Findings) -> tuple[str, str]:
     """H3: one, two and three networks."""
-    outcomes = {found.outcomes[f"H3, {reading}"] for reading in READINGS}
+    outcomes = {reading: found.outcomes[f"H3, {reading}"] for reading in READINGS}
     titles: dict[frozenset[str], str] = {
         frozenset({"supported"}): "The first network adds most.",
         frozenset({"contradicted"}): "Further networks add as much as the first.",
@@ -118,12 +121,15 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
             effects = [one.effect for one in of if one is not None]
             overlap &= max(e.ci_low for e in effects) < min(e.ci_high for e in effects)
     start = "Change of the loss with one, two and three networks, seen classes: "
-    title = titles.get(frozenset(outcomes), "Do more networks help more?")
     if not lines:
-        return title, "The runs with one and with two networks are not recorded yet."
+        return MORE, "The runs with one and with two networks are not recorded yet."
     text = f"{start}{'; '.join(lines)}"
-    if outcomes <= {"pending", "undecided"}:
+    title = titles.get(frozenset(outcomes.values()), MORE)
+    if set(outcomes.values()) == {"pending"}:
         text = f"Not yet known. {text}" + ", but the intervals overlap" * overlap
+    elif title == MORE:
+        verdicts = ", ".join(f"{answer} for {of}" for of, answer in outcomes.items())
+        text = f"That the first network adds most is {verdicts}. {text}"
     return title, f"{text}."
 
 

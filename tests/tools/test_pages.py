@@ -85,7 +85,7 @@ def test_numbers_are_those_of_the_records(complete):
     assert "provisional" not in texts["headlines"]
     start = "Significantly lower loss: maps, logits and softmax on seen classes, "
     assert f"{start}maps" in texts["headlines"]
-    assert "Not yet known" not in texts["headlines"]
+    assert "**The first network adds most.** Change" in texts["headlines"]
     assert "| faces (LFW) | **-8.0\u00a0%**" in texts["headlines"]
     assert "maps **-6.0\u00a0%, -7.0\u00a0%, -8.0\u00a0%**" in texts["headlines"]
     assert (
@@ -100,6 +100,15 @@ def test_numbers_are_those_of_the_records(complete):
         assert re.search(
             rf"\| {row} \| .* 0.01\s/\s0\.1\d+ \|$", texts["Table 1"], re.M
         )
+
+
+def test_readings_that_differ_are_told_apart(complete, monkeypatch):
+    outcomes = {**complete.outcomes, "H3, logits": "undecided"}
+    monkeypatch.setitem(vars(complete), "outcomes", outcomes)
+    (title, text) = pages.headlines(complete)[1]
+    assert title == "Do more networks help more?"
+    start = "That the first network adds most is supported for maps, "
+    assert text.startswith(f"{start}undecided for logits, supported for softmax. ")
 
 
 def test_similar_images_lose_less_where_records_say_so(complete):
