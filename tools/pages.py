@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from colorlib.errors import UserError
 from colorlib.evaluation import GRAY, MODEL
 from colorlib.stats import Estimate
-from companion.comparisons import REFERENCE, Result, fraction_removed
+from companion.comparisons import REFERENCE, SMALLEST, Result, fraction_removed
 from companion.photographs import shown_models
 from companion.report import figures
 from companion.report.findings import (
@@ -87,9 +87,9 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     title = titles[found.outcomes["H1"]]
     if not rows:
         return title, found.provisional("")
-    text = f"{found.significant_effects} Change of the loss with three networks "
-    text += "fused, against none; 95 % intervals, bold: significant. *Seen* classes of "
-    text += "ImageNet were trained on, *unseen* ones were not."
+    text = f"{found.significant_effects} The table has the change of the loss with "
+    text += "three networks fused, against none, with 95 % intervals; bold: "
+    text += "significant. *Seen* classes have training images, *unseen* ones have none."
     table = markdown_table(["", *READINGS], rows)
     return title, f"{found.provisional(text)}\n\n{table}"
 
@@ -117,10 +117,10 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
         of = [found.against_none(reading, n, ("imagenet", "seen")) for n in (1, 2, 3)]
         steps = [signed(one.effect.mean, "%") for one in of if one is not None]
         if len(steps) == 3:
-            lines.append(f"{reading} **{', '.join(steps)}**")
+            lines.append(f"{reading} {', '.join(steps)}")
             effects = [one.effect for one in of if one is not None]
             overlap &= max(e.ci_low for e in effects) < min(e.ci_high for e in effects)
-    start = "Change of the loss with one, two and three networks, seen classes: "
+    start = "Mean change of the loss with one, two and three networks, seen classes: "
     if not lines:
         return MORE, "The runs with one and with two networks are not recorded yet."
     text = f"{start}{'; '.join(lines)}"
@@ -128,8 +128,8 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
     if set(outcomes.values()) == {"pending"}:
         text = f"Not yet known. {text}" + ", but the intervals overlap" * overlap
     elif title == MORE:
-        verdicts = ", ".join(f"{answer} for {of}" for of, answer in outcomes.items())
-        text = f"That the first network adds most is {verdicts}. {text}"
+        answered = ", ".join(f"{answer} for {of}" for of, answer in outcomes.items())
+        text = f"That the first network adds more than the others is {answered}. {text}"
     return title, f"{text}."
 
 
@@ -151,12 +151,12 @@ def _table_1() -> tuple[str, str]:
     """The audit's result: arithmetic, no run."""
     peaks = implied_peaks().values()
     return (
-        "Table 1 is inconsistent.",
-        "PSNR and RMSE of the same errors determine the peak value. The printed pairs "
-        f"imply peaks from {min(peaks):.3f} to {max(peaks):.3f}, which differ by more "
-        "than rounding explains. So the two columns do not describe the same errors, "
-        "unless they were averaged in different ways, and no score can be compared "
-        "with them.",
+        "The columns of Table 1 do not fit together.",
+        "A PSNR follows from the RMSE and the largest possible value, the peak. The "
+        f"printed pairs imply peaks from {min(peaks):.3f} to {max(peaks):.3f}, which "
+        "differ by more than rounding explains. So the two columns do not describe the "
+        "same errors, unless they were averaged in different ways, and no score can be "
+        "compared with them.",
     )
 
 
@@ -235,10 +235,13 @@ def named_table(found: Findings) -> str:
     own = [mean for row, mean in means.items() if row in shown.values()]
     if not own or not {GRAY, TRUTH} <= set(means):
         return table
-    return (
+    text = (
         f"{table}\n\nOur models' colours reach {min(own):.1f} to {max(own):.1f} %, no "
         f"colour {means[GRAY]:.1f} %, true colours {means[TRUTH]:.1f} %."
     )
+    if max(own) - means[GRAY] < 100 * SMALLEST["named"]:
+        text += " So these colours hardly help this classifier."
+    return text
 
 
 # -------------------------------------------------------------------------- the answers

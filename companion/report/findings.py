@@ -4,6 +4,7 @@ For the front page, README, the page of results and lesson 7. A set of runs that
 complete is called so, and its numbers provisional.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,11 +37,17 @@ PLACES = {
     ("imagenet", "unseen"): "ImageNet, unseen classes",
     ("lfw", "test"): "LFW, unseen people",
 }
+EFFECTS: dict[str, Callable[[Result], bool]] = {  # in words -> of which results
+    "significantly lower loss": lambda result: result.sign < 0,
+    "significantly higher loss": lambda result: result.sign > 0,
+    "a change below 2 %": lambda result: result.null,
+    "inconclusive": lambda result: not (result.sign or result.null),
+}
 HYPOTHESES = {
     "H1": "each reading lowers the loss on seen classes",
     "H2a": "scores after the softmax do not lower the loss by 2 % on unseen classes",
     "H2b": "maps and logits lower the loss on unseen classes",
-    "H3": "the first network adds more than each further one",
+    "H3": "the first network adds more than the second and third on average",
     "H4a": "maps and logits differ by less than 2 %",
     "H4b": "maps and logits lower the loss more than the softmax",
     "H5": "on faces, no reading lowers the loss by 2 %",
@@ -117,19 +124,19 @@ class Findings:
 
     @property
     def significant_effects(self) -> str:
-        """Which effects of three networks on the loss are significant."""
-        so_far, lines = "" if self.complete else " so far", []
-        for sign, change in ((-1, "lower"), (1, "higher")):
-            places = []
-            for place, where in PLACES.items():
-                of = {name: self.against_none(name, 3, place) for name in READINGS}
-                own = [name for name, one in of.items() if one and one.sign == sign]
-                names = " and ".join(filter(None, [", ".join(own[:-1]), *own[-1:]]))
-                places += [f"{names} on {where.split(', ')[1]}"] * bool(own)
-            if places:
-                listed = ", ".join(places)
-                lines.append(f"Significantly {change} loss{so_far}: {listed}.")
-        return " ".join(lines) or f"No change of the loss is significant{so_far}."
+        """What three networks do to the loss, reading by reading."""
+        so_far, lines = "" if self.complete else ", so far", []
+        for verb, holds in EFFECTS.items():
+            parts = []
+            for name in READINGS:
+                of = {at: self.against_none(name, 3, at) for at in PLACES}
+                own = [
+                    PLACES[at].split(", ")[1] for at, r in of.items() if r and holds(r)
+                ]
+                parts += [f"{name} ({', '.join(own)})"] * bool(own)
+            if parts:
+                lines.append(f"{verb.capitalize()}{so_far}: {'; '.join(parts)}.")
+        return " ".join(lines)
 
     def against_none(
         self, reading: str, count: int, place: tuple[str, str]
@@ -192,4 +199,5 @@ def effect_text(one: Result | None) -> str:
         return "not yet run"
     digits = 1 if one.contrast.unit == "%" else 2
     change = signed(one.effect.mean, one.contrast.unit)
-    return f"**{change}** ({interval(one.effect, digits)}), {one.conclusion}"
+    mark = "**" * bool(one.sign)
+    return f"{mark}{change}{mark} ({interval(one.effect, digits)}), {one.conclusion}"

@@ -14,9 +14,15 @@ from made_records import made_record, planned_runs
 from colorlib.errors import UserError
 from colorlib.metrics import summarize
 from companion import similarity
-from companion.comparisons import runs_of
+from companion.comparisons import fraction_removed, runs_of
 from companion.records import write_record
-from companion.report.findings import HYPOTHESES, Findings
+from companion.report.findings import (
+    HYPOTHESES,
+    PLACES,
+    READINGS,
+    Findings,
+    condition,
+)
 from tools import pages
 from tools.keep_photographs import write_arrays
 
@@ -75,7 +81,7 @@ def test_an_incomplete_set_is_called_so(tmp_path):
     text = pages.blocks(found)["headlines"]
     assert text.count("9 of 78 are recorded, so the numbers are provisional") == 1
     assert "| seen classes | **-8.0\u00a0%**" in text
-    assert "Significantly lower loss so far: maps" in text
+    assert "Significantly lower loss, so far: maps (seen classes, " in text
     assert found.against_none("maps", 1, ("imagenet", "seen")) is None
 
 
@@ -83,11 +89,13 @@ def test_numbers_are_those_of_the_records(complete):
     assert complete.state == "All 78 planned runs are recorded."
     texts = pages.blocks(complete)
     assert "provisional" not in texts["headlines"]
-    start = "Significantly lower loss: maps, logits and softmax on seen classes, "
-    assert f"{start}maps" in texts["headlines"]
-    assert "**The first network adds most.** Change" in texts["headlines"]
+    lower = (
+        "Significantly lower loss: maps (seen classes, unseen classes, unseen people)"
+    )
+    assert f"{lower}; logits (seen" in texts["headlines"]
+    assert "**The first network adds most.** Mean change" in texts["headlines"]
     assert "| faces (LFW) | **-8.0\u00a0%**" in texts["headlines"]
-    assert "maps **-6.0\u00a0%, -7.0\u00a0%, -8.0\u00a0%**" in texts["headlines"]
+    assert "maps -6.0\u00a0%, -7.0\u00a0%, -8.0\u00a0%" in texts["headlines"]
     assert (
         "H1, each reading lowers the loss on seen classes: *supported*" in texts["H1"]
     )
@@ -107,7 +115,7 @@ def test_readings_that_differ_are_told_apart(complete, monkeypatch):
     monkeypatch.setitem(vars(complete), "outcomes", outcomes)
     (title, text) = pages.headlines(complete)[1]
     assert title == "Do more networks help more?"
-    start = "That the first network adds most is supported for maps, "
+    start = "That the first network adds more than the others is supported for maps, "
     assert text.startswith(f"{start}undecided for logits, supported for softmax. ")
 
 
@@ -141,6 +149,48 @@ def test_pictures_are_drawn_or_explained(complete, tmp_path):
 def test_a_text_that_does_not_exist_is_refused():
     with pytest.raises(UserError, match="found block 'nothing', expected one of state"):
         pages.filled("<!-- findings: nothing --> <!-- end -->", {"state": ""})
+
+
+def test_the_answers_on_the_page_of_results_hold():
+    """Its sentences after *Answer*; its numbers are generated."""
+    found = Findings.read()
+    seen, unseen, faces = PLACES
+    of = {
+        (place, name): found.against_none(name, 3, place)
+        for place in PLACES
+        for name in READINGS
+    }
+    lower = {key for key, one in of.items() if one.sign < 0}
+    assert lower == {(place, "maps") for place in PLACES} | {(seen, "logits")}
+    assert {key for key, one in of.items() if one.null} == {
+        (faces, "logits"), (faces, "softmax"),
+    }  # fmt: skip
+    for name in READINGS:
+        means = {place: of[place, name].effect.mean for place in PLACES}
+        assert means[seen] < min(means[unseen], means[faces])
+        one, two, three = (
+            found.against_none(name, n, seen).effect.mean for n in (1, 2, 3)
+        )
+        assert 0 > one > two > three
+    removed = fraction_removed(found.runs)
+    for name in READINGS:
+        two, three = (removed[*unseen, condition(name, n)].mean for n in (2, 3))
+        assert three <= two
+    weak = [removed[*place, "none"] for place in (seen, unseen)]
+    weak += [removed[*unseen, condition("softmax", n)] for n in (1, 2, 3)]
+    assert all(one.ci_low < 0 < one.ci_high for one in weak)
+    rows = pages.table_1_beside_ours(found).splitlines()[3:6]  # Models 1 to 3
+    one, two, three = (float(row.split("|")[5].split("\u00a0")[0]) for row in rows)
+    assert one < two < three
+    assert two - one < 0.1
+    assert found.outcomes["H3, maps"] == found.outcomes["H3, logits"] == "supported"
+    assert found.outcomes["H4a"] == found.outcomes["H5"] == "contradicted"
+    against = {one.contrast.name: one for one in found.primary}
+    assert against["maps against softmax"].sign < 0
+    assert against["maps against logits"].effect.ci_high < -2
+    curves = found.similarity_curves("class scores").values()
+    fifths = [own for by_name in curves for own in by_name.values()]
+    assert all(near.mean > far.mean for near, *_, far in fifths)
 
 
 def test_readme_holds_what_the_records_say():
