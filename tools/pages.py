@@ -87,9 +87,9 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     title = titles[found.outcomes["H1"]]
     if not rows:
         return title, found.provisional("")
-    text = f"{found.significant_effects} The table has the change of the loss with "
-    text += "three networks fused, against none, with 95 % intervals; bold: "
-    text += "significant. *Seen* classes have training images, *unseen* ones have none."
+    text = f"{found.significant_effects} Change of the loss with three networks, "
+    text += "against none; 95 % intervals, bold: significant. *Seen* classes have "
+    text += "training images, *unseen* ones have none."
     table = markdown_table(["", *READINGS], rows)
     return title, f"{found.provisional(text)}\n\n{table}"
 
@@ -152,11 +152,11 @@ def _table_1() -> tuple[str, str]:
     peaks = implied_peaks().values()
     return (
         "The columns of Table 1 do not fit together.",
-        "A PSNR follows from the RMSE and the largest possible value, the peak. The "
-        f"printed pairs imply peaks from {min(peaks):.3f} to {max(peaks):.3f}, which "
-        "differ by more than rounding explains. So the two columns do not describe the "
-        "same errors, unless they were averaged in different ways, and no score can be "
-        "compared with them.",
+        "The printed pairs of PSNR and RMSE imply "
+        f"peaks from {min(peaks):.3f} to {max(peaks):.3f} (the largest possible value):"
+        " more than rounding explains. So the columns do not describe the same errors, "
+        "unless they were averaged in different ways, and no score can be compared "
+        "with them.",
     )
 
 
@@ -264,8 +264,8 @@ def stopping(found: Findings) -> str:
     best = np.median([r.training.best_epoch for r in ran])
     return (
         f"The validation loss was lowest in epoch {best:.0f} (median of {len(ran)} "
-        f"runs). In {last} of them that was the last epoch, so longer training might "
-        "help."
+        f"runs). In {last} of them that was the last one allowed, so that longer "
+        "training might help."
     )
 
 
@@ -330,7 +330,8 @@ def _saved(figure: Figure, folder: Path, name: str) -> str:
     file = f"{name}.jpg" if name == "strip" else f"{name}.png"  # photographs, lines
     figure.savefig(folder / file, dpi=200)
     plt.close(figure)
-    return f"```{{image}} {file}\n:alt: {ALT[name]}\n:width: 100%\n```"
+    image = f"```{{image}} {file}\n:alt: {ALT[name]}\n:width: 100%\n```"
+    return image if name == "strip" else f"::::{{div}} chart\n{image}\n::::"
 
 
 CARD = ":::{{card}} {0}\n{1}\n:::"

@@ -5,7 +5,7 @@ function reachFigures() {
   for (const table of document.querySelectorAll(".pst-scrollable-table-container")) {
     table.classList.toggle("scrolls", table.scrollWidth > table.clientWidth + 4);
   }
-  for (const figure of document.querySelectorAll(".cell_output figure")) {
+  for (const figure of document.querySelectorAll(".cell_output figure, .chart")) {
     // A chart shrunk to three fifths of its width has letters that nobody can read;
     // photographs may be shrunk to two fifths.
     const image = figure.querySelector("img");

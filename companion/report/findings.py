@@ -4,7 +4,6 @@ For the front page, README, the page of results and lesson 7. A set of runs that
 complete is called so, and its numbers provisional.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,12 +35,6 @@ PLACES = {
     ("imagenet", "seen"): "ImageNet, seen classes",
     ("imagenet", "unseen"): "ImageNet, unseen classes",
     ("lfw", "test"): "LFW, unseen people",
-}
-EFFECTS: dict[str, Callable[[Result], bool]] = {  # in words -> of which results
-    "significantly lower loss": lambda result: result.sign < 0,
-    "significantly higher loss": lambda result: result.sign > 0,
-    "a change below 2 %": lambda result: result.null,
-    "inconclusive": lambda result: not (result.sign or result.null),
 }
 HYPOTHESES = {
     "H1": "each reading lowers the loss on seen classes",
@@ -124,19 +117,19 @@ class Findings:
 
     @property
     def significant_effects(self) -> str:
-        """What three networks do to the loss, reading by reading."""
+        """Which effects of three networks on the loss are significant."""
         so_far, lines = "" if self.complete else ", so far", []
-        for verb, holds in EFFECTS.items():
+        for sign, change in ((-1, "lower"), (1, "higher")):
             parts = []
             for name in READINGS:
                 of = {at: self.against_none(name, 3, at) for at in PLACES}
-                own = [
-                    PLACES[at].split(", ")[1] for at, r in of.items() if r and holds(r)
-                ]
-                parts += [f"{name} ({', '.join(own)})"] * bool(own)
+                own = [at for at, found in of.items() if found and found.sign == sign]
+                where = ", ".join(PLACES[at].split(", ")[1] for at in own)
+                parts += [f"{name} ({where})"] * bool(own)
             if parts:
-                lines.append(f"{verb.capitalize()}{so_far}: {'; '.join(parts)}.")
-        return " ".join(lines)
+                text = "; ".join(parts)
+                lines.append(f"Significantly {change} loss{so_far}: {text}.")
+        return " ".join(lines) or f"No change of the loss is significant{so_far}."
 
     def against_none(
         self, reading: str, count: int, place: tuple[str, str]
