@@ -88,8 +88,8 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     if not rows:
         return title, found.provisional("")
     text = f"{found.significant_effects} Change of the loss with three networks, "
-    text += "against none; 95 % intervals, bold: significant. *Seen* classes have "
-    text += "training images, *unseen* ones have none."
+    text += "against none; 95 % intervals, bold: significant. Only *seen* classes "
+    text += "have training images."
     table = markdown_table(["", *READINGS], rows)
     return title, f"{found.provisional(text)}\n\n{table}"
 
@@ -153,10 +153,9 @@ def _table_1() -> tuple[str, str]:
     return (
         "The columns of Table 1 do not fit together.",
         "The printed pairs of PSNR and RMSE imply "
-        f"peaks from {min(peaks):.3f} to {max(peaks):.3f} (the largest possible value):"
-        " more than rounding explains. So the columns do not describe the same errors, "
-        "unless they were averaged in different ways, and no score can be compared "
-        "with them.",
+        f"peaks from {min(peaks):.3f} to {max(peaks):.3f} (largest possible values): "
+        "more than rounding explains. So the columns describe different errors, or "
+        "different averages, and no score can be compared with them.",
     )
 
 
