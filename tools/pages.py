@@ -120,7 +120,7 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
             lines.append(f"{reading} {', '.join(steps)}")
             effects = [one.effect for one in of if one is not None]
             overlap &= max(e.ci_low for e in effects) < min(e.ci_high for e in effects)
-    start = "Mean change of the loss with one, two and three networks, seen classes: "
+    start = "Mean change with one, two and three networks, seen classes (exploratory): "
     if not lines:
         return MORE, "The runs with one and with two networks are not recorded yet."
     text = f"{start}{'; '.join(lines)}"
