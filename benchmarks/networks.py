@@ -26,7 +26,8 @@ from colorlib.losses import chroma_mse
 from colorlib.model import ColorizationModel
 from colorlib.sampling import Batch, Samples
 from colorlib.targets import PAPER
-from colorlib.training import ColorizationTask, TrainConfig, fit
+from colorlib.training import TrainConfig
+from colorlib.training.loop import ColorizationTask, fit
 
 FULL_RATE = Bar(
     quantity="matrix share",

@@ -117,7 +117,7 @@ def train(
 
     Started by torchrun or SLURM's srun, several processes train together.
     """
-    from colorlib.training import is_rank_zero
+    from colorlib.training.loop import is_rank_zero
     from companion.pipeline import run_model
 
     chosen = _profile(profile, changes, models=None if model is None else [model])

@@ -14,7 +14,6 @@ from pathlib import Path, PurePath
 from typing import Self
 
 import pooch
-from torchvision.datasets import Imagenette
 
 from colorlib.data import PARTS, DataConfig, ImageSource, open_source
 from colorlib.errors import UserError
@@ -50,8 +49,8 @@ DOWNLOADS = {
     ),
     "imagenette": (
         "imagenette2-320.tgz",
-        f"md5:{Imagenette._ARCHIVES['320px'][1]}",
-        Imagenette._ARCHIVES["320px"][0],
+        "md5:3df6f0d01a2c9592104656642f5e78a3",
+        "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",
     ),
 }
 

@@ -23,7 +23,8 @@ from colorlib.evaluation import predict_lab
 from colorlib.features import Features
 from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
-from colorlib.training import FitResult, build_loss, discard, fit, is_rank_zero
+from colorlib.training import build_loss
+from colorlib.training.loop import FitResult, discard, fit, is_rank_zero
 from companion import builders, provenance, records
 from companion.builders import Data, Folders, log, setup_data, setup_features
 from companion.config import Profile, RunConfig, validated

@@ -57,7 +57,7 @@ class ModelRecord(Part):
 
 
 class TrainingRecord(Part):
-    """How it was trained, see `colorlib.training.FitResult`."""
+    """How it was trained, see `colorlib.training.loop.FitResult`."""
 
     epochs: int
     steps: int

@@ -14,7 +14,8 @@ from colorlib.errors import Interrupted, UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
 from colorlib.sampling import Samples
-from colorlib.training import TrainConfig, fit
+from colorlib.training import TrainConfig
+from colorlib.training.loop import fit
 from companion.builders import Folders
 from companion.config import load_profile
 from companion.pipeline import run_model

@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
 from colorlib.errors import UserError
 from colorlib.files import file_sha256, hash_of
@@ -32,9 +30,9 @@ Rgb = NDArray[np.uint8]  # (S, S, 3)
 
 SCENES_COUNT = 2000
 CANDIDATES = 1.25  # files drawn for each image wanted: some are gray or duplicates
+PARTS = ("train", "val")  # of ImageNet and Imagenette
 LONGEST = 16  # times as long as wide: of a longer strip only the middle is resized
 DECODE_MARGIN = 2  # a JPEG may be decoded smaller, down to twice the size wanted
-PARTS = ("train", "val")  # of ImageNet and Imagenette
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -140,6 +138,10 @@ class ImageSource:
 
 def _square(rgb: Rgb, size: int) -> Rgb:
     """Resize the shorter side to `size` and cut out the middle, (S, S, 3)."""
+    if rgb.shape[:2] == (size, size):
+        return rgb
+    from torchvision.transforms import v2  # takes as long to import as torch
+
     image = torch.from_numpy(rgb).permute(2, 0, 1)  # (3, H, W)
     H, W = image.shape[1:]
     most = LONGEST * min(H, W)
@@ -216,30 +218,15 @@ def _innermost(root: Path) -> Path:
     return _innermost(inside[0]) if holds_folders else root
 
 
-class _ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no types
-    """torchvision's folder a class, but that links may lead anywhere."""
-
-    def make_dataset(
-        self, directory: str, class_to_idx: dict[str, int], **_: Any
-    ) -> list[tuple[Path, int]]:
-        """Find the images of each class, and count what else there is."""
-        self.left_out, samples = Counter[str](), []
-        for path in photographs_below(Path(directory), self.left_out):
-            name = path.relative_to(directory).parts[0]
-            if name in class_to_idx:
-                samples.append((path, class_to_idx[name]))
-            else:
-                self.left_out["images in no class"] += 1
-        return samples
-
-
 def _in_classes(root: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
     """Images, and the class or person of each; `train` and `val` together."""
+    from colorlib.data.class_folders import ClassFolders  # with torchvision
+
     found: list[tuple[Path, str]] = []
     parts = [root / part for part in PARTS if (root / part).is_dir()]
     for part in parts or [root]:
         with suppress(FileNotFoundError):  # there is no folder of a class
-            images = _ClassFolders(str(part), allow_empty=True)
+            images = ClassFolders(str(part), allow_empty=True)
             found += [(path, images.classes[label]) for path, label in images.samples]
             left_out.update(images.left_out)
     return found

@@ -16,7 +16,8 @@ from colorlib.errors import Interrupted, UserError
 from colorlib.losses import chroma_mse
 from colorlib.model import build_model
 from colorlib.sampling import Samples
-from colorlib.training import TrainConfig, discard, fit
+from colorlib.training import TrainConfig
+from colorlib.training.loop import discard, fit
 
 CPU = TrainConfig(batch_size=5, accelerator="cpu", max_epochs=3)  # 15 steps
 LIGHT = np.random.default_rng(0).uniform(0.2, 1, (32, 16, 16, 1))

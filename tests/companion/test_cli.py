@@ -51,6 +51,13 @@ def folders(tmp_path_factory):
     return ["--cache-root", root / "cache", "--runs-root", root / "runs"]
 
 
+def test_reading_records_imports_nothing_that_training_needs():
+    code = "import sys, companion.builders, companion.report.findings\n"
+    code += "import companion.report.figures, companion.studies\n"
+    code += "assert not {'lightning', 'torchvision', 'timm'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 SMALL = ["--profile", "smoke", "--set", "data.count=48", "--set", "data.size=16"]
 
 

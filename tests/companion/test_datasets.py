@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from photo_files import as_archive, as_folder, classes, jpeg, people, served
+from torchvision.datasets import Imagenette
 
 from colorlib.data import DataConfig
 from colorlib.errors import UserError
@@ -147,6 +148,12 @@ def server(tmp_path):
     (tmp_path / "server").mkdir()
     with served(tmp_path / "server") as address:
         yield address
+
+
+def test_the_address_of_imagenette_is_that_of_torchvision():
+    known = datasets.DOWNLOADS["imagenette"]
+    address, md5 = Imagenette._ARCHIVES["320px"]
+    assert known == ("imagenette2-320.tgz", f"md5:{md5}", address)
 
 
 def test_a_download_is_checked(tmp_path, opened, server, monkeypatch):

@@ -21,9 +21,9 @@ from companion import cli
 PHASES = {
     "packing images": ("data/packed.py", {"_write", "_kept"}),
     "extracting features": ("features.py", {"_extract", "_stored", "_gray_batches"}),
-    "stepping": ("training/__init__.py", {"training_step", "configure_optimizers"}),
+    "stepping": ("training/loop.py", {"training_step", "configure_optimizers"}),
     "updating the weights": ("optim/adam.py", {"step", "_single_tensor_adam"}),
-    "validating": ("training/__init__.py", {"validation_step"}),
+    "validating": ("training/loop.py", {"validation_step"}),
     "after a validation": ("training/session.py", {"on_validation_end"}),
     "scoring": ("evaluation.py", {"score_predictor", "_score", "break_down"}),
 }
