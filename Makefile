@@ -21,7 +21,7 @@
 # SOLUTIONS     hide: a book without answers, and students' notebooks, in _build/student
 # CORES         how many the build and the tests may use
 # RECORD        1: fault injection also writes its records, tests/faults/records
-# PYTHON        the Python 3.11 or newer that makes .venv
+# PYTHON        the Python, 3.11 to 3.14, that makes .venv
 
 PYTHON ?= python3
 PROFILE ?= quick
@@ -52,8 +52,8 @@ setup: .venv/.complete
 # The stamp comes last, so the same command makes an interrupted set-up again. What that
 # one left half installed would look installed, so it starts from an empty .venv.
 .venv/.complete: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
-	  f"found Python {sys.version.split()[0]}, expected 3.11 or newer; give another: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and \
+	  f"found Python {sys.version.split()[0]}, expected 3.11 to 3.14; give another: make PYTHON=python3.12")'
 	@rm -f $@
 	@test ! -e .venv/.begun && $(BIN)/python -c '' 2>/dev/null && $(BIN)/uv --version >/dev/null 2>&1 || { \
 	  rm -rf .venv && $(PYTHON) -m venv .venv && \

@@ -22,7 +22,16 @@ from matplotlib.figure import Figure
 from colorlib.errors import UserError
 from colorlib.evaluation import GRAY, MODEL
 from colorlib.stats import Estimate
-from companion.comparisons import REFERENCE, SMALLEST, Result, fraction_removed
+from companion.comparisons import (
+    LOSS,
+    REFERENCE,
+    SMALLEST,
+    Result,
+    compare_all,
+    fraction_removed,
+    runs_of,
+    secondary,
+)
 from companion.photographs import shown_models
 from companion.report import figures
 from companion.report.findings import (
@@ -55,6 +64,13 @@ TABLE_1: dict[tuple[str, str], Printed] = {
     ("Model 3", "ImageNet"): (0.342, 0.294),
 }
 TABLED = {"LFW": ("lfw", "test"), "ImageNet": ("imagenet", "seen")}
+# Ablations beside the protocol's questions, and the columns of their table.
+VARIANTS = ("aggregation", "untrained", "losses", "targets", "skips")
+VARIANT_COLUMNS = {
+    "loss, seen": ("seen", LOSS),
+    "loss, unseen": ("unseen", LOSS),
+    "CIEDE2000, seen": ("seen", "ciede2000"),
+}
 OURS = {  # row of the table -> our condition
     "no fusion": "none",
     "Model 1": "maps, one",
@@ -88,8 +104,8 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     if not rows:
         return title, found.provisional("")
     text = f"{found.significant_effects} Change of the loss with three networks, "
-    text += "against none; 95 % intervals, bold: significant. Only *seen* classes "
-    text += "have training images."
+    text += "against none; uncorrected 95 % intervals; bold: significant after Holm's "
+    text += "correction. Only *seen* classes have training images."
     table = markdown_table(["", *READINGS], rows)
     return title, f"{found.provisional(text)}\n\n{table}"
 
@@ -98,8 +114,9 @@ def _short(one: Result | None) -> str:
     """An effect with its interval, in bold if it is significant."""
     if one is None:
         return NONE
-    mark, number = "**" * bool(one.sign), signed(one.effect.mean, "%")
-    return f"{mark}{number}{mark} ({interval(one.effect, 1)})"
+    unit = one.contrast.unit
+    mark, number = "**" * bool(one.sign), signed(one.effect.mean, unit)
+    return f"{mark}{number}{mark} ({interval(one.effect, 1 if unit == '%' else 2)})"
 
 
 MORE = "Do more networks help more?"  # as long as there is no single answer
@@ -129,7 +146,8 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
         text = f"Not yet known. {text}" + ", but the intervals overlap" * overlap
     elif title == MORE:
         answered = ", ".join(f"{answer} for {of}" for of, answer in outcomes.items())
-        text = f"That the first network adds more than the others is {answered}. {text}"
+        claim = "The first network adds more than the second and third do on average"
+        text = f"{claim}: {answered}. {text}"
     return title, f"{text}."
 
 
@@ -214,6 +232,22 @@ def _percent(fraction: Estimate | None) -> str:
     if not np.isfinite(low):
         return f"{mean:.1f} %"
     return f"{mean:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def variants_table(found: Findings) -> str:
+    """What other aggregations, weights, losses and targets change; Markdown."""
+    runs = runs_of(VARIANTS, results=found.folder)
+    rows: dict[str, dict[tuple[str, str], Result]] = {}
+    for one in compare_all(runs, secondary(VARIANTS)):
+        place = (one.contrast.test_set, one.contrast.metric)
+        rows.setdefault(one.contrast.name, {})[place] = one
+    if not rows:
+        return "Not yet measured: no run is recorded."
+    cells = [
+        [name, *(_short(of.get(place)) for place in VARIANT_COLUMNS.values())]
+        for name, of in rows.items()
+    ]
+    return markdown_table(["", *VARIANT_COLUMNS], cells)
 
 
 def named_table(found: Findings) -> str:
@@ -348,6 +382,7 @@ def blocks(found: Findings) -> dict[str, str]:
         "removed": removed_table(found),
         "stopping": stopping(found),
         "primary": comparison_table(found.primary),
+        "variants": variants_table(found),
         "named": named_table(found),
         "similarity": similarity_table(found),
         **{name: answer(found, name) for name in found.outcomes},

@@ -115,8 +115,9 @@ def test_readings_that_differ_are_told_apart(complete, monkeypatch):
     monkeypatch.setitem(vars(complete), "outcomes", outcomes)
     (title, text) = pages.headlines(complete)[1]
     assert title == "Do more networks help more?"
-    start = "That the first network adds more than the others is supported for maps, "
-    assert text.startswith(f"{start}undecided for logits, supported for softmax. ")
+    start = "The first network adds more than the second and third do on average: "
+    answered = "supported for maps, undecided for logits, supported for softmax. "
+    assert text.startswith(start + answered)
 
 
 def test_similar_images_lose_less_where_records_say_so(complete):
