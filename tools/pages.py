@@ -105,7 +105,7 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
         return title, found.provisional("")
     text = f"{found.significant_effects} Change of the loss with three networks, "
     text += "against none; uncorrected 95 % intervals; bold: significant after Holm's "
-    text += "correction. Only *seen* classes have training images."
+    text += "correction. Only *seen* classes were trained on."
     table = markdown_table(["", *READINGS], rows)
     return title, f"{found.provisional(text)}\n\n{table}"
 

@@ -14,7 +14,13 @@ from made_records import made_record, planned_runs
 from colorlib.errors import UserError
 from colorlib.metrics import summarize
 from companion import similarity
-from companion.comparisons import fraction_removed, runs_of
+from companion.comparisons import (
+    LOSS,
+    compare_all,
+    fraction_removed,
+    runs_of,
+    secondary,
+)
 from companion.records import write_record
 from companion.report.findings import (
     HYPOTHESES,
@@ -23,6 +29,7 @@ from companion.report.findings import (
     Findings,
     condition,
 )
+from companion.studies import plan
 from tools import pages
 from tools.keep_photographs import write_arrays
 
@@ -110,6 +117,23 @@ def test_numbers_are_those_of_the_records(complete):
         )
 
 
+def test_a_variant_is_compared_with_the_reference_of_its_ablation(tmp_path):
+    names = ("loss_eq1", "psnr_rgb", "ciede2000", "named")
+    for run in plan("aggregation", "protocol"):
+        if run.condition in ("maps", "maps, gate"):
+            rng = np.random.default_rng([run.config.train.seed, len(run.condition)])
+            effect = 0.95 if "gate" in run.condition else 1
+            score = effect * rng.normal(0.01, 1e-5, 90)
+            scores = {test: dict.fromkeys(names, score) for test in ("seen", "unseen")}
+            record = made_record(scores, run.config.train.seed, run.name)
+            write_record(record, tmp_path / f"{run.name}.json")
+    head, _, *rows = pages.variants_table(Findings.read(tmp_path)).splitlines()
+    assert head == "|  | loss, seen | loss, unseen | CIEDE2000, seen |"
+    assert len(rows) == 1
+    assert rows[0].startswith("| maps, gate against maps | **-5.0\u00a0%** (")
+    assert pages.variants_table(Findings.read(tmp_path / "none")).startswith("Not yet")
+
+
 def test_readings_that_differ_are_told_apart(complete, monkeypatch):
     outcomes = {**complete.outcomes, "H3, logits": "undecided"}
     monkeypatch.setitem(vars(complete), "outcomes", outcomes)
@@ -192,6 +216,36 @@ def test_the_answers_on_the_page_of_results_hold():
     curves = found.similarity_curves("class scores").values()
     fifths = [own for by_name in curves for own in by_name.values()]
     assert all(near.mean > far.mean for near, *_, far in fifths)
+
+
+def test_what_results_says_of_other_choices_holds():
+    found = compare_all(runs_of(pages.VARIANTS), secondary(pages.VARIANTS))
+    shown = {
+        (one.contrast.name, *place): one
+        for one in found
+        for place in pages.VARIANT_COLUMNS.values()
+        if place == (one.contrast.test_set, one.contrast.metric)
+    }
+    losses = {key[:2]: one for key, one in shown.items() if key[2] == LOSS}
+    random, classes = (
+        "logits, random networks against none",
+        "cross-entropy against none",
+    )
+    significant = {key for key, one in losses.items() if one.sign}
+    assert significant == {(random, "seen"), (random, "unseen"), (classes, "seen")}
+    assert all(losses[key].sign > 0 for key in significant)
+    several = [one.effect for key, one in losses.items() if key not in significant]
+    wide = [one for one in several if one.ci_low < -2 and one.ci_high > 2]
+    assert len(wide) > len(several) / 2
+    perceived = {name: one for (name, _, m), one in shown.items() if m == "ciede2000"}
+    below = {name for name, one in perceived.items() if one.sign < 0}
+    assert below == {"L1 against none", "maps, gate against maps", classes}
+    for name in ("L1 against none", classes):
+        assert perceived[name].effect.ci_high < -0.2
+    assert shown["L1 against none", "seen", LOSS].effect.mean > 0
+    assert perceived["maps, gate against maps"].effect.ci_low > -0.2
+    assert perceived["RGB against none"].effect.ci_low > 0.2
+    assert abs(perceived["RGB, given lightness against none"].effect.mean) < 0.2
 
 
 def test_readme_holds_what_the_records_say():
