@@ -243,11 +243,11 @@ def variants_table(found: Findings) -> str:
         rows.setdefault(one.contrast.name, {})[place] = one
     if not rows:
         return "Not yet measured: no run is recorded."
-    cells = [
-        [name, *(_short(of.get(place)) for place in VARIANT_COLUMNS.values())]
-        for name, of in rows.items()
-    ]
-    return markdown_table(["", *VARIANT_COLUMNS], cells)
+    cells = []
+    for name, of in rows.items():
+        effects = [_short(of.get(place)) for place in VARIANT_COLUMNS.values()]
+        cells.append([name, *effects, str(min(one.seeds for one in of.values()))])
+    return markdown_table(["", *VARIANT_COLUMNS, "seeds"], cells)
 
 
 def named_table(found: Findings) -> str:

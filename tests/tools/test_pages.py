@@ -128,9 +128,10 @@ def test_a_variant_is_compared_with_the_reference_of_its_ablation(tmp_path):
             record = made_record(scores, run.config.train.seed, run.name)
             write_record(record, tmp_path / f"{run.name}.json")
     head, _, *rows = pages.variants_table(Findings.read(tmp_path)).splitlines()
-    assert head == "|  | loss, seen | loss, unseen | CIEDE2000, seen |"
+    assert head == "|  | loss, seen | loss, unseen | CIEDE2000, seen | seeds |"
     assert len(rows) == 1
     assert rows[0].startswith("| maps, gate against maps | **-5.0\u00a0%** (")
+    assert rows[0].endswith(" | 3 |")
     assert pages.variants_table(Findings.read(tmp_path / "none")).startswith("Not yet")
 
 
@@ -239,10 +240,10 @@ def test_what_results_says_of_other_choices_holds():
     assert len(wide) > len(several) / 2
     perceived = {name: one for (name, _, m), one in shown.items() if m == "ciede2000"}
     below = {name for name, one in perceived.items() if one.sign < 0}
-    assert below == {"L1 against none", "maps, gate against maps", classes}
-    for name in ("L1 against none", classes):
-        assert perceived[name].effect.ci_high < -0.2
-    assert shown["L1 against none", "seen", LOSS].effect.mean > 0
+    assert below == {"maps, gate against maps", classes}
+    assert perceived[classes].effect.ci_high < -0.2
+    assert perceived[random].seeds == perceived[classes].seeds == 2
+    assert perceived["L1 against none"].seeds == 3
     assert perceived["maps, gate against maps"].effect.ci_low > -0.2
     assert perceived["RGB against none"].effect.ci_low > 0.2
     assert abs(perceived["RGB, given lightness against none"].effect.mean) < 0.2
