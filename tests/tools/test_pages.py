@@ -235,7 +235,9 @@ def test_what_results_says_of_other_choices_holds():
     significant = {key for key, one in losses.items() if one.sign}
     assert significant == {(random, "seen"), (random, "unseen"), (classes, "seen")}
     assert all(losses[key].sign > 0 for key in significant)
-    several = [one.effect for key, one in losses.items() if key not in significant]
+    others = [one for key, one in losses.items() if key not in significant]
+    assert {one.conclusion for one in others} == {"inconclusive"}
+    several = [one.effect for one in others]
     wide = [one for one in several if one.ci_low < -2 and one.ci_high > 2]
     assert len(wide) > len(several) / 2
     perceived = {name: one for (name, _, m), one in shown.items() if m == "ciede2000"}
