@@ -209,7 +209,7 @@ def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # the caller's generator is untouched
             torch.default_generator.manual_seed(RANDOM_SEED)
             net: nn.Module = timm.create_model(spec.timm_name, **options)
-        return net if spec.tap is None else _without_head(net, path)
+            return net if spec.tap is None else _without_head(net, path)
     except (RuntimeError, KeyError, OSError, SafetensorError) as error:
         raise UserError(
             f"{path}: found weights that do not fit {spec.timm_name}: "
@@ -218,7 +218,11 @@ def _build(spec: BackboneSpec, path: Path | None) -> nn.Module:
 
 
 def _without_head(net: nn.Module, path: Path | None) -> nn.Module:
-    """Give the layers up to the tap what a file has of them."""
+    """Give the layers up to the tap what a file has of them, or draw them by He's rule.
+
+    timm draws those of Inception-v3 too large: with no batch to normalise by, its
+    features would reach 1e8.
+    """
     from safetensors.torch import load_file
 
     if path is not None:
@@ -228,6 +232,8 @@ def _without_head(net: nn.Module, path: Path | None) -> nn.Module:
         }
         net.load_state_dict({k: found[k] for k in net.state_dict() if k in found})
     for module in net.modules():
+        if path is None and isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
         convolution = getattr(module, "branch_pool", None)  # of Inception
         if isinstance(convolution, nn.Module):
             module.branch_pool = nn.Sequential(_WithoutPadding(), convolution)
