@@ -17,8 +17,6 @@ from torch.nn import functional as F
 from colorlib.bins import bin_centres, soft_encode
 from colorlib.color import AB_SCALE, check_pair
 
-HUBER_DELTA = 0.1  # of (ab / 128): beyond 13 Lab units an error counts linearly
-
 
 def chroma_mse(pred_ab_norm: Tensor, true_ab_norm: Tensor) -> Tensor:
     """Mean squared error of the chroma: Eq. 1 of the paper, averaged as its Eq. 2.
@@ -52,21 +50,6 @@ def chroma_l1(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
     """
     check_pair(pred_norm, true_norm)
     return (pred_norm - true_norm).abs().mean()
-
-
-def chroma_huber(pred_norm: Tensor, true_norm: Tensor) -> Tensor:
-    """Half the squared error up to 0.1, the absolute error beyond, joined smoothly.
-
-    Reference:
-        Huber (1964), Robust estimation of a location parameter.
-
-    Example:
-        >>> import torch
-        >>> chroma_huber(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), 0.5))
-        tensor(0.0450)
-    """
-    check_pair(pred_norm, true_norm)
-    return F.huber_loss(pred_norm.to(true_norm.dtype), true_norm, delta=HUBER_DELTA)
 
 
 def bin_cross_entropy(

@@ -17,7 +17,7 @@ settings.register_profile(
 settings.load_profile("default")
 
 # What asks for the `copy` of the repository, whose book takes minutes to build.
-OF_THE_BOOK = [f"tests/book/test_{name}.py" for name in ("book", "browser", "pictures")]
+OF_THE_BOOK = [f"tests/book/test_{name}.py" for name in ("book", "browser")]
 
 
 class ByFile(LoadFileScheduling):

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from colorlib.bins import bin_prior, rebalancing
 from colorlib.color import images_to_float, rgb_to_lab
-from colorlib.losses import bin_cross_entropy, chroma_huber, chroma_l1, chroma_mse
+from colorlib.losses import bin_cross_entropy, chroma_l1, chroma_mse
 from colorlib.sampling import EVALUATION_BATCH, EpochLoader, Samples
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-LossName = Literal["mse", "huber", "l1", "cross_entropy", "rebalanced"]
+LossName = Literal["mse", "l1", "cross_entropy", "rebalanced"]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -74,8 +74,8 @@ def build_loss(name: LossName, train: Samples) -> Loss:
     """Choose a loss by its name.
 
     Args:
-        name: `mse`, `huber` and `l1` compare chroma; `cross_entropy` and `rebalanced`
-            compare classes of colour.
+        name: `mse` and `l1` compare chroma; `cross_entropy` and `rebalanced` compare
+            classes of colour.
         train: The training images, which tell how rare each colour is.
 
     Returns:
@@ -88,7 +88,6 @@ def build_loss(name: LossName, train: Samples) -> Loss:
         return partial(bin_cross_entropy, weights=weights)
     losses: dict[str, Loss] = {
         "mse": chroma_mse,
-        "huber": chroma_huber,
         "l1": chroma_l1,
         "cross_entropy": bin_cross_entropy,
     }

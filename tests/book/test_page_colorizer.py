@@ -24,8 +24,7 @@ from colorlib.colorize import (
     gray_of,
     join_with_own_lightness,
 )
-from colorlib.errors import UserError
-from colorlib.unet import ColorUNet, load_unet, save_unet
+from colorlib.unet import load_unet
 from tools.page_weights import write_page_weights
 
 PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head>
@@ -41,11 +40,11 @@ SEEN = SEEN.format("textContent")
 # --------------------------------------------------------------- a page and photographs
 
 
-def page_in(root, model):
+def page_in(root):
     """Write a page with the colorizer as the book's build would; its address."""
     static = root / "_static"
     shutil.copytree(ROOT / "book/static/colorizer", static / "colorizer")
-    write_page_weights(static / "colorizer/weights.js", model)
+    write_page_weights(static / "colorizer/weights.js")
     (static / "basic.css").touch()  # of Sphinx, which the theme's asks for
     (static / "styles").mkdir()
     shutil.copy(ROOT / "book/static/widgets.css", static)  # of every page
@@ -96,31 +95,13 @@ def coloured(net, rgb):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The bundled network's file; if that is of another kind, one of random weights."""
-    try:
-        load_unet(BUNDLED)
-        return BUNDLED
-    except UserError:
-        torch.manual_seed(0)
-        net = ColorUNet()
-        for module in net.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        net.head.weight.data /= 3  # or a gray level more or less changes everything
-        path = tmp_path_factory.mktemp("model") / "model.safetensors"
-        save_unet(net, path, {})
-        return path
+def net():
+    return load_unet(BUNDLED)[0]
 
 
 @pytest.fixture(scope="module")
-def net(model):
-    return load_unet(model)[0]
-
-
-@pytest.fixture(scope="module")
-def book(model, tmp_path_factory):
-    return page_in(tmp_path_factory.mktemp("book"), model)
+def book(tmp_path_factory):
+    return page_in(tmp_path_factory.mktemp("book"))
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +148,7 @@ RUN = """([L_norm, height, width, temperature]) => {
 }"""
 
 
-def test_the_network_computes_what_torch_computes(browser, book, net, model):
+def test_the_network_computes_what_torch_computes(browser, book, net):
     tab = browser.new_page()
     tab.goto(book)
     tab.add_script_tag(

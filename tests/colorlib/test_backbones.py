@@ -295,16 +295,6 @@ def test_other_weights_under_the_same_name_are_refused(empty_hub, monkeypatch, t
 # ---------------------------------------------------------------------- specifications
 
 
-def test_the_papers_networks_are_those_of_the_hub_and_their_tags_are_known():
-    for name in PAPER:
-        assert spec_for(name).hub_id == f"timm/{name}"
-        assert spec_for(name).note.endswith(("bsd-3-clause", "apache-2.0"))
-    assert specs.HUB_SHA256.keys() == set(PAPER[:2])
-    for name, spec in SPECS.items():
-        assert name == spec.name
-        assert name.split(".")[0] == spec.timm_name.split(".")[0]
-
-
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

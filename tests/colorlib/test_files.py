@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 import warnings
 
 import pytest
@@ -107,22 +106,6 @@ def test_a_disk_that_cannot_synchronise_folders_works_with_one_warning(
     assert (tmp_path / "file").read_bytes() == b"second"
     assert len(caught) == 1
     assert "cannot synchronise folders" in str(caught[0].message)
-
-
-def test_a_lock_is_waited_for(tmp_path):
-    path, order = tmp_path / "in" / "lock", []
-
-    def wait():
-        with file_lock(path):
-            order.append("second")
-
-    with file_lock(path):
-        other = threading.Thread(target=wait)
-        other.start()
-        other.join(0.1)
-        order.append("first")
-    other.join()
-    assert order == ["first", "second"]
 
 
 def test_a_disk_without_flock_is_locked_all_the_same(tmp_path, monkeypatch):

@@ -1,5 +1,3 @@
-import io
-
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -8,12 +6,12 @@ import torch
 mpl.use("agg")
 
 from matplotlib import pyplot as plt
-from PIL import Image
+from matplotlib.colors import to_rgb
+from skimage.color import rgb2xyz
 
 from colorlib.model import build_model
 from colorlib.stats import Estimate
 from companion.comparisons import Contrast, Result
-from companion.photographs import PHOTOGRAPHS, square
 from companion.report import figures
 
 
@@ -44,26 +42,6 @@ def test_a_grid_shows_the_pixels_it_is_given_without_smoothing():
     assert texts(figure) == ["up", "down"]
 
 
-def test_photographs_stand_in_the_papers_arrangement():
-    ab = np.full((len(PHOTOGRAPHS), 2, 8, 8), 30, np.int8)
-    figure = figures.photograph_grid({"Model 3": ab}, ["cat", "coffee"])
-    titles = [axis.get_title() for axis in figure.axes][:4]
-    assert titles == ["gray", "Model 3", "ground truth", ""]
-    gray, _, truth, *_ = [axis.images[0].get_array() for axis in figure.axes]
-    np.testing.assert_array_equal(truth, square("cat", truth.shape[0]))
-    assert np.ptp(gray, axis=2).max() <= 2
-    assert len(figure.axes) == 6
-
-
-def test_a_jpeg_has_two_pixels_for_each_of_the_page():
-    figure = figures.image_grid([[square("cat", 100)]], cell=1)
-    shown = figures.jpeg(figure)
-    with Image.open(io.BytesIO(shown.data)) as image:
-        assert image.format == "JPEG"
-        assert image.width // 2 == shown.width
-    assert not plt.fignum_exists(figure.number)
-
-
 def test_curves_are_those_given_and_differ_by_more_than_colour():
     losses = {"train": [3, 2], "validation": [4, 3]}
     lines = figures.learning_curves({"one": losses, "two": losses}).axes[0].lines
@@ -82,6 +60,12 @@ def test_the_diagram_shows_the_shapes_of_the_live_model(name, shown):
     found = set(texts(figures.model_diagram(build_model(name, width=0.25), size=64)))
     assert {"64 x 8 x 8", "2 x 64 x 64"} | shown <= found  # 256 / 4 channels, 64 / 8 px
     assert any("backbone" in text for text in found) == bool(shown)
+
+
+@pytest.mark.parametrize("colour", [*figures.OKABE_ITO, figures.INK, "gray"])
+def test_curves_stand_out_from_the_paper(colour):
+    paper, line = (rgb2xyz(to_rgb(one))[1] for one in (figures.WHITE, colour))
+    assert (paper + 0.05) / (line + 0.05) >= 3  # WCAG 2.1, 1.4.11; Y is luminance
 
 
 def result(*effect, conclusion="inconclusive"):

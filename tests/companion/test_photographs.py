@@ -7,15 +7,6 @@ from companion import photographs
 from companion.photographs import CLASSIFIERS, PHOTOGRAPHS, VIEWS, coloured, square
 
 
-def test_every_photograph_is_there_and_in_colour():
-    for name in PHOTOGRAPHS:
-        rgb = photographs.photograph(name)
-        assert rgb.dtype == np.uint8
-        assert min(rgb.shape[:2]) >= 300
-        assert square(name, 64).shape == (64, 64, 3)
-        assert (np.ptp(rgb, axis=2) > 30).any()
-
-
 def test_lightness_stays_and_chroma_is_that_given():
     """By scikit-image's Lab: a lightness within what rounding to 8 bits changes."""
     ab = np.zeros((2, 64, 64), np.int8)

@@ -191,13 +191,6 @@ def test_unfinished_trainings_are_refused_resumed_or_restarted(folders, monkeypa
     assert restarted.training.sessions == 1
 
 
-def test_a_process_of_several_reads_the_record_of_the_first(folders):
-    record, folder = run_model(PLAIN, folders), folders.runs / PLAIN.run_name
-    assert pipeline._record_of_rank_zero(folder, record.identity) == record
-    with pytest.raises(UserError, match="expected that of the first process"):
-        pipeline._record_of_rank_zero(folder, "other")
-
-
 # ---------------------------------------------------------------- what a run is made of
 
 

@@ -3,12 +3,9 @@
 import pytest
 
 from colorlib.metrics import METRICS
-from companion.photographs import PREDICTIONS, SCORES
 from companion.pipeline import recorded_config
-from companion.provenance import NUMERICS
 from companion.records import RESULTS, read_record
 from companion.scoring import KEPT_PER_IMAGE
-from companion.similarity import NEAREST
 from companion.studies import load_experiments, plan
 from companion.verify import own_numbers, small_form
 
@@ -28,13 +25,6 @@ def record(request):
     record = read_record(request.param)
     assert request.param.stem == record.name
     return record
-
-
-def test_a_folder_of_records_holds_nothing_else():
-    assert RESULTS.parent.name == "companion"
-    others = {path.name for path in RESULTS.glob("*") if path.suffix != ".json"}
-    assert others <= {SCORES, PREDICTIONS, NEAREST}
-    assert len(NUMERICS) == len(set(NUMERICS))
 
 
 def test_a_record_belongs_to_the_plan_its_protocol_and_a_commit(record, planned):

@@ -97,19 +97,6 @@ def test_every_ablation_can_be_planned(name, profile):
         assert len({run.name for run in runs}) == len(runs)
 
 
-def test_the_protocol_has_its_seeds_images_and_version():
-    runs = plan("fusion", "protocol")
-    seeds = {(run.data, run.config.train.seed) for run in runs}
-    assert seeds == {*product(["imagenet"], range(5)), *product(["lfw"], range(7))}
-    assert {run.config.protocol for run in runs} == {"2"}
-    data = runs[0].config.data
-    assert (data.classes * data.per_class, data.unseen_classes) == (17_000, 15)
-    assert {run.config.data.validation for run in runs} == {640}
-    tuned = plan("tuning", "protocol")
-    assert all(run.config.validation_only for run in tuned)
-    assert {run.config.train.seed for run in tuned} == {100}
-
-
 def test_a_run_is_found_by_its_name_and_missing_without_its_record(tmp_path):
     run = plan("fusion", "smoke")[0]
     assert find_run(run.name, "smoke").config == run.config

@@ -15,7 +15,6 @@ from companion.report.tables import (
     comparison_table,
     mean_with_interval,
     score_table,
-    sources,
 )
 
 SCORE = Summary(mean=0.5, median=0.5, pooled=0.5, ci_low=0.25, ci_high=0.75, n=3)
@@ -80,12 +79,3 @@ def test_what_could_be_detected_has_two_digits(detectable, cell):
     line = row(contrast, -1, -9, 7, detectable=detectable)
     assert line.startswith("| H3, maps, gain of the first network less the mean gain ")
     assert f"| 0.5 | {cell} | 5 |" in line
-
-
-def test_sources_name_every_record_at_its_commit():
-    assert "From 1 record<" in sources([RECORD])
-    other = RECORD.model_copy(update={"commit": "d" * 40, "name": "other"})
-    text = sources([RECORD, other, other])
-    assert "From 3 records" in text
-    assert "commit ccccccccc: made\n" in text
-    assert "commit ddddddddd: other, other\n" in text

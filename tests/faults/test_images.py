@@ -1,16 +1,13 @@
 """Whatever an image file holds, it is shown as it is, or refused by its name."""
 
-import subprocess
-import sys
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from hostile import KINDS, corpus, encoded, no_files, picture
+from hostile import KINDS, corpus, no_files
 
 from colorlib.colorize import Colorizer
 from colorlib.data import DataConfig, open_source, pack
-from colorlib.errors import UserError
 from colorlib.images import PhotographError, PhotographFile
 
 RECORD = {
@@ -67,24 +64,3 @@ def test_a_folder_of_them_all_is_packed_and_what_is_refused_is_named(tmp_path, t
     for name in {*manifest.unreadable} - no_images:
         assert files[name].may_be_refused, name
     assert len(manifest.ids) > 50
-
-
-def test_what_is_no_file_is_named_and_never_waited_for(tmp_path):
-    no_images = no_files(tmp_path)
-    (tmp_path / "good.png").write_bytes(encoded(picture(), "PNG"))
-    done = subprocess.run(
-        [sys.executable, "-c", "from colorlib.cli import main; main()", "colorize",
-         str(tmp_path), "--out", str(tmp_path / "out")],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    for path in no_images:
-        assert str(path) in done.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.coloured.png"]
-
-
-def test_a_folder_without_one_photograph_is_refused(tmp_path):
-    (tmp_path / "text.jpg").write_bytes(b"no photograph")
-    with pytest.raises(UserError, match=r"text\.jpg"):
-        pack(open_source(DataConfig("folder"), tmp_path), 16, tmp_path)

@@ -15,7 +15,7 @@ from colorlib.images import Photograph, fit_square
 from colorlib.metrics import score_images
 from colorlib.unet import ColorUNet
 from tools import evaluate_bundled
-from tools.evaluate_bundled import Colouring, Setting, add_scores, choose, evaluate
+from tools.evaluate_bundled import Colouring, add_scores, choose, evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,3 @@ def test_a_wrong_vivid_patch_counts_if_it_can_be_seen(rows, patchy):
     red[:, :, :rows] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
     add_scores(scores, red, gray)
     assert scores["patchy"][0].item() == patchy
-
-
-def test_settings_are_ordered_for_ties():
-    assert Setting(64, False, 0.3, 0.0) < Setting(96, False, 0.3, 0.0)

@@ -39,19 +39,3 @@ def test_the_gray_distance_is_that_of_scikit_images_lightness(kept):
     test, train = points[data.split.tests["test"]], points[data.split.train]
     rms = np.sqrt(((test[:, None] - train) ** 2).mean(-1)).min(1)
     np.testing.assert_allclose(arrays["scenes/test/gray image"], rms, atol=0.03)
-
-
-def test_class_scores_are_cosines_and_images_are_named(kept):
-    arrays, root = kept
-    far = arrays["scenes/test/class scores"]
-    assert ((far >= 0) & (far <= 2)).all()
-    assert len(far) == len(arrays["scenes/test/gray image"])
-    found = similarity.kept_distances({}, root)
-    assert set(found) == {("scenes", "test", m) for m in similarity.MEASURES}
-
-
-def test_an_unknown_data_set_is_refused(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("sys.argv", ["keep_nearest", "--data", "other"])
-    with pytest.raises(SystemExit):
-        run_app(keep_nearest.app)
-    assert "found data set 'other', expected one of" in capsys.readouterr().err

@@ -10,7 +10,6 @@ from made_records import made_record
 
 from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
 from colorlib.colorize import Colorizer
-from colorlib.errors import UserError
 from colorlib.model import build_model, load_model, save_model
 from companion import photographs
 from companion.builders import Folders, initial_model, load_backbones
@@ -58,10 +57,3 @@ def test_features_are_those_of_the_photographs():
     model = initial_model(config, None, np.arange(3))
     ab = keep_photographs.predicted(Colorizer(model.eval(), backbones, 32))
     assert ab.shape == (len(PHOTOGRAPHS), 2, 32, 32)
-
-
-def test_nothing_is_kept_without_runs(tmp_path):
-    assert photographs.kept_predictions(tmp_path) == {}
-    with pytest.raises(UserError, match="found no trained run of imagenet"):
-        keep_photographs.keep(tmp_path, "imagenet", None, tmp_path)
-    assert list(tmp_path.iterdir()) == []

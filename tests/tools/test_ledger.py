@@ -1,24 +1,13 @@
 import pytest
-import yaml
 from made_records import made_record
 
-from colorlib.errors import UserError
 from companion.config import load_profile
 from companion.records import write_record
-from companion.report.tables import DATA_NAMES
 from companion.studies import load_experiments, plan
-from tools.ledger import NOT_MEASURED, Ambiguity, load_ledger, measured_effect
+from tools.ledger import NOT_MEASURED, load_ledger, measured_effect
 
 ROWS = load_ledger()
 EXPERIMENTS = load_experiments()
-
-
-def test_the_rows_are_numbered_and_in_order():
-    assert [row.number for row in ROWS] == list(range(1, 33))
-    parts = list(dict.fromkeys(row.part for row in ROWS))
-    assert parts == ["architecture", "colour", "training", "evaluation", "text"]
-    assert sorted(ROWS, key=lambda row: parts.index(row.part)) == ROWS
-    assert set(EXPERIMENTS.grids["protocol"].data) < set(DATA_NAMES)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.number))
@@ -34,14 +23,6 @@ def test_every_ablation_condition_and_key_exists(row):
         part, _, inner = row.key.partition(".")
         value = load_profile("smoke").model_dump()[part]
         assert not inner or inner in value
-
-
-def test_a_row_that_does_not_fit_is_named(tmp_path):
-    path = tmp_path / "ledger.yaml"
-    rows = [row.model_dump() for row in ROWS[:2]]
-    path.write_text(yaml.safe_dump([rows[0], {**rows[1], "part": "weather"}]))
-    with pytest.raises(UserError, match=r"row\.1\.part"):
-        load_ledger(path)
 
 
 def test_the_effect_appears_when_its_records_do(tmp_path):
@@ -60,10 +41,3 @@ def test_the_effect_appears_when_its_records_do(tmp_path):
     found = measured_effect(maps, "protocol", tmp_path).replace("\u00a0", " ")
     start = "ImageNet, seen: -20.0 % (-20.0 to -20.0); ImageNet, unseen"
     assert found.startswith(start)
-
-
-def test_what_no_ablation_tries_is_not_measured():
-    row = Ambiguity(number=1, part="colour", paper="", reading="", key="train.seed")
-    assert measured_effect(row) == NOT_MEASURED
-    assert row.option == "key `train.seed`"
-    assert row.model_copy(update={"key": None}).option == "none"

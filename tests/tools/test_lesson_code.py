@@ -15,19 +15,6 @@ def test_imports_are_followed_through_modules_packages_and_functions():
     assert modules_behind("import numpy, torch\nfrom matplotlib import pyplot") == []
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import colorlib.color",
-        "from colorlib import color",
-        "from colorlib.color import a",
-        "def f():\n    import colorlib.color as c",
-    ],
-)
-def test_every_form_of_import_counts(code):
-    assert "color" in names(code)
-
-
 CODE = '''
 """A module."""
 class A:

@@ -18,7 +18,7 @@ from tools import bundled_batches, bundled_data, train_bundled
 from tools.bundled_batches import Photographs, make_batch
 from tools.bundled_data import TEST, TRAIN, VALIDATION, PhotographSet
 from tools.bundled_network import folded, pretrained_encoder, trainable
-from tools.train_bundled import ColourLoss, Recipe, Training, colour_prior
+from tools.train_bundled import ColourLoss, Recipe, Training
 
 
 def table_of(packed):
@@ -79,13 +79,6 @@ def test_a_copy_of_a_test_photograph_is_no_training_photograph(tmp_path):
     assert bundled_data.held_out_list([tmp_path / "some.npz"]).endswith(
         "# some: 1\na\n"
     )
-
-
-def test_the_committed_list_is_of_distinct_hashes():
-    lines = bundled_data.HELD_OUT.read_text().splitlines()
-    hashes = [line for line in lines if not line.startswith("#")]
-    assert len(set(hashes)) == len(hashes) > 9000
-    assert {len(line) for line in hashes} == {bundled_data.DIGITS}
 
 
 def test_the_encoder_is_timms(tmp_path):
@@ -230,10 +223,3 @@ def test_the_rate_rises_stays_and_falls(packed, tmp_path, small_runs):
     assert np.argmax(rates) == 9
     assert rates[9:76] == [1.0] * 67
     assert rates[-1] == pytest.approx(1 / 25)
-
-
-def test_the_prior_is_a_distribution(packed, small_runs):
-    prior = colour_prior(Photographs(packed), RECIPE)
-    assert prior.shape == (261,)
-    assert prior.sum().item() == pytest.approx(1, abs=1e-5)
-    assert prior.min() > 0
