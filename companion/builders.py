@@ -128,10 +128,15 @@ def load_backbones(config: RunConfig, folders: Folders) -> list[Backbone]:
 
 
 def load_judge(config: RunConfig, folders: Folders) -> Backbone | None:
-    """Load the independent classifier that evaluates coloured images of ImageNet."""
+    """Load the independent classifier that evaluates coloured images of ImageNet.
+
+    It is trained even if the fused networks are random: else it could name nothing.
+    """
     if not config.judge or config.data.dataset != "imagenet" or config.validation_only:
         return None
-    return load_backbone(config.judge, _weights(config.weights, folders))
+    kind = "file" if folders.weights else "pretrained"
+    kind = kind if config.weights == "random" else config.weights
+    return load_backbone(config.judge, _weights(kind, folders))
 
 
 def load_vgg16(config: RunConfig, folders: Folders) -> Backbone | None:

@@ -1,6 +1,7 @@
 """Scores of a run, and what an independent classifier names."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from colorlib.backbones import load_backbone
 from colorlib.evaluation import MODEL, baselines, mean_image, score_predictor
 from colorlib.model import build_model
 from colorlib.sampling import EpochLoader
-from companion import scoring
+from companion import builders, scoring
 from companion.builders import Folders, setup_data
 from companion.config import load_profile
 from companion.scoring import Scorer
@@ -87,6 +88,14 @@ def test_a_judge_names_the_classes_of_coloured_gray_and_true_images(
     assert kept["per_image"]["test"]["named"] == true
     assert kept["scores"]["test"]["model"]["named"].n == 5
     assert len(kept["per_image"]["test"]["loss_eq1"]) > 5
+
+
+@pytest.mark.parametrize("folder", [None, Path("weights")])
+def test_a_judge_is_trained_though_the_fused_networks_are_not(monkeypatch, folder):
+    monkeypatch.setattr(builders, "load_backbone", lambda name, weights: weights)
+    profile = load_profile("protocol", **{"weights": "random"})
+    found = builders.load_judge(profile.run("plain"), Folders(weights=folder))
+    assert found == (folder or "pretrained")
 
 
 def test_a_record_keeps_groups_as_numbers_and_where_the_errors_are(data, model, scorer):
