@@ -35,6 +35,7 @@ GRID = 8  # an image is cut into 8 x 8 places
 CHROMA_STEP = 10.0  # Lab units
 CHROMA_CLASSES = 10  # the last one has no upper end
 LEAST_SPREAD = 0.5  # Lab units between images: half a unit is not seen
+ALIKE = "it predicts the same for all"  # of a model that did not learn
 
 
 def mean_image(batches: Iterable[Batch]) -> Tensor:
@@ -206,8 +207,7 @@ def degenerate_model_warnings(
     spread = pred_ab.std(dim=0).mean().item()
     if spread < LEAST_SPREAD:
         warnings.append(
-            f"its predictions differ by {spread:.2g} Lab units between images: "
-            "it predicts the same for all"
+            f"its predictions differ by {spread:.2g} Lab units between images: {ALIKE}"
         )
     loss, naive = (scores[m]["loss_eq1"].double().mean() for m in (MODEL, MEAN_IMAGE))
     if not loss < naive:

@@ -142,18 +142,24 @@ def compute_features(
     shown = max(sizes, default=0)
     batches = partial(_gray_batches, source, manifest, rows, shown, gray, device)
     for backbone, size in zip(backbones, sizes, strict=True):
-        path = folder / _name(backbone, size, stored, gray)
+        path = folder / _name(backbone, size, shown, stored, gray)
         find = partial(_mapped, path, count)
         make = partial(_extract, backbone, size, stored, batches, count)
         arrays.append(_checked(cached(path, find, make), path, rows))
     return Features(tuple(arrays), kind)
 
 
-def _name(backbone: Backbone, size: int, stored: StoredKind, gray: Gray) -> str:
-    """Which network with which weights, what it sees, and what is stored of it."""
+def _name(
+    backbone: Backbone, size: int, shown: int, stored: StoredKind, gray: Gray
+) -> str:
+    """Which network with which weights, what it sees, and what is stored of it.
+
+    A size below that of other networks is reduced from theirs.
+    """
     spec = backbone.spec
     prepares = (spec.timm_name, spec.mean, spec.std, spec.interpolation, spec.tap)
     decides = [FORMAT_VERSION, prepares, backbone.weights_hash, stored, size, gray]
+    decides += [shown] * (shown != size)
     return f"{spec.name}-{stored}-{hash_of(decides)[:16]}.npy"
 
 

@@ -165,7 +165,7 @@ def study(
     known = load_experiments().ablations
     if show or not names:
         for name, one in known.items():
-            say(f"{name:12}{one.evidence:14}{one.question}")
+            say(f"{name:16}{one.evidence:14}{one.question}")
         return
     options = [*dropwhile(lambda name: not name.startswith("-"), names)]
     names = names[: len(names) - len(options)]

@@ -17,10 +17,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
+from scipy.stats import false_discovery_control, t
 
 from colorlib import stats
 from colorlib.errors import UserError
+from colorlib.evaluation import ALIKE
 from colorlib.metrics import METRICS
 from companion.records import RESULTS, Record, read_record
 from companion.studies import load_experiments, plan
@@ -38,6 +39,8 @@ REFERENCE = "none"
 
 Outcome = Literal["supported", "contradicted", "undecided", "pending"]
 Condition = tuple[str, str]  # data set, name of the condition
+Groups = Mapping[tuple[str, str], list[str]]  # (data set, test set) -> of each image
+Units = list[str] | None
 Runs = Mapping[Condition, Mapping[int, Record | None]]  # seed -> record, if it has run
 
 
@@ -301,6 +304,41 @@ def answers(results: Sequence[Result]) -> dict[str, Outcome]:
     return outcomes
 
 
+def collapsed(runs: Runs) -> list[tuple[str, str, int]]:
+    """Data set, condition and seed of the runs that predict the same for all images."""
+    return [
+        (*place, seed)
+        for place, by_seed in runs.items()
+        for seed, record in by_seed.items()
+        if record is not None and ALIKE in record.note
+    ]
+
+
+def learned(runs: Runs) -> Runs:
+    """The runs without those that did not learn.
+
+    Comparisons are paired by seed, so that each leaves out these seeds of all its
+    conditions: a sensitivity analysis, as the protocol removes no run.
+    """
+    out = set(collapsed(runs))
+    return {
+        place: {s: None if (*place, s) in out else r for s, r in by_seed.items()}
+        for place, by_seed in runs.items()
+    }
+
+
+def stricter_p_values(results: Sequence[Result]) -> list[float]:
+    """Holm's p-values if the degrees of freedom were those of the seeds, S - 1.
+
+    Too strict where images or classes vary more than seeds do. Satterthwaite's are not
+    strict enough for very small p-values: see the protocol's amendments.
+    """
+    ratios = [abs(one.effect.mean) / one.effect.se for one in results]
+    p = [2 * t.sf(r, one.seeds - 1) for r, one in zip(ratios, results, strict=True)]
+    adjusted: list[float] = stats.holm(p).tolist()
+    return adjusted
+
+
 def fraction_removed(
     runs: Runs, some: Mapping[tuple[str, str], NDArray[np.int64]] | None = None
 ) -> dict[tuple[str, str, str], stats.Estimate]:
@@ -330,7 +368,7 @@ def fraction_removed(
             loss = _scores([by_seed], place[1], LOSS)  # (1, S, N)
             if loss is not None:
                 part = np.arange(len(whole)) if some is None else some[place]
-                own = groups.get(place)
+                own = _units(groups, place)
                 removed[*place, condition] = stats.ratio_interval(
                     (whole - loss[0])[:, part],
                     whole[part],
@@ -345,8 +383,8 @@ def _recorded(runs: Runs) -> Iterable[tuple[Condition, Record]]:
         yield from ((condition, record) for record in by_seed.values() if record)
 
 
-def _groups(runs: Runs) -> dict[tuple[str, str], list[str]]:
-    """(data set, test set) -> each image's class or person, where these are the units.
+def _groups(runs: Runs) -> Groups:
+    """(data set, test set) -> each image's class or person.
 
     Records of runs without fusion hold them; without any, images are the units.
     """
@@ -354,13 +392,19 @@ def _groups(runs: Runs) -> dict[tuple[str, str], list[str]]:
         (data, test_set): [str(number) for number in numbers]
         for (data, _), record in _recorded(runs)
         for test_set, numbers in record.groups.items()
-        if (data, test_set) in BY_GROUP
     }
 
 
-def _estimate(
-    runs: Runs, contrast: Contrast, groups: Mapping[tuple[str, str], list[str]]
-) -> Result | None:
+def _units(groups: Groups, place: tuple[str, str], metric: str = LOSS) -> Units:
+    """Each image's class or person, where these were drawn; else None.
+
+    What is named are the first test images, so those of some of the classes.
+    """
+    by_group = place in BY_GROUP or metric == "named"
+    return groups.get(place) if by_group else None
+
+
+def _estimate(runs: Runs, contrast: Contrast, groups: Groups) -> Result | None:
     """The effect, not yet corrected; None if a condition has not been run."""
     weights = {contrast.reference: 0.0, **contrast.weights}  # the reference first
     if abs(sum(weights.values())) > 1e-9:
@@ -369,9 +413,9 @@ def _estimate(
     scores = _scores(of_each, contrast.test_set, contrast.metric)  # (C, S, N)
     if scores is None:
         return None
-    finite = np.isfinite(scores).all((0, 1))  # (N,)
-    own = groups.get((contrast.data, contrast.test_set))
-    own = own and np.array(own)[finite].tolist()
+    finite = np.asarray(np.isfinite(scores).all((0, 1)))  # (N,)
+    own = _units(groups, (contrast.data, contrast.test_set), contrast.metric)
+    own = own and [one for one, used in zip(own, finite.tolist(), strict=False) if used]
     weighted = np.tensordot(list(weights.values()), scores[..., finite], 1)  # (S, N)
     if contrast.unit == "%":
         effect = stats.ratio_interval(weighted, scores[0][:, finite], own).scaled(100)

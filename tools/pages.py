@@ -31,6 +31,7 @@ from companion.comparisons import (
     fraction_removed,
     runs_of,
     secondary,
+    stricter_p_values,
 )
 from companion.photographs import shown_models
 from companion.report import figures
@@ -106,6 +107,8 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     text = f"{found.significant_effects} Change of the loss with three networks, "
     text += "against none; uncorrected 95 % intervals; bold: significant after Holm's "
     text += "correction. Only *seen* classes were trained on."
+    if found.did_not_learn:
+        text += f" {found.did_not_learn} {_without_collapsed(found)}"
     table = markdown_table(["", *READINGS], rows)
     return title, f"{found.provisional(text)}\n\n{table}"
 
@@ -117,6 +120,16 @@ def _short(one: Result | None) -> str:
     unit = one.contrast.unit
     mark, number = "**" * bool(one.sign), signed(one.effect.mean, unit)
     return f"{mark}{number}{mark} ({interval(one.effect, 1 if unit == '%' else 2)})"
+
+
+def _without_collapsed(found: Findings) -> str:
+    """The effects on seen classes without these seeds, in a sentence."""
+    other = found.without_collapsed
+    effects = [(r, other.against_none(r, 3, ("imagenet", "seen"))) for r in READINGS]
+    changes = [f"{r} {signed(e.effect.mean, '%')}" for r, e in effects if e is not None]
+    if not changes:
+        return "Without these seeds nothing can be compared."
+    return f"Without these seeds, on seen classes: {', '.join(changes)}."
 
 
 MORE = "Do more networks help more?"  # as long as there is no single answer
@@ -220,6 +233,21 @@ def removed_table(found: Findings) -> str:
         for name in names
     ]
     return markdown_table(["what is fused", *PLACES.values()], rows)
+
+
+def sensitivity_table(found: Findings) -> str:
+    """The primary contrasts without runs that did not learn, and by S - 1; Markdown."""
+    others = found.without_collapsed.primary
+    strict = stricter_p_values(found.primary)
+    rows = []
+    for one, p in zip(found.primary, strict, strict=True):
+        contrast = one.contrast
+        without = next((two for two in others if two.contrast == contrast), None)
+        cells = [_short(one), _short(without), str(without.seeds if without else 0)]
+        name = f"{contrast.hypothesis}, {contrast.name}, {contrast.test_set}"
+        rows.append([name, *cells, f"{one.effect.p_adjusted:.2g}", f"{p:.2g}"])
+    heads = ["comparison", "as planned", "without runs that did not learn", "seeds"]
+    return markdown_table([*heads, "adjusted p", "adjusted p, S - 1"], rows)
 
 
 def _percent(fraction: Estimate | None) -> str:
@@ -382,6 +410,8 @@ def blocks(found: Findings) -> dict[str, str]:
         "removed": removed_table(found),
         "stopping": stopping(found),
         "primary": comparison_table(found.primary),
+        "collapsed": f"{found.did_not_learn} {_without_collapsed(found)}",
+        "sensitivity": sensitivity_table(found),
         "variants": variants_table(found),
         "named": named_table(found),
         "similarity": similarity_table(found),

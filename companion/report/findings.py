@@ -17,12 +17,14 @@ from companion.comparisons import (
     Result,
     Runs,
     answers,
+    collapsed,
     compare_all,
+    learned,
     runs_of,
     secondary,
 )
 from companion.records import RESULTS, Record
-from companion.report.tables import interval, signed
+from companion.report.tables import DATA_NAMES, interval, signed
 from companion.similarity import kept_distances, removed_by_similarity
 
 READINGS = {
@@ -78,6 +80,29 @@ class Findings:
     def primary(self) -> list[Result]:
         """Those of the protocol's hypotheses."""
         return [one for one in self.results if one.contrast.hypothesis]
+
+    @cached_property
+    def without_collapsed(self) -> "Findings":
+        """The same without the runs that did not learn: a sensitivity analysis."""
+        return Findings(learned(self.runs), self.folder)
+
+    @property
+    def did_not_learn(self) -> str:
+        """Which runs predict the same colours for every image, in a sentence."""
+        found = collapsed(self.runs)
+        if not found:
+            return ""
+        seeds: dict[tuple[str, str], list[str]] = {}
+        for data, name, seed in found:
+            seeds.setdefault((data, name), []).append(str(seed))
+        parts = [
+            f"{len(of)} of {len(self.runs[place])} runs of *{place[1]}* on "
+            f"{DATA_NAMES[place[0]]} (seed{'s' * (len(of) > 1)} {' and '.join(of)})"
+            for place, of in seeds.items()
+        ]
+        return (
+            f"{', '.join(parts)} did not learn: they predict the same colours for all."
+        )
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:

@@ -16,10 +16,12 @@ from colorlib.metrics import summarize
 from companion import similarity
 from companion.comparisons import (
     LOSS,
+    collapsed,
     compare_all,
     fraction_removed,
     runs_of,
     secondary,
+    stricter_p_values,
 )
 from companion.records import write_record
 from companion.report.findings import (
@@ -219,37 +221,54 @@ def test_the_answers_on_the_page_of_results_hold():
     assert all(near.mean > far.mean for near, *_, far in fifths)
 
 
+def test_what_results_says_of_runs_that_did_not_learn_holds():
+    found = Findings.read()
+    assert collapsed(found.runs) == [("imagenet", "none", 2), ("imagenet", "none", 4)]
+    without = found.without_collapsed
+    for one, other in zip(found.primary, without.primary, strict=True):
+        assert (one.contrast, one.conclusion) == (other.contrast, other.conclusion)
+        assert abs(other.effect.mean) <= abs(one.effect.mean) or not one.sign
+    removed = fraction_removed(without.runs)
+    for test, expected in (("seen", (5.9, 4.6, 7.3)), ("unseen", (5.4, 2.1, 8.6))):
+        one = removed["imagenet", test, "none"].scaled(100)
+        ends = one.ci_low, one.ci_high
+        assert (one.mean, *ends) == pytest.approx(expected, abs=0.05)
+    strict = zip(found.primary, stricter_p_values(found.primary), strict=True)
+    significant = [one.contrast for one, p in strict if p < 0.05]
+    assert [(one.hypothesis, next(iter(one.weights))) for one in significant] == [
+        ("H1", "maps"), ("H1", "logits"), ("H5", "maps"),
+    ]  # fmt: skip
+
+
 def test_what_results_says_of_other_choices_holds():
     runs, asked = runs_of(pages.VARIANTS), secondary(pages.VARIANTS)
     found = {key_of(one): one for one in compare_all(runs, asked)}
     assert {one.seeds for one in found.values()} == {3}
-    losses = [one for (*_, metric), one in found.items() if metric == LOSS]
-    assert {one.conclusion for one in losses} == {"inconclusive"}
-    wide = [one.effect.ci_low < -2 and one.effect.ci_high > 2 for one in losses]
-    assert np.mean(wide) > 0.5
+    losses = {key[:2]: one for key, one in found.items() if key[2] == LOSS}
+    random = losses.pop(("logits, random networks against logits", "seen"))
+    assert (random.sign, round(random.effect.mean, 1)) == (1, 18.5)
+    assert {one.conclusion for one in losses.values()} == {"inconclusive"}
+
     seen = ["seen", "ciede2000"]
     perceived = {name: one for (name, *at), one in found.items() if at == seen}
-    gate, rgb = perceived["maps, gate against maps"], perceived["RGB against none"]
-    assert gate.sign < 0
-    assert gate.effect.ci_low > -0.2
-    classes = perceived["cross-entropy against none"]
-    assert (classes.effect.ci_high < 0, classes.sign) == (True, 0)
-    assert rgb.effect.ci_low > 0.2
+    below = {name for name, one in perceived.items() if one.sign < 0}
+    assert below == {"maps, gate against maps"}
+    assert perceived["maps, gate against maps"].effect.ci_low > -0.2
+    assert found["maps, gate against maps", "unseen", "ciede2000"].sign == 0
+    random = perceived["logits, random networks against logits"]
+    assert (random.sign, round(random.effect.mean, 1)) == (1, 0.7)
+    assert perceived["RGB against none"].effect.ci_low > 0.2
     assert abs(perceived["RGB, given lightness against none"].effect.mean) < 0.2
 
-    first_two = {
-        key: {seed: record for seed, record in of.items() if seed < 2}
-        for key, of in runs.items()
-    }
-    signs = {key_of(one): one.sign for one in compare_all(first_two, asked)}
-    for name, metric, sign in (
-        ("logits, random networks", LOSS, 1),
-        ("cross-entropy", LOSS, 1),
-        ("cross-entropy", "ciede2000", -1),
-        ("L1", "ciede2000", -1),
+    assert ("imagenet", "none", 2) in collapsed(runs)
+    for name, expected in (
+        ("none", (10.78, 10.77, 11.15)),
+        ("L1", (10.42, 10.44, 10.43)),
+        ("cross-entropy", (10.25, 10.31, 10.29)),
     ):
-        key = f"{name} against none", "seen", metric
-        assert (signs[key], found[key].sign) == (sign, 0)
+        records = runs["imagenet", name].values()
+        means = [np.mean(record.per_image["seen"]["ciede2000"]) for record in records]
+        assert means == pytest.approx(expected, abs=0.005)
 
 
 def key_of(result):
