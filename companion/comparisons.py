@@ -23,7 +23,7 @@ from colorlib import stats
 from colorlib.errors import UserError
 from colorlib.evaluation import ALIKE
 from colorlib.metrics import METRICS
-from companion.records import RESULTS, Record, read_record
+from companion.records import RESULTS, TRUTH, Record, read_record
 from companion.studies import load_experiments, plan
 
 LOSS = "loss_eq1"
@@ -334,9 +334,13 @@ def stricter_p_values(results: Sequence[Result]) -> list[float]:
     strict enough for very small p-values: see the protocol's amendments.
     """
     ratios = [abs(one.effect.mean) / one.effect.se for one in results]
-    p = [2 * t.sf(r, one.seeds - 1) for r, one in zip(ratios, results, strict=True)]
-    adjusted: list[float] = stats.holm(p).tolist()
-    return adjusted
+    p = [
+        2 * t.sf(ratio, one.seeds - 1) if one.seeds > 1 else 1.0
+        for ratio, one in zip(ratios, results, strict=True)
+    ]
+    missing = [1.0] * (len(PRIMARY) - len(results))
+    adjusted: list[float] = stats.holm(p + missing).tolist()
+    return adjusted[: len(results)]
 
 
 def fraction_removed(
@@ -455,6 +459,11 @@ def _scores(
             f"found other images in {records[0].name} than in a run compared with it, "
             "expected the same: the runs do not pair up"
         )
+    if metric == "named" and len({_named_in_truth(r, test_set) for r in records}) > 1:
+        raise UserError(
+            f"found another classifier in {records[0].name} than in a run compared "
+            "with it, expected that both name the true colours equally well"
+        )
     try:
         kept = [record.per_image[test_set][metric] for record in records]
         return np.array(kept, np.float64).reshape(len(conditions), len(seeds), -1)
@@ -463,3 +472,9 @@ def _scores(
             f"found runs without as many scores {metric} of {test_set!r} ({error}), "
             "expected one per image: score these runs again"
         ) from error
+
+
+def _named_in_truth(record: Record, test_set: str) -> float | None:
+    """How often the classifier is right in true colours: by this it is recognised."""
+    true_colours = record.scores.get(test_set, {}).get(TRUTH, {})
+    return true_colours["named"].mean if "named" in true_colours else None

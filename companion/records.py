@@ -14,6 +14,7 @@ from colorlib.errors import UserError
 from colorlib.files import atomic_write
 from colorlib.metrics import Summary
 
+TRUTH = "ground truth"  # a method of the scores: the true colours
 RESULTS = Path(__file__).parent / "results"  # records kept in the repository
 
 Summaries = dict[str, dict[str, dict[str, Summary]]]  # test set -> method -> metric

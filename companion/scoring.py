@@ -27,14 +27,14 @@ from colorlib.targets import Target
 from companion.builders import Data
 from companion.code_hash import modules_hash
 from companion.config import RunConfig
-from companion.records import BreakdownRecord, ClassError
+from companion.records import TRUTH, BreakdownRecord, ClassError
 
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
 MOST_JUDGED = 1000  # test images whose class the judge names, at most
 JUDGE_SIZE = 192  # pixels, what the judge sees
-TRUTH = "ground truth"
 DECISIVE = (  # modules that the scores of the naive baselines depend on
-    "colorlib.color", "colorlib.evaluation", "colorlib.metrics", "companion.scoring",
+    "colorlib.backbones", "colorlib.color", "colorlib.evaluation", "colorlib.metrics",
+    "colorlib.targets", "companion.scoring",
 )  # fmt: skip
 
 Scores = dict[str, dict[str, Tensor]]  # method -> metric -> (N,)

@@ -28,7 +28,10 @@ from companion.scoring import Scorer
 ROUNDING = 1e-5  # relative, of what a record keeps: five digits
 AGAIN = 5e-3  # of the mean score, where scores are made again on another processor
 SMALL = ("backbones", "input_sizes", "width")
-KEPT = ("hflip", "schedule", "learning_rate", "weight_decay", "loss", "batch_size")
+KEPT = (
+    "hflip", "schedule", "learning_rate", "weight_decay", "loss", "batch_size",
+    "precision",
+)  # fmt: skip
 
 
 class Check(NamedTuple):
@@ -56,7 +59,9 @@ def verify(path: Path, folders: Folders) -> list[Check]:
     checks = [*own_numbers(record, config), *_networks(record, config, folders)]
     if config.data.dataset == "scenes" or folders.data is not None:
         data = builders.setup_data(config, folders)
-        checks += [*_images(record, data), *_scores(record, config, data, folders)]
+        checks += _images(record, data)
+        if not config.validation_only:
+            checks += _scores(record, config, data, folders)
     else:
         log.info("no --data-root: images and scores are not checked")
     return [*checks, _small_form(config)]

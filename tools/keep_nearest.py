@@ -124,7 +124,8 @@ def colour_from_scores(data: Data, features: Features) -> dict[str, NDArray[Any]
     colours = [rgb_to_lab(images_to_float(of))[:, 1:].mean((2, 3)) for of in images]
     mean_ab, train = torch.cat(colours).numpy(), data.split.train  # (N, 2)
     center, average = scores[train].mean(0), mean_ab[train].mean(0)
-    some = scores[train][: 40 * DIRECTIONS] - center
+    step = max(1, len(train) // (40 * DIRECTIONS))  # images lie class by class
+    some = scores[train][::step] - center
     axes = np.linalg.svd(some, full_matrices=False)[2][:DIRECTIONS]
     inputs = (scores - center) @ axes.T
     fit, *_ = np.linalg.lstsq(inputs[train], mean_ab[train] - average, rcond=None)

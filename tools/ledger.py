@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from companion.comparisons import Contrast, compare_all, runs_of
+from companion.comparisons import FUSION, Contrast, compare_all, runs_of
 from companion.config import read_yaml, validated
 from companion.records import RESULTS
 from companion.report.tables import DATA_NAMES, interval, signed
@@ -91,10 +91,12 @@ def measured_effect(
     if row.ablation is None or row.condition is None:
         return NOT_MEASURED
     ours = row.against or load_experiments().ablations[row.ablation].reference
-    runs = runs_of([row.ablation], profile, results)
+    # Runs without fusion say which class or person each image is of.
+    runs = runs_of([*FUSION, row.ablation], profile, results)
     tests = {
         (data, test)
-        for (data, _), by_seed in runs.items()
+        for (data, name), by_seed in runs.items()
+        if name == row.condition
         for record in by_seed.values()
         for test in (record.per_image if record else ())
     }

@@ -94,7 +94,7 @@ def trial(module: str, names: Sequence[str], reasons: Mapping[str, str]) -> Tria
 
 def main() -> None:
     """Try what is left, count, and write the record if asked."""
-    attempt(["colorlib.losses.x__check_pair*"])  # and makes the changes of all
+    attempt(["colorlib.color.x_check_pair*"])  # and makes the changes of all
     modules = {module: drawn(module) for module in TRIED}
     attempt(n for module, names in modules.items() for n in left(module, names))
     reasons = yaml.safe_load(SURVIVORS.read_text())

@@ -34,6 +34,7 @@ from companion.comparisons import (
     stricter_p_values,
 )
 from companion.photographs import shown_models
+from companion.records import TRUTH
 from companion.report import figures
 from companion.report.findings import (
     HYPOTHESES,
@@ -51,7 +52,6 @@ from companion.report.tables import (
     markdown_table,
     signed,
 )
-from companion.scoring import TRUTH
 
 # Model and data set -> PSNR and RMSE as printed; None for an empty cell.
 Printed = tuple[float | None, float | None]
