@@ -1,6 +1,7 @@
 """Contrasts, corrections and hypotheses, against hand calculation and SciPy."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -178,6 +179,15 @@ def test_runs_that_do_not_pair_up_are_refused(runs):
     other[0] = other[1].model_copy(update={"data": data})
     with pytest.raises(UserError, match="the runs do not pair up"):
         compare_all(runs, [against("maps")])
+
+
+def test_runs_that_another_classifier_judged_are_refused():
+    runs, asked = runs_of(["untrained"]), secondary(["untrained"])
+    assert any(one.contrast.metric == "named" for one in compare_all(runs, asked))
+    scores = runs["imagenet", "logits"][0].scores["seen"]["ground truth"]
+    scores["named"] = replace(scores["named"], mean=0.02)
+    with pytest.raises(UserError, match="found another classifier in"):
+        compare_all(runs, asked)
 
 
 # ------------------------------------------------------------------- the protocol's own
