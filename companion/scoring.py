@@ -205,7 +205,8 @@ class Scorer:
     def _warnings(self, model: ColorizationModel, scores: Scores) -> tuple[str, ...]:
         """What is wrong with a trained model, if it learned nothing."""
         samples = self._samples(self.first, self.features)
-        batch = next(iter(EpochLoader(samples, EVALUATION_BATCH))).to(self.device)
+        spread = np.linspace(0, len(samples) - 1, EVALUATION_BATCH, dtype=int)
+        batch = samples.take(spread).to(self.device)  # images of many classes
         lab = predict_lab(model, batch, model.target)
         return evaluation.degenerate_model_warnings(scores, lab[:, 1:])
 

@@ -104,9 +104,10 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     title = titles[found.outcomes["H1"]]
     if not rows:
         return title, found.provisional("")
-    text = f"{found.significant_effects} Change of the loss with three networks, "
-    text += "against none; uncorrected 95 % intervals; bold: significant after Holm's "
-    text += "correction. Only *seen* classes were trained on."
+    text = (
+        "Change of the loss, three networks against none; uncorrected 95 % intervals; "
+        "bold: significant (Holm). Only *seen* classes were trained on."
+    )
     if found.did_not_learn:
         text += f" {found.did_not_learn} {_without_collapsed(found)}"
     table = markdown_table(["", *READINGS], rows)

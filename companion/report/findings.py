@@ -88,7 +88,7 @@ class Findings:
 
     @property
     def did_not_learn(self) -> str:
-        """Which runs predict the same colours for every image, in a sentence."""
+        """How many runs predict the same colours for every image, in a sentence."""
         found = collapsed(self.runs)
         if not found:
             return ""
@@ -100,9 +100,7 @@ class Findings:
             f"{DATA_NAMES[place[0]]} (seed{'s' * (len(of) > 1)} {' and '.join(of)})"
             for place, of in seeds.items()
         ]
-        return (
-            f"{', '.join(parts)} did not learn: they predict the same colours for all."
-        )
+        return f"{', '.join(parts)} did not learn."
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:
