@@ -245,8 +245,11 @@ def sensitivity_table(found: Findings) -> str:
         contrast = one.contrast
         without = next((two for two in others if two.contrast == contrast), None)
         cells = [_short(one), _short(without), str(without.seeds if without else 0)]
-        name = f"{contrast.hypothesis}, {contrast.name}, {contrast.test_set}"
-        rows.append([name, *cells, f"{one.effect.p_adjusted:.2g}", f"{p:.2g}"])
+        parts = [contrast.hypothesis]  # a label says no more than the hypothesis
+        parts += [] if contrast.label else [contrast.name, contrast.test_set]
+        rows.append(
+            [", ".join(parts), *cells, f"{one.effect.p_adjusted:.2g}", f"{p:.2g}"]
+        )
     heads = ["comparison", "as planned", "without runs that did not learn", "seeds"]
     return markdown_table([*heads, "adjusted p", "adjusted p, S - 1"], rows)
 
