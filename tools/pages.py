@@ -103,7 +103,7 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
         rows += [[label, *map(_short, effects)]] * any(effects)
     title = titles[found.outcomes["H1"]]
     if not rows:
-        return title, found.provisional("")
+        return title, found.state
     text = (
         "Change of the loss, three networks against none; uncorrected 95 % intervals; "
         "bold: significant (Holm). Only *seen* classes were trained on."
@@ -111,7 +111,7 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
     if found.did_not_learn:
         text += f" {found.did_not_learn} {_without_collapsed(found)}"
     table = markdown_table(["", *READINGS], rows)
-    return title, f"{found.provisional(text)}\n\n{table}"
+    return title, f"{text}\n\n{table}"
 
 
 def _short(one: Result | None) -> str:
@@ -143,22 +143,18 @@ def _do_more_help(found: Findings) -> tuple[str, str]:
         frozenset({"supported"}): "The first network adds most.",
         frozenset({"contradicted"}): "Further networks add as much as the first.",
     }
-    lines, overlap = [], True
+    lines = []
     for reading in READINGS:
         of = [found.against_none(reading, n, ("imagenet", "seen")) for n in (1, 2, 3)]
         steps = [signed(one.effect.mean, "%") for one in of if one is not None]
         if len(steps) == 3:
             lines.append(f"{reading} {', '.join(steps)}")
-            effects = [one.effect for one in of if one is not None]
-            overlap &= max(e.ci_low for e in effects) < min(e.ci_high for e in effects)
     start = "Mean change with one, two and three networks, seen classes (exploratory): "
     if not lines:
-        return MORE, "The runs with one and with two networks are not recorded yet."
+        return MORE, found.state
     text = f"{start}{'; '.join(lines)}"
     title = titles.get(frozenset(outcomes.values()), MORE)
-    if set(outcomes.values()) == {"pending"}:
-        text = f"Not yet known. {text}" + ", but the intervals overlap" * overlap
-    elif title == MORE:
+    if title == MORE:
         answered = ", ".join(f"{answer} for {of}" for of, answer in outcomes.items())
         claim = "The first network adds more than the second and third do on average"
         text = f"{claim}: {answered}. {text}"

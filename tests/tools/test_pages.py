@@ -76,29 +76,16 @@ def complete(tmp_path_factory):
 def test_without_runs_every_text_says_so():
     found = Findings.read(Path("nowhere"))
     texts = pages.blocks(found)
-    assert texts["headlines"].count("none of 78 is recorded yet") == 1
-    assert "one and with two networks are not recorded yet" in texts["headlines"]
+    assert texts["headlines"].count("0 of 78 planned runs are recorded.") == 2
     assert "peaks from 0.303 to 0.323" in texts["headlines"]
     assert "0.356\u00a0/\u00a00.291 | – |" in texts["Table 1"]
     assert all(texts[name].endswith("*pending*.") for name in found.outcomes)
     assert {name.split(",")[0] for name in found.outcomes} == set(HYPOTHESES)
 
 
-def test_an_incomplete_set_is_called_so(tmp_path):
-    found = Findings.read(written(tmp_path, 9))
-    assert found.recorded == 9
-    text = pages.blocks(found)["headlines"]
-    assert text.count("9 of 78 are recorded, so the numbers are provisional") == 1
-    assert "| seen classes | **-8.0\u00a0%**" in text
-    start = "Significantly lower loss, so far: maps (seen classes, "
-    assert found.significant_effects.startswith(start)
-    assert found.against_none("maps", 1, ("imagenet", "seen")) is None
-
-
 def test_numbers_are_those_of_the_records(complete):
     assert complete.state == "All 78 planned runs are recorded."
     texts = pages.blocks(complete)
-    assert "provisional" not in texts["headlines"]
     lower = (
         "Significantly lower loss: maps (seen classes, unseen classes, unseen people)"
     )
@@ -172,7 +159,7 @@ def test_pictures_are_drawn_or_explained(complete, tmp_path):
     assert set(directives) == {path.stem for path in tmp_path.iterdir()} == names
     assert all(":alt: " in text for text in directives.values())
     empty = pages.pictures(Findings.read(Path("nowhere")), tmp_path)
-    assert empty["effects"].startswith("The runs are under way")
+    assert empty["effects"] == "0 of 78 planned runs are recorded."
 
 
 def test_a_text_that_does_not_exist_is_refused():
