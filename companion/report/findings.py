@@ -95,7 +95,7 @@ class Findings:
         for data, name, seed in found:
             seeds.setdefault((data, name), []).append(str(seed))
         parts = [
-            f"{len(of)} of {len(self.runs[place])} runs of *{place[1]}* on "
+            f"{len(of)} of {len(self.runs[place])} runs of {place[1]} on "
             f"{DATA_NAMES[place[0]]} (seed{'s' * (len(of) > 1)} {' and '.join(of)})"
             for place, of in seeds.items()
         ]
