@@ -15,6 +15,7 @@ from colorlib.errors import UserError
 from colorlib.metrics import summarize
 from companion import similarity
 from companion.comparisons import (
+    FUSION,
     LOSS,
     collapsed,
     compare_all,
@@ -257,6 +258,18 @@ def test_what_results_says_of_other_choices_holds():
         records = runs["imagenet", name].values()
         means = [np.mean(record.per_image["seen"]["ciede2000"]) for record in records]
         assert means == pytest.approx(expected, abs=0.005)
+
+
+def test_what_results_says_of_all_channels_holds():
+    runs = runs_of([*FUSION, "width"])
+    wide = runs["imagenet", "full width"], runs["imagenet", "maps, full width"]
+    assert [sum(map(bool, of.values())) for of in wide] == [2, 1]
+    alike = [seed for _, name, seed in collapsed(runs) if name == "full width"]
+    assert alike == [0, 1]
+    removed = fraction_removed(runs)
+    for name, expected in (("maps, full width", 19.9), ("maps", 20.3)):
+        fraction = 100 * removed["imagenet", "seen", name].mean
+        assert fraction == pytest.approx(expected, abs=0.05)
 
 
 def key_of(result):
