@@ -25,7 +25,6 @@ from colorlib.stats import Estimate
 from companion.comparisons import (
     LOSS,
     REFERENCE,
-    SMALLEST,
     Result,
     compare_all,
     fraction_removed,
@@ -300,9 +299,14 @@ def named_table(found: Findings) -> str:
         f"{table}\n\nOur models' colours reach {min(own):.1f} to {max(own):.1f} %, no "
         f"colour {means[GRAY]:.1f} %, true colours {means[TRUTH]:.1f} %."
     )
-    if max(own) - means[GRAY] < 100 * SMALLEST["named"]:
-        text += " So these colours hardly help this classifier."
-    return text
+    gains = [
+        f"{name} {effect.mean:+.1f} ({interval(effect, 1)})"
+        for name in READINGS
+        for one in found.results
+        if one.contrast.metric == "named" and one.contrast.weights.get(name)
+        for effect in [one.effect.scaled(100)]
+    ]
+    return f"{text} Against none, percentage points: {', '.join(gains)}; 20 classes."
 
 
 # -------------------------------------------------------------------------- the answers
