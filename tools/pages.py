@@ -10,6 +10,7 @@ The book does this when it is built; `python -m tools.pages README.md` does it t
 file of the repository.
 """
 
+import itertools
 import re
 import sys
 from collections.abc import Mapping
@@ -51,6 +52,7 @@ from companion.report.tables import (
     markdown_table,
     signed,
 )
+from companion.similarity import MEASURES
 
 # Model and data set -> PSNR and RMSE as printed; None for an empty cell.
 Printed = tuple[float | None, float | None]
@@ -334,23 +336,27 @@ def stopping(found: Findings) -> str:
     )
 
 
-def similarity_table(found: Findings, measure: str = "class scores") -> str:
-    """Whether similar images are coloured better; Markdown."""
-    ends = {  # (place, condition) -> the most and the least similar fifth
-        (place, name): (fifths[0], fifths[-1])
-        for place, curves in found.similarity_curves(measure).items()
-        for name, fifths in curves.items()
-        if name in (REFERENCE, "maps")
-    }
-    if not ends:
+def similarity_table(found: Findings) -> str:
+    """Whether similar images are coloured better, by each distance; Markdown."""
+    curves = [found.similarity_curves(measure) for measure in MEASURES]
+    if not all(curves):
         return "Not yet measured: no run is recorded."
-    rows = [[", ".join(key), *map(_percent, both)] for key, both in ends.items()]
-    heads = ["mean-image loss removed", "most similar fifth", "least similar fifth"]
-    more = sum(near.mean > far.mean for near, far in ends.values())
+    rows, more = [], [0] * len(MEASURES)
+    for place, name in itertools.product(curves[0], ("maps", REFERENCE)):
+        row = [f"{place}, {name}"]
+        for i, by in enumerate(curves):
+            near, *_, far = by[place][name]
+            row += [_percent(near), _percent(far)]
+            more[i] += near.mean > far.mean
+        rows.append(row)
+    heads = [f"{end} similar, by {m}" for m in MEASURES for end in ("most", "least")]
+    table = markdown_table(["mean-image loss removed in a fifth", *heads], rows)
+    counts = zip(more, MEASURES, strict=True)
+    held = " and ".join(f"in {n} of {len(rows)} rows by {m}" for n, m in counts)
     return (
-        f"{markdown_table(heads, rows)}\n\nIn {more} of {len(rows)} rows the models "
-        "remove more of the loss of the most similar fifth than of the least similar "
-        "one. The table has maps and none only; the figure has all readings."
+        f"{table}\n\nThe models remove more of the loss of the most similar fifth than "
+        f"of the least similar one {held}. The table has maps and none only; the "
+        "figure has all readings, by class scores."
     )
 
 

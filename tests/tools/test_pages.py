@@ -63,7 +63,11 @@ def written(folder, count):
             record.per_image[test]["named"] = [1.0, 0.0] * 45
         write_record(record, folder / f"{run.name}.json")
     write_arrays(
-        {"imagenet/seen/class scores": FAR, "imagenet/origin": '["a", "b"]'},
+        {
+            "imagenet/seen/class scores": FAR,
+            "imagenet/seen/gray image": FAR[::-1],
+            "imagenet/origin": '["a", "b"]',
+        },
         folder / similarity.NEAREST,
     )
     return folder
@@ -144,7 +148,7 @@ def test_similar_images_lose_less_where_records_say_so(complete):
     assert removed == pytest.approx([0.09, 0.07, 0.05, 0.03, 0.01], abs=0.002)
     text = pages.similarity_table(complete)
     assert "| ImageNet, seen classes, none | 9.1 %" in text
-    assert "In 2 of 2 rows the models remove more" in text
+    assert "in 2 of 2 rows by class scores and in 0 of 2 rows by gray image" in text
 
 
 def test_distances_of_other_images_are_refused(tmp_path):
@@ -205,9 +209,20 @@ def test_the_answers_on_the_page_of_results_hold():
     against = {one.contrast.name: one for one in found.primary}
     assert against["maps against softmax"].sign < 0
     assert against["maps against logits"].effect.ci_high < -2
-    curves = found.similarity_curves("class scores").values()
-    fifths = [own for by_name in curves for own in by_name.values()]
-    assert all(near.mean > far.mean for near, *_, far in fifths)
+
+
+def test_what_results_says_of_similar_images_holds():
+    by_scores, by_gray = map(Findings.read().similarity_curves, similarity.MEASURES)
+    for curves in (by_scores, by_gray):
+        for test in ("seen", "unseen"):
+            own = curves[f"ImageNet, {test} classes"]
+            assert 1.5 < own["maps"][0].mean / own["maps"][-1].mean < 3.1
+            near, *_, far = own["none"]
+            assert far.ci_low < near.mean < 0.07
+    for name, fifths in by_scores["LFW, unseen people"].items():
+        assert fifths[0].ci_low > fifths[-1].ci_high
+        near, *_, far = by_gray["LFW, unseen people"][name]
+        assert near.mean < far.mean
 
 
 def test_what_results_says_of_runs_that_did_not_learn_holds():
