@@ -1,4 +1,4 @@
-"""Scores of a trained model beside the three naive baselines, and where its errors are.
+"""Scores of a trained model beside the three naive baselines; how pale its colours are.
 
 A model is only interesting when it clearly beats the per-pixel mean image of its
 training images.
@@ -9,7 +9,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from colorlib.color import (
     AB_SCALE,
@@ -31,7 +30,6 @@ GRAY = "no colour"
 MEAN_COLOUR = "mean colour"
 MEAN_IMAGE = "per-pixel mean image"
 
-GRID = 8  # an image is cut into 8 x 8 places
 CHROMA_STEP = 10.0  # Lab units
 CHROMA_CLASSES = 10  # the last one has no upper end
 LEAST_SPREAD = 0.5  # Lab units between images: half a unit is not seen
@@ -130,13 +128,13 @@ def predict_lab(predict: Predictor, batch: Batch, target: Target) -> Tensor:
 
 
 @torch.no_grad()
-def break_down(
+def chroma_by_true_chroma(
     predict: Predictor,
     batches: Iterable[Batch],
     device: torch.device | str = "cpu",
     target: Target = PAPER,
 ) -> dict[str, Tensor]:
-    """Find a model's errors by their place and by the colour they are made at.
+    """Find how much chroma a model predicts where the true colour is pale or vivid.
 
     Args:
         predict: Such as a model: called as `predict(L_norm, features)`.
@@ -145,39 +143,23 @@ def break_down(
         target: What the model sees and predicts.
 
     Returns:
-        `place_mse`: (8, 8), the mean squared error of ab/128 at each place of the
-        image; `pixels`: (10,) int64, how many have a true chroma of 0 to 10, 10 to 20,
-        ... Lab units; the last class holds all from 90. Of each class `predicted`:
-        (10,), the mean predicted chroma, Lab units, and `mse`: (10,), the mean squared
-        error of ab/128; not a number where a class is empty.
+        `pixels`: (10,) int64, how many have a true chroma of 0 to 10, 10 to 20, ... Lab
+        units; the last class holds all from 90. `predicted`: (10,), the mean predicted
+        chroma of each class, Lab units; not a number where a class is empty.
     """
-    place = torch.zeros(GRID, GRID, dtype=torch.float64)
-    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)
-    images = 0
+    sums = torch.zeros(2, CHROMA_CLASSES, dtype=torch.float64)
     for batch in batches:
         here = batch.to(device)
-        pred_ab = predict_lab(predict, here, target)[:, 1:]  # (B, 2, S, S)
+        pred_chroma = predict_lab(predict, here, target)[:, 1:].norm(dim=1)  # (B, S, S)
         true_ab = rgb_to_lab(images_to_float(here.images))[:, 1:]  # (B, 2, S, S)
-        squared = ((pred_ab - true_ab) / AB_SCALE).square().mean(dim=1)  # (B, S, S)
-        place += F.adaptive_avg_pool2d(squared, GRID).cpu().double().sum(dim=0)
-        sums += _by_true_chroma(true_ab, pred_ab, squared)
-        images += len(squared)
-    pixels, predicted, mse = sums  # (10,) each
-    return {
-        "place_mse": place / images,
-        "pixels": pixels.long(),
-        "predicted": predicted / pixels,
-        "mse": mse / pixels,
-    }
-
-
-def _by_true_chroma(true_ab: Tensor, pred_ab: Tensor, squared: Tensor) -> Tensor:
-    """Sums over the pixels of each class: their number, predicted chroma, error."""
-    classes = (true_ab.norm(dim=1) / CHROMA_STEP).long()  # (B, S, S)
-    classes = classes.clamp(max=CHROMA_CLASSES - 1).flatten()
-    summed = torch.stack([torch.ones_like(squared), pred_ab.norm(dim=1), squared])
-    sums = torch.zeros(3, CHROMA_CLASSES, dtype=torch.float64)  # MPS has no float64
-    return sums.index_add_(1, classes.cpu(), summed.flatten(1).cpu().double())
+        classes = (
+            (true_ab.norm(dim=1) / CHROMA_STEP).long().clamp(max=CHROMA_CLASSES - 1)
+        )
+        summed = torch.stack([torch.ones_like(pred_chroma), pred_chroma]).flatten(1)
+        # On the CPU, as MPS has no float64.
+        sums.index_add_(1, classes.flatten().cpu(), summed.cpu().double())
+    pixels, predicted = sums  # (10,) each
+    return {"pixels": pixels.long(), "predicted": predicted / pixels}
 
 
 def degenerate_model_warnings(

@@ -127,7 +127,6 @@ class Result:
     Attributes:
         contrast: As planned.
         effect: In `contrast.unit`, with `p_adjusted`.
-        reference_mean: What the reference scores, in the unit of the metric.
         seeds: How many seeds all its conditions have.
         images: How many images were compared.
         left_out: How many more were not, as a score is infinite.
@@ -139,7 +138,6 @@ class Result:
 
     contrast: Contrast
     effect: stats.Estimate
-    reference_mean: float
     seeds: int
     images: int
     left_out: int
@@ -428,7 +426,6 @@ def _estimate(runs: Runs, contrast: Contrast, groups: Groups) -> Result | None:
     return Result(
         contrast,
         effect,
-        reference_mean=float(scores[0][:, finite].mean()),
         seeds=len(weighted),
         images=int(finite.sum()),
         left_out=int((~finite).sum()),

@@ -69,30 +69,18 @@ class TrainingRecord(Part):
     processes: int
 
 
-class ClassError(Part):
-    """One class of a data set: how many test images, and their mean loss."""
-
-    images: int
-    loss_eq1: float
-
-
 class BreakdownRecord(Part):
-    """Where the model's errors are, see `colorlib.evaluation.break_down`.
+    """How pale the colours are, see `colorlib.evaluation.chroma_by_true_chroma`.
 
     Attributes:
-        place_mse: Rows of 8 numbers.
         pixels: Of each class of true chroma, 10 Lab units wide.
         predicted: Mean predicted chroma of each, Lab units; None if it has no pixel.
-        mse: Mean squared error of ab/128 of each class.
-        classes: The WordNet id of a class of ImageNet -> its error; of no other data
-            set, as the groups of LFW are people's names.
     """
 
-    place_mse: list[list[float]]
+    model_config = ConfigDict(extra="ignore")  # older records hold more
+
     pixels: list[int]
     predicted: list[float | None]
-    mse: list[float | None]
-    classes: dict[str, ClassError]
 
 
 class Hardware(Part):
@@ -119,7 +107,7 @@ class Record(Part):
         per_image: test set -> metric -> one value per image, of the model.
         groups: test set -> number of each image's class or person, for runs without
             fusion: all others are compared with them on the same images.
-        breakdown: Where the errors are.
+        breakdown: How pale the colours are, on the first test set.
         seconds: Stage -> wall time.
         note: What is wrong with the model; mostly empty.
     """
@@ -141,11 +129,6 @@ class Record(Part):
     seconds: dict[str, float] = Field(default_factory=dict)
     hardware: Hardware
     note: str = ""
-
-    @property
-    def seed(self) -> int:
-        """Of the initial weights and of the order of the images."""
-        return int(self.settings["train"]["seed"])
 
 
 def write_record(record: Record, path: Path) -> None:

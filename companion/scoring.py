@@ -27,7 +27,7 @@ from colorlib.targets import Target
 from companion.builders import Data
 from companion.code_hash import modules_hash
 from companion.config import RunConfig
-from companion.records import TRUTH, BreakdownRecord, ClassError
+from companion.records import TRUTH, BreakdownRecord
 
 KEPT_PER_IMAGE = ("loss_eq1", "psnr_rgb", "ciede2000", "mean_image_loss", "named")
 MOST_JUDGED = 1000  # test images whose class the judge names, at most
@@ -105,7 +105,7 @@ class Scorer:
             "scores": summaries,
             "per_image": per_image,
             "groups": {} if self.config.model.backbones else self._group_numbers(),
-            "breakdown": self._breakdown(model, first[MODEL]["loss_eq1"]),
+            "breakdown": self._breakdown(model),
             "note": "; ".join(self._warnings(model, first)),
         }
 
@@ -210,30 +210,17 @@ class Scorer:
         lab = predict_lab(model, batch, model.target)
         return evaluation.degenerate_model_warnings(scores, lab[:, 1:])
 
-    def _breakdown(self, model: ColorizationModel, loss_eq1: Tensor) -> BreakdownRecord:
-        """Where a model's errors on the first test set are."""
-        samples = self._samples(self.first, self.features)
-        batches = EpochLoader(samples, EVALUATION_BATCH)
-        found = evaluation.break_down(model, batches, self.device, model.target)
-        return BreakdownRecord(
-            place_mse=[rounded(row) for row in found["place_mse"]],
-            pixels=found["pixels"].tolist(),
-            predicted=rounded(found["predicted"]),
-            mse=rounded(found["mse"]),
-            classes=self._class_errors(loss_eq1),
+    def _breakdown(self, model: ColorizationModel) -> BreakdownRecord:
+        """How pale a model's colours are on the first test set."""
+        batches = EpochLoader(
+            self._samples(self.first, self.features), EVALUATION_BATCH
         )
-
-    def _class_errors(self, loss_eq1: Tensor) -> dict[str, ClassError]:
-        """The mean loss of each class of ImageNet; nothing of other data sets."""
-        if self.data.source.name != "imagenet":
-            return {}
-        test, losses = self.data.split.tests[self.first], dict[str, list[float]]()
-        for index, loss in zip(test, loss_eq1.tolist(), strict=True):
-            losses.setdefault(self.data.packed.manifest.groups[index], []).append(loss)
-        return {
-            name: ClassError(images=len(of), loss_eq1=_rounded(sum(of) / len(of)))
-            for name, of in sorted(losses.items())
-        }
+        found = evaluation.chroma_by_true_chroma(
+            model, batches, self.device, model.target
+        )
+        return BreakdownRecord(
+            pixels=found["pixels"].tolist(), predicted=rounded(found["predicted"])
+        )
 
 
 def _summaries(scores: dict[str, Tensor]) -> dict[str, Any]:
@@ -259,8 +246,4 @@ def _synsets() -> dict[str, int]:
 
 def rounded(values: Tensor) -> list[Any]:
     """Five significant digits: enough for any statistic; None where there is none."""
-    return [None if v != v else _rounded(v) for v in values.tolist()]
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.5g}")
+    return [None if v != v else float(f"{v:.5g}") for v in values.tolist()]

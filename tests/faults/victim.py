@@ -25,7 +25,10 @@ PHASES = {
     "updating the weights": ("optim/adam.py", {"step", "_single_tensor_adam"}),
     "validating": ("training/loop.py", {"validation_step"}),
     "after a validation": ("training/session.py", {"on_validation_end"}),
-    "scoring": ("evaluation.py", {"score_predictor", "_score", "break_down"}),
+    "scoring": (
+        "evaluation.py",
+        {"score_predictor", "_score", "chroma_by_true_chroma"},
+    ),
 }
 # phase -> name of the file that `atomic_write` is writing
 WRITTEN = {
