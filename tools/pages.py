@@ -89,13 +89,16 @@ def headlines(found: Findings) -> list[tuple[str, str]]:
     return [_does_it_help(found), _do_more_help(found), _table_1()]
 
 
+HELP = "Does fusing networks help?"  # as long as there is no answer
+
+
 def _does_it_help(found: Findings) -> tuple[str, str]:
     """H1, and what becomes of it on new classes and on faces."""
     titles = {
         "supported": "Fusing networks helps on classes that were trained on.",
         "contradicted": "Not every fusion of networks helps.",
-        "undecided": "Does fusing networks help?",
-        "pending": "Does fusing networks help?",
+        "undecided": _for_which_it_helps(found),
+        "pending": HELP,
     }
     rows = []
     for place, where in PLACES.items():
@@ -113,6 +116,18 @@ def _does_it_help(found: Findings) -> tuple[str, str]:
         text += f" {found.did_not_learn} {_without_collapsed(found)}"
     table = markdown_table(["", *READINGS], rows)
     return title, f"{text}\n\n{table}"
+
+
+def _for_which_it_helps(found: Findings) -> str:
+    """The readings that lower the loss significantly on seen classes, as a title."""
+    effects = {r: found.against_none(r, 3, ("imagenet", "seen")) for r in READINGS}
+    helps = [r for r, one in effects.items() if one is not None and one.sign < 0]
+    others = ", ".join(r for r in effects if r not in helps)
+    if not helps:
+        return HELP
+    return (
+        f"On seen classes, fusing {' or '.join(helps)} helps; {others}: inconclusive."
+    )
 
 
 def _short(one: Result | None) -> str:
@@ -181,10 +196,10 @@ def _table_1() -> tuple[str, str]:
     peaks = implied_peaks().values()
     return (
         "The columns of Table 1 do not fit together.",
-        "The printed pairs of PSNR and RMSE imply "
-        f"peaks from {min(peaks):.3f} to {max(peaks):.3f} (largest possible values): "
-        "more than rounding explains. So the columns describe different errors, or "
-        "different averages, and no score can be compared with them.",
+        "The printed pairs of PSNR and RMSE agree only if the largest possible value "
+        f"varies from {min(peaks):.3f} to {max(peaks):.3f}, more than by rounding. So "
+        "they describe different errors or averages, and no score can be compared "
+        "with them.",
     )
 
 
@@ -301,14 +316,21 @@ def named_table(found: Findings) -> str:
         f"{table}\n\nOur models' colours reach {min(own):.1f} to {max(own):.1f} %, no "
         f"colour {means[GRAY]:.1f} %, true colours {means[TRUTH]:.1f} %."
     )
-    gains = [
-        f"{name} {effect.mean:+.1f} ({interval(effect, 1)})"
+    gains = {
+        name: one
         for name in READINGS
         for one in found.results
         if one.contrast.metric == "named" and one.contrast.weights.get(name)
-        for effect in [one.effect.scaled(100)]
+    }
+    listed = [
+        f"{name} {100 * one.effect.mean:+.1f} ({interval(one.effect.scaled(100), 1)})"
+        for name, one in gains.items()
     ]
-    return f"{text} Against none, percentage points: {', '.join(gains)}; 20 classes."
+    better = [name for name, one in gains.items() if one.sign > 0]
+    return (
+        f"{text} Against none, percentage points: {', '.join(listed)}; 20 classes. "
+        f"Significantly more: {', '.join(better) or 'none of them'}."
+    )
 
 
 # -------------------------------------------------------------------------- the answers

@@ -95,9 +95,10 @@ class Findings:
         for data, name, seed in found:
             seeds.setdefault((data, name), []).append(str(seed))
         parts = [
-            f"{len(of)} of {len(self.runs[place])} runs of {place[1]} on "
-            f"{DATA_NAMES[place[0]]} (seed{'s' * (len(of) > 1)} {' and '.join(of)})"
-            for place, of in seeds.items()
+            f"{len(of)} of the {len(self.runs[data, name])} runs "
+            f"{'without fusion' if name == REFERENCE else f'of {name}'} on "
+            f"{DATA_NAMES[data]} (seed{'s' * (len(of) > 1)} {' and '.join(of)})"
+            for (data, name), of in seeds.items()
         ]
         return f"{', '.join(parts)} did not learn."
 
