@@ -71,7 +71,7 @@ def test_curves_stand_out_from_the_paper(colour):
 def result(*effect, conclusion="inconclusive"):
     contrast = Contrast({"maps": 1, "none": -1}, "none", "lfw", "test")
     estimate = Estimate(*effect, se=1, df=9, p=0.5)
-    return Result(contrast, estimate, 0.1, 5, 9, 0, True, conclusion)
+    return Result(contrast, estimate, 5, 9, 0, True, conclusion)
 
 
 def test_effects_have_their_intervals_and_are_filled_where_significant():

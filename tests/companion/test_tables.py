@@ -51,7 +51,7 @@ def test_no_colour_has_no_colourfulness():
 def row(contrast, *effect, p=0.5, conclusion="inconclusive", detectable=3.21):
     """Of a table of one contrast; spaces that do not break, as common ones."""
     estimate = Estimate(*effect, se=1, df=9, p=p, p_adjusted=p)
-    found = Result(contrast, estimate, 0.1, 5, 4250, 0, True, conclusion, detectable)
+    found = Result(contrast, estimate, 5, 4250, 0, True, conclusion, detectable)
     head, _, line = comparison_table([found]).replace(NBSP, " ").splitlines()
     assert head.startswith("| comparison | conclusion | change |")
     return line
