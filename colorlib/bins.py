@@ -123,9 +123,6 @@ def rebalancing(prior: Tensor) -> Tensor:
     Returns:
         (Q,) weights whose mean over the training images is 1.
 
-    Raises:
-        ValueError: If the prior is no distribution over the bins.
-
     Reference:
         Zhang et al. (2016), Section 2.2, Eq. 4: the prior, smoothed by a Gaussian and
         mixed half and half with the uniform distribution over all our bins: each of
@@ -137,12 +134,6 @@ def rebalancing(prior: Tensor) -> Tensor:
         True
     """
     centres = bin_centres().to(prior)
-    fits = prior.shape == centres.shape[:1]
-    if not fits or abs(prior.sum().item() - 1) > 1e-4:
-        raise ValueError(
-            f"found a prior of shape {tuple(prior.shape)} and sum {prior.sum():.4g}, "
-            f"expected ({len(centres)},) and 1: the share of each bin"
-        )
     squared = torch.cdist(centres, centres).square()  # (Q, Q)
     smooth = (-squared / (2 * SIGMA**2)).softmax(dim=0) @ prior  # (Q,), sum 1
     weights = 1 / ((1 - UNIFORM) * smooth + UNIFORM / len(prior))

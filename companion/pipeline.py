@@ -8,7 +8,7 @@ started by `torchrun` or SLURM: all of them train, the first one scores and reco
 """
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -23,8 +23,8 @@ from colorlib.evaluation import predict_lab
 from colorlib.features import Features
 from colorlib.files import file_lock, file_sha256
 from colorlib.model import ColorizationModel, load_model, save_model
-from colorlib.training import build_loss
-from colorlib.training.loop import FitResult, discard, fit, is_rank_zero
+from colorlib.training import FitResult, build_loss
+from colorlib.training.loop import discard, fit, is_rank_zero
 from companion import builders, provenance, records
 from companion.builders import Data, Folders, log, setup_data, setup_features
 from companion.config import Profile, RunConfig, validated
@@ -157,7 +157,7 @@ class _Run:
                 parameters=sum(p.numel() for p in model.parameters()),
                 weights_sha256=file_sha256(weights),
             ),
-            training=records.TrainingRecord(**asdict(trained)),
+            training=trained,
             seconds=self.clock.seconds,
             **scores,
         )

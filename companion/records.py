@@ -13,6 +13,7 @@ from colorlib.backbones import BackboneRecord
 from colorlib.errors import UserError
 from colorlib.files import atomic_write
 from colorlib.metrics import Summary
+from colorlib.training import FitResult
 
 TRUTH = "ground truth"  # a method of the scores: the true colours
 RESULTS = Path(__file__).parent / "results"  # records kept in the repository
@@ -55,18 +56,6 @@ class ModelRecord(Part):
     backbones: tuple[BackboneRecord, ...]
     parameters: int
     weights_sha256: str
-
-
-class TrainingRecord(Part):
-    """How it was trained, see `colorlib.training.loop.FitResult`."""
-
-    epochs: int
-    steps: int
-    sessions: int
-    seconds: float
-    curve: dict[str, list[float]]
-    best_epoch: int
-    processes: int
 
 
 class BreakdownRecord(Part):
@@ -121,7 +110,7 @@ class Record(Part):
     settings: dict[str, Any]
     data: DataRecord
     model: ModelRecord
-    training: TrainingRecord
+    training: FitResult
     scores: Summaries = Field(default_factory=dict)
     per_image: dict[str, dict[str, list[float]]] = Field(default_factory=dict)
     groups: dict[str, list[int]] = Field(default_factory=dict)

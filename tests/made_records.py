@@ -3,9 +3,10 @@
 import numpy as np
 
 from colorlib.metrics import summarize
+from colorlib.training import FitResult
 from companion.config import load_profile
 from companion.provenance import this_hardware
-from companion.records import DataRecord, ModelRecord, Record, TrainingRecord
+from companion.records import DataRecord, ModelRecord, Record
 from companion.studies import plan
 
 SETTINGS = load_profile("smoke")
@@ -33,7 +34,7 @@ def made_record(per_image, seed=0, name="made", groups=None, **data):
             tests=tests,
         ),
         model=ModelRecord(backbones=(), parameters=10, weights_sha256="c"),
-        training=TrainingRecord(
+        training=FitResult(
             epochs=1, steps=1, sessions=1, seconds=1, best_epoch=1, processes=1,
             curve={"train": [1.0], "validation": [1.0]},
         ),

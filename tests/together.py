@@ -47,8 +47,7 @@ def samples(count):
 def train(folder, *, count=COUNT, loss=chroma_mse, signal_at=None, **options):
     """Train the same small network whoever takes part; what came of it."""
     torch.manual_seed(0)
-    normalisation = options.pop("normalisation", "none")
-    model = build_model("plain", width=0.1, normalisation=normalisation)
+    model = build_model("plain", width=0.1)
     seen, shown = Seen(signal_at), samples(count)
     config = TrainConfig(
         batch_size=BATCH, max_epochs=EPOCHS, hflip=True, accelerator="cpu", **options
@@ -89,7 +88,6 @@ def main():
         "two, then one": train(root / "two, then one", max_steps=STOPPED),
         "stopped": train(root / "stopped", signal_at=2),
         "odd": train(root / "odd", count=COUNT - 1),
-        "normalised": train(root / "normalised", normalisation="batch"),
         "diverged": train(root / "diverged", loss=broken_on_one),
         "record": record(root / "run"),
     }

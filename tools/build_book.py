@@ -39,13 +39,8 @@ UNDOCUMENTED = (".__main__", ".cli")  # the command line says what it is by --he
 
 def fill_stage(stage: Path) -> None:
     """Copy what is not generated; pages that are gone disappear from the stage too."""
-    shutil.copytree("book", stage / "book", dirs_exist_ok=True)
-    for staged in (stage / "book").rglob("*"):
-        if (
-            staged.is_file()
-            and not (Path("book") / staged.relative_to(stage / "book")).exists()
-        ):
-            staged.unlink()
+    shutil.rmtree(stage / "book", ignore_errors=True)
+    shutil.copytree("book", stage / "book")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(name, stage / name)
 

@@ -32,7 +32,6 @@ HELD_OUT = Path(__file__).with_name("bundled_held_out.txt")
 DIGITS = 16  # of a SHA-256, in hexadecimal: no two of a million files agree by chance
 TRAIN, VALIDATION, TEST, LEFT_OUT = range(4)  # what a photograph is for
 NEAR = 6  # bits of 64: perceptual hashes closer than that are near-duplicates
-BLOCK = 2048  # hashes compared at a time
 
 
 @dataclass(frozen=True)
@@ -219,18 +218,8 @@ def near_any(
     Returns:
         (N,) bool.
     """
-    theirs = _signs(others).T  # (64, M)
-    blocks = [
-        (_signs(looks[start : start + BLOCK]) @ theirs).max(1, initial=-64)
-        for start in range(0, len(looks), BLOCK)
-    ]
-    return np.concatenate([*blocks, []]) >= 64 - 2 * NEAR
-
-
-def _signs(looks: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """(N,) hashes of 64 bits -> (N, 64), -1 or 1."""
-    bits = np.unpackbits(looks.view(np.uint8).reshape(-1, 8), axis=1)
-    return 2 * bits.astype(np.float32) - 1
+    near = [(np.bitwise_count(others ^ look) <= NEAR).any() for look in looks]
+    return np.array(near, np.bool_)
 
 
 def separate(tables: Iterable[Path]) -> Counter[str]:

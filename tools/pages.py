@@ -42,7 +42,6 @@ from companion.report.findings import (
     READINGS,
     Findings,
     condition,
-    effect_text,
 )
 from companion.report.tables import (
     NBSP,
@@ -339,7 +338,9 @@ def named_table(found: Findings) -> str:
 def answer(found: Findings, name: str) -> str:
     """One hypothesis: what it says, the outcome and the effects; a Markdown item."""
     own = [one for one in found.primary if one.contrast.hypothesis == name]
-    effects = "; ".join(f"{one.contrast.name} {effect_text(one)}" for one in own)
+    effects = "; ".join(
+        f"{one.contrast.name} {_short(one)}, {one.conclusion}" for one in own
+    )
     outcome, said = found.outcomes[name], HYPOTHESES[name.split(",")[0]]
     return f"- {name}, {said}: *{outcome}*" + (f": {effects}." if effects else ".")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -220,7 +220,23 @@ def _innermost(root: Path) -> Path:
 
 def _in_classes(root: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
     """Images, and the class or person of each; `train` and `val` together."""
-    from colorlib.data.class_folders import ClassFolders  # with torchvision
+    from torchvision.datasets import ImageFolder  # takes as long to import as torch
+
+    class ClassFolders(ImageFolder):  # type: ignore[misc]  # torchvision has no types
+        """torchvision's folder a class, but that links may lead anywhere."""
+
+        def make_dataset(
+            self, directory: str, class_to_idx: dict[str, int], **_: Any
+        ) -> list[tuple[Path, int]]:
+            """Find the images of each class, and count what else there is."""
+            samples = []
+            for path in photographs_below(Path(directory), left_out):
+                name = path.relative_to(directory).parts[0]
+                if name in class_to_idx:
+                    samples.append((path, class_to_idx[name]))
+                else:
+                    left_out["images in no class"] += 1
+            return samples
 
     found: list[tuple[Path, str]] = []
     parts = [root / part for part in PARTS if (root / part).is_dir()]
@@ -228,7 +244,6 @@ def _in_classes(root: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
         with suppress(FileNotFoundError):  # there is no folder of a class
             images = ClassFolders(str(part), allow_empty=True)
             found += [(path, images.classes[label]) for path, label in images.samples]
-            left_out.update(images.left_out)
     return found
 
 

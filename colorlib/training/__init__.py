@@ -70,6 +70,30 @@ class TrainConfig:
     seed: NonNegativeInt = 0
 
 
+@dataclass(frozen=True)
+class FitResult:
+    """What a training did, over all its sessions.
+
+    Attributes:
+        epochs: Passes that were finished.
+        steps: Updates of the weights.
+        sessions: How often it was started.
+        seconds: Wall time.
+        curve: `train` and `validation`, the mean loss of each epoch.
+        best_epoch: After which the weights that are returned were saved, from 1: that
+            of the lowest validation loss; the last one without validation images.
+        processes: How many trained together in the last session.
+    """
+
+    epochs: int
+    steps: int
+    sessions: int
+    seconds: float
+    curve: dict[str, list[float]]
+    best_epoch: int
+    processes: int
+
+
 def build_loss(name: LossName, train: Samples) -> Loss:
     """Choose a loss by its name.
 

@@ -6,7 +6,6 @@
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, RichProgressBar, Timer
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorlib.color import images_to_float
-from colorlib.errors import UserError
 from colorlib.model import ColorizationModel
 from colorlib.sampling import EVALUATION_BATCH, Batch, EpochLoader, Samples
-from colorlib.training import Loss, TrainConfig
+from colorlib.training import FitResult, Loss, TrainConfig
 from colorlib.training.session import (
     AtomicCheckpoints,
     Session,
@@ -53,17 +51,6 @@ class ColorizationTask(pl.LightningModule):
         if config.compile_mode != "none":  # an epoch's last batch has another size
             mode = config.compile_mode
             self._step = torch.compile(self.compare, mode=mode, dynamic=False)
-
-    def setup(self, stage: str) -> None:
-        """Refuse settings that make several processes train differently from one."""
-        normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in self.modules())
-        world, device = self.trainer.world_size, self.trainer.strategy.root_device
-        if world > 1 and device.type == "cpu" and normalised:
-            raise UserError(
-                f"found batch normalisation and {world} processes without GPUs, "
-                "expected one: torch joins their statistics on GPUs only; give "
-                "`normalisation: none`"
-            )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch forward; Lightning does the backward pass and the update.
@@ -109,30 +96,6 @@ class ColorizationTask(pl.LightningModule):
         rgb = images_to_float(batch.images)  # (B, S, S, 3) uint8 -> (B, 3, S, S)
         L_norm, target_norm = self.model.target.split(rgb)  # (B, 1, S, S), (B, 2, S, S)
         return self.loss(self.model.outputs(L_norm, batch.features), target_norm)
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a training did, over all its sessions.
-
-    Attributes:
-        epochs: Passes that were finished.
-        steps: Updates of the weights.
-        sessions: How often it was started.
-        seconds: Wall time.
-        curve: `train` and `validation`, the mean loss of each epoch.
-        best_epoch: After which the weights that are returned were saved, from 1: that
-            of the lowest validation loss; the last one without validation images.
-        processes: How many trained together in the last session.
-    """
-
-    epochs: int
-    steps: int
-    sessions: int
-    seconds: float
-    curve: dict[str, list[float]]
-    best_epoch: int
-    processes: int
 
 
 def fit(

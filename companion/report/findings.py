@@ -23,7 +23,7 @@ from companion.comparisons import (
     secondary,
 )
 from companion.records import RESULTS, Record
-from companion.report.tables import DATA_NAMES, interval, signed
+from companion.report.tables import DATA_NAMES
 from companion.similarity import kept_distances, removed_by_similarity
 
 READINGS = {
@@ -187,18 +187,3 @@ def condition(reading: str, count: int) -> str:
     """
     number = {value: name for name, value in COUNTS.items()}[count]
     return reading if count == 3 else f"{reading}, {number}"
-
-
-def effect_text(one: Result | None) -> str:
-    """A change with its interval and its conclusion.
-
-    Example:
-        >>> effect_text(None)
-        'not yet run'
-    """
-    if one is None:
-        return "not yet run"
-    digits = 1 if one.contrast.unit == "%" else 2
-    change = signed(one.effect.mean, one.contrast.unit)
-    mark = "**" * bool(one.sign)
-    return f"{mark}{change}{mark} ({interval(one.effect, digits)}), {one.conclusion}"

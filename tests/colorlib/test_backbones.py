@@ -1,12 +1,10 @@
 """Frozen networks: what each sees, that it stays frozen, whose weights it has."""
 
-import os
 from pathlib import Path
 
 import huggingface_hub.constants as hub
 import numpy as np
 import pytest
-import skimage.data
 import timm
 import torch
 from PIL import Image
@@ -26,7 +24,6 @@ from colorlib.backbones.specs import SPECS, hash_of_weights, spec_for
 from colorlib.color import gray_from_L, lab_to_rgb, normalize_lab, rgb_to_lab
 from colorlib.errors import UserError
 from colorlib.files import file_sha256
-from colorlib.images import fit_square
 
 TINY = "test_resnet.r160_in1k"  # 0.5 million weights, 160 px
 PAPER = ("vgg16.tv_in1k", "resnet50.tv_in1k", "inception_resnet_v2.tf_in1k")
@@ -340,22 +337,3 @@ def test_a_trained_model_gets_the_networks_it_was_trained_with(tmp_path, tiny):
 def test_notes_that_do_not_fit_are_named(notes, field):
     with pytest.raises(UserError, match=rf"m\.safetensors does not say.*{field}"):
         load_recorded_backbones(Path("m.safetensors"), notes)
-
-
-# ------------------------------------------------------------------------ real weights
-
-
-@pytest.mark.weights
-@pytest.mark.parametrize("name", FROM_TFLITE)
-def test_real_networks_recognise_a_gray_cat_and_a_gray_espresso(name):
-    folder = os.environ.get("COLORLIB_WEIGHTS")
-    if not folder:
-        pytest.skip("set COLORLIB_WEIGHTS to the folder of the MobileNets' files")
-    backbone = load_backbone(name, Path(folder))
-    pictures = (skimage.data.chelsea(), skimage.data.coffee())
-    squares = np.stack([fit_square(picture, 256) for picture in pictures])
-    rgb = torch.from_numpy(squares).movedim(-1, 1) / 255
-    gray = gray_from_L(normalize_lab(rgb_to_lab(rgb))[0])
-    softmax = features_of_images([backbone], gray)[:, 0]  # (2, 1000)
-    names = timm.data.ImageNetInfo("imagenet-1k").label_names()  # WordNet ids
-    assert [names[i] for i in softmax.argmax(-1)] == ["n02124075", "n07920052"]

@@ -197,24 +197,6 @@ def test_networks_without_a_head_give_the_maps_of_timm(
 # Faults -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("read_before", [0, 7])
-def test_a_broken_pass_leaves_nothing_and_starts_again(
-    tmp_path, source, compute, networks, read_before
-):
-    def load(index, at_least):
-        if index >= read_before:
-            raise KeyboardInterrupt
-        return source.open(index, at_least)
-
-    with pytest.raises(KeyboardInterrupt):
-        compute(replace(source, open=load), networks[0])
-    (lock,) = tmp_path.glob("features/*/*")
-    part = lock.with_suffix(".part")
-    part.write_bytes(b"of a process that was killed")
-    assert compute(source, networks[0]).take(ROWS).shape == (COUNT, 1, 1000)
-    assert not part.exists()
-
-
 @pytest.mark.parametrize("damage", ["cut", "empty", "rows", "objects"])
 def test_a_damaged_file_is_made_again(tmp_path, source, compute, networks, damage):
     expected = compute(source, networks[0]).take(ROWS)

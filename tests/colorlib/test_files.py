@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
+from colorlib.errors import UserError
 from colorlib.files import atomic_write, cached, file_lock, file_sha256, hash_of
 from colorlib.images import left_out_as
 
@@ -126,3 +127,22 @@ def test_of_a_cache_that_another_process_made_meanwhile_nothing_is_made(tmp_path
     assert cached(tmp_path / "x", lambda: next(looks), make=None).startswith("made")
     assert cached(tmp_path / "in" / "y", lambda: "there", make=None) == "there"
     assert not (tmp_path / "in").exists()  # no lock is taken for what is there
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")])
+def test_what_is_half_made_leaves_nothing_and_is_made_again(tmp_path, error):
+    path, part = tmp_path / "x", tmp_path / "x.part"
+
+    def find():
+        return path.read_bytes() if path.exists() else None
+
+    def fails(half):
+        half.write_bytes(b"half")
+        raise error
+
+    with pytest.raises((KeyboardInterrupt, UserError), match=r"^$|written: No space"):
+        cached(path, find, fails)
+    assert [left.name for left in tmp_path.iterdir()] == ["x.lock"]
+    part.mkdir()  # of a process that was killed
+    assert cached(path, find, lambda new: new.write_bytes(b"whole")) == b"whole"
+    assert not part.exists()

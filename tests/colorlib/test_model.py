@@ -1,7 +1,5 @@
 """The network: the paper's layers, their options, what is saved and what is refused."""
 
-import hashlib
-
 import pytest
 import timm
 import torch
@@ -9,9 +7,7 @@ from torch.nn import functional as F
 
 from colorlib.backbones.specs import IMAGENET_MEAN, IMAGENET_STD
 from colorlib.bins import bin_centres
-from colorlib.errors import UserError
 from colorlib.model import (
-    ColorizationModel,
     Encoder,
     ModelConfig,
     build_model,
@@ -132,15 +128,6 @@ def test_the_output_has_the_size_of_the_input_and_survives_saving(options, tmp_p
     assert torch.equal(model(L_norm, features), loaded(L_norm, features))
 
 
-def test_statistics_of_the_features_are_saved_with_the_model(tmp_path):
-    model = build_model("model2", features="logits", **NARROW)
-    model.feature_input.set_statistics(*torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    save_model(model, tmp_path / "model.safetensors", {})
-    loaded, _ = load_model(tmp_path / "model.safetensors")
-    assert loaded.feature_input.mean.tolist() == [1, 2]
-    assert loaded.feature_input.std.tolist() == [3, 4]
-
-
 def test_maps_change_only_their_own_place():
     torch.manual_seed(0)
     options = {"features": "maps", "feature_channels": (3,)}
@@ -180,22 +167,3 @@ def test_names_that_do_not_exist_are_refused():
         build_model("model5")
     with pytest.raises(ValueError, match="name a model that fuses"):
         build_model("plain", backbones=["resnet50.tv_in1k"])
-
-
-def test_saving_twice_gives_the_same_file(tmp_path):
-    model = ColorizationModel(ModelConfig(**NARROW))
-    hashes = set()
-    for name in ("one", "two"):
-        save_model(model, tmp_path / name, {"size": 64})
-        hashes.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
-    assert len(hashes) == 1
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\xff" * 64])
-def test_a_file_that_is_no_model_is_refused(tmp_path, content):
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="no model of this package"):
-        load_model(path)
-    with pytest.raises(UserError, match="train one first"):
-        load_model(tmp_path / "none.safetensors")

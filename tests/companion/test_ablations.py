@@ -8,7 +8,7 @@ import pytest
 from colorlib.errors import UserError
 from companion.builders import Folders
 from companion.comparisons import compare_all, runs_of, secondary
-from companion.pipeline import prepare, rerun, run_and_record
+from companion.pipeline import rerun, run_and_record
 from companion.records import read_record
 from companion.studies import missing_runs, plan, run_missing
 
@@ -46,13 +46,6 @@ def test_a_record_can_be_run_again_and_again_and_gives_the_same(folders, results
         assert new.per_image == old.per_image
         assert new.model.weights_sha256 == old.model.weights_sha256
         assert new.training.sessions == 1  # it was trained
-
-
-def test_what_runs_share_can_be_prepared(tmp_path):
-    own = Folders(cache=tmp_path / "cache", runs=tmp_path / "runs")
-    prepare(RUNS[3].config, own)
-    assert len(list(own.cache.glob("features/*/*.npy"))) == 3
-    assert not own.runs.exists()
 
 
 def test_snakemake_runs_what_is_missing_whatever_fails(folders, tmp_path):

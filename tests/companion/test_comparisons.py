@@ -17,7 +17,6 @@ from companion.comparisons import (
     Contrast,
     answers,
     compare_all,
-    fraction_removed,
     runs_of,
     secondary,
 )
@@ -131,17 +130,6 @@ def test_a_contrast_may_have_more_than_two_conditions(runs):
     assert result.effect.ci_low > 0
 
 
-def test_unseen_classes_are_drawn_and_seen_ones_are_fixed(runs):
-    planned = [against("maps"), against("maps", test_set="unseen")]
-    seen, unseen = compare_all(runs, planned)
-    for record in runs["imagenet", "none"].values():
-        record.groups.clear()
-    by_image = compare_all(runs, planned)
-    assert by_image[0] == seen
-    assert by_image[1].effect.mean == pytest.approx(unseen.effect.mean)
-    assert by_image[1].effect.se != unseen.effect.se
-
-
 def test_infinite_scores_are_left_out_and_counted(runs):
     runs["imagenet", "maps"][2].per_image["seen"]["psnr_rgb"][7] = np.inf
     (result,) = compare_all(runs, [against("maps", metric="psnr_rgb")])
@@ -149,19 +137,6 @@ def test_infinite_scores_are_left_out_and_counted(runs):
     scores = [array(runs, name, "psnr_rgb") for name in ("maps", "none")]
     kept = [np.delete(values, 7, axis=1).mean() for values in scores]
     assert result.effect.mean == pytest.approx(kept[0] - kept[1])
-
-
-def test_the_fraction_of_the_mean_image_loss_that_is_removed(runs):
-    removed = fraction_removed(runs)
-    tests = ("seen", "unseen")
-    assert set(removed) == {
-        ("imagenet", test, name) for test in tests for name in FACTORS
-    }
-    mean_image = array(runs, "none", "mean_image_loss").mean()
-    for name in FACTORS:
-        found = removed["imagenet", "seen", name]
-        assert found.mean == pytest.approx(1 - array(runs, name).mean() / mean_image)
-        assert found.ci_low < found.mean < found.ci_high
 
 
 def test_runs_that_do_not_pair_up_are_refused(runs):

@@ -3,10 +3,8 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from colorlib import color
 from colorlib.errors import UserError
@@ -20,7 +18,7 @@ from companion.builders import (
     setup_data,
     setup_features,
 )
-from companion.config import NULL, load_profile
+from companion.config import load_profile
 from companion.pipeline import evaluate_weights, predict_images, run_model
 from companion.records import read_record
 
@@ -155,27 +153,6 @@ def test_a_run_is_all_that_its_numbers_depend_on(folders, monkeypatch):
     assert not {"accelerator", "devices"} & set(FUSED.decisive()["train"])
     assert identity() == identity()
     assert len({identity(), *others}) == 6
-
-
-def test_other_images_under_the_same_name_are_trained_anew(
-    folders, trainings, tmp_path
-):
-    rng, roots = np.random.default_rng(0), [tmp_path / "a", tmp_path / "b"]
-    for root in roots:
-        root.mkdir()
-        for number in range(16):
-            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / f"{number}.png")
-    folder = {"data.dataset": "folder", "data.count": NULL, "data.size": 16}
-    config = load_profile("smoke", **folder).run("plain")
-    records = [
-        run_model(config, replace(folders, data=root), unfinished="refuse")
-        for root in (*roots, roots[0])
-    ]
-    assert len(trainings) == 3  # the weights of the first were overwritten
-    assert [one.training.sessions for one in records] == [1, 1, 2]
-    assert records[0].identity == records[2].identity != records[1].identity
-    assert records[0].per_image == records[2].per_image
 
 
 def test_unfinished_trainings_are_refused_resumed_or_restarted(folders, monkeypatch):

@@ -1,7 +1,6 @@
 """The packed cache: every file accounted for, hashes, interruptions, damage."""
 
 import json
-import resource
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from photo_files import as_folder, jpeg, people
 from skimage.color import rgb2lab
 
 from colorlib.color import lab_to_rgb
-from colorlib.data import DataConfig, open_source, pack, split
+from colorlib.data import DataConfig, open_source, pack
 from colorlib.data.packed import is_grayscale
 from colorlib.errors import UserError
 
@@ -65,29 +64,6 @@ def test_every_file_is_kept_or_accounted_for(faces, cache):
     assert json.loads(path.read_text()) == asdict(manifest)
 
 
-def test_a_readers_own_folder_is_counted_in_or_out(tmp_path, cache):
-    album = {f"{n % 3}/{'deep/' * (n % 2)}{n}.jpg": jpeg(n) for n in range(12)}
-    album |= {f"old/{n}.jpg": jpeg(n, gray=True) for n in range(5)}
-    album |= {"broken.jpg": b"", "1/scan.tif": jpeg(30), "1/list.txt": b"x"}
-    root = as_folder(tmp_path / "album", album)
-    as_folder(tmp_path / "elsewhere", {"one.jpg": jpeg(40), ".two.jpg": jpeg(41)})
-    (root / "linked").symlink_to(tmp_path / "elsewhere")
-    (root / "linked.jpg").symlink_to(tmp_path / "elsewhere" / "one.jpg")
-    (root / "round").symlink_to(root)
-    config = DataConfig(dataset="folder")
-    found = pack(open_source(config, root), 16, cache)
-    manifest = found.manifest
-    assert len(manifest.ids) == 12 + 1 + 2
-    assert (len(manifest.grayscale), list(manifest.unreadable)) == (5, ["broken.jpg"])
-    assert manifest.left_out == {
-        ".txt files": 1, "hidden images": 1, "folders reached twice by links": 1,
-    }  # fmt: skip
-    parts = split(found, config)
-    assert parts.duplicates == 1  # the linked one
-    taken = [parts.train, parts.validation, *parts.tests.values()]
-    assert sum(map(len, taken)) + parts.duplicates == len(manifest.ids)
-
-
 def test_the_hash_is_that_of_images_and_size(tmp_path, cache):
     first, again = (
         open_source(LFW, as_folder(tmp_path / name, people()) / "lfw") for name in "ab"
@@ -99,12 +75,6 @@ def test_the_hash_is_that_of_images_and_size(tmp_path, cache):
     part = pack(first.chosen([0, 2, 3]), 16, cache).manifest
     assert len({m.manifest_hash for m in (one, larger, part)}) == 3
     assert one.content_hash == larger.content_hash != part.content_hash
-
-
-def test_the_split_is_the_same_at_any_size(cache):
-    config = DataConfig(count=60)
-    found = [pack(open_source(config), s, cache) for s in (16, 48, 64)]
-    assert len({split(one, config).hash for one in found}) == 1
 
 
 @pytest.mark.parametrize("files", [people(gray=True), {"lfw/a/b.jpg": jpeg(0)[:99]}])
@@ -147,23 +117,6 @@ def test_what_is_packed_is_found_again(faces, cache):
     assert len({one.images.filename for one in (first, *others)}) == 3
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), UserError("damaged")])
-def test_an_interrupted_pack_leaves_nothing_half(faces, cache, error):
-    def load(index, at_least):
-        if index == 4:
-            raise error
-        return faces.open(index, at_least)
-
-    with pytest.raises(type(error)):
-        pack(replace(faces, open=load), 16, cache)
-    assert not left_behind(cache)
-    pack(faces, 16, cache)
-    (folder,) = cache.glob("packed/lfw-*/")
-    folder.rename(folder.with_suffix(".part"))  # as if killed before the end
-    assert len(pack(faces, 16, cache)) == 7
-    assert not list(cache.rglob("*.part"))
-
-
 DAMAGES = {
     "cut images": ("images.u8", lambda content: content[:-7]),
     "no images": ("images.u8", None),
@@ -184,15 +137,3 @@ def test_a_damaged_cache_is_made_again(faces, cache, name, damage):
     found = pack(faces, 16, cache)
     assert (found.images == before).all()
     assert found.manifest.groups[2] == "Bo_B"
-
-
-def test_a_full_disk_is_one_clear_error(faces, cache):
-    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
-    try:
-        with pytest.raises(UserError, match="cache cannot be written: File too large"):
-            pack(faces, 64, cache)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not left_behind(cache)
-    assert len(pack(faces, 64, cache)) == 7

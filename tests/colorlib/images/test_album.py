@@ -70,16 +70,6 @@ def test_folders_are_kept_apart_and_what_is_given_twice_is_taken_once(tmp_path):
     assert album.left_out == {"found twice": 2}
 
 
-def test_links_are_followed_and_never_round(tmp_path):
-    touched(tmp_path, "classes/cats/a.jpg", "set/b.jpg")
-    (tmp_path / "set" / "cats").symlink_to(tmp_path / "classes" / "cats")
-    (tmp_path / "set" / "up").symlink_to(tmp_path / "set")
-    (tmp_path / "set" / "again.jpg").symlink_to(tmp_path / "set" / "b.jpg")
-    album = plan_album([tmp_path / "set"])
-    assert {source.name for source, _ in album.jobs} == {"again.jpg", "a.jpg"}
-    assert album.left_out == {"folders reached twice by links": 1, "found twice": 1}
-
-
 def test_a_folder_that_cannot_be_searched_is_named(tmp_path, monkeypatch):
     touched(tmp_path, "a.jpg", "secret/b.jpg")
     search = os.scandir

@@ -1,7 +1,6 @@
 """What a file shows, by whatever way it is read; see tests/faults/hostile.py."""
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,16 +93,6 @@ def test_at_least_so_many_pixels_are_kept_of_turned_photographs_too():
     turned = photo((400, 300), exif=exif)
     assert load_rgb(turned, 100).shape == (200, 150, 3)
     assert (load_rgb(turned) == TURNED[6](load_rgb(photo((400, 300))))).all()
-
-
-def test_many_threads_read_the_same():
-    contents = [photo((300, 200)), encoded(samples.coffee(), "PNG"), tiff(picture())]
-    expected = [load_rgb(content) for content in contents] * 8
-    with ThreadPoolExecutor(8) as pool:
-        for found, right in zip(
-            pool.map(load_rgb, contents * 8), expected, strict=True
-        ):
-            np.testing.assert_array_equal(found, right)
 
 
 def test_sources_of_every_kind(tmp_path, monkeypatch):
