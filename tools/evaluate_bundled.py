@@ -178,6 +178,22 @@ def add_scores(scores: Scores, rgb: Tensor, images: Tensor) -> None:
 # ----------------------------------------------------------------------------- choosing
 
 
+def without_adjustment(net: ColorUNet, notes: dict[str, Any]) -> Tensor:
+    """Take the adjustment back that the file has, as another one is chosen.
+
+    Args:
+        net: The network; its logits become those before the adjustment.
+        notes: Of its file.
+
+    Returns:
+        (Q,), what an adjustment takes from the logits, see `Colouring`.
+    """
+    log_prior = torch.tensor(notes["log_prior"])
+    with torch.no_grad():
+        net.head.bias += notes["logit_adjustment"] * log_prior
+    return log_prior
+
+
 def choose(
     net: ColorUNet, packed: Path, log_prior: Tensor, count: int
 ) -> list[dict[str, Any]]:
@@ -418,7 +434,7 @@ def main() -> None:
     given = parser.parse_args()
     net, notes = load_unet(given.model)
     if given.task == "choose":
-        log_prior = torch.tensor(notes["log_prior"])
+        log_prior = without_adjustment(net, notes)
         found = choose(net, given.packed, log_prior, given.count)
         for row in found[:10]:
             print(json.dumps({**row["setting"], **row["mean"]}))

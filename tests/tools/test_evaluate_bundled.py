@@ -15,7 +15,13 @@ from colorlib.images import Photograph, fit_square
 from colorlib.metrics import score_images
 from colorlib.unet import ColorUNet
 from tools import evaluate_bundled
-from tools.evaluate_bundled import Colouring, add_scores, choose, evaluate
+from tools.evaluate_bundled import (
+    Colouring,
+    add_scores,
+    choose,
+    evaluate,
+    without_adjustment,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +63,15 @@ def test_the_adjustment_prefers_what_is_rare(net):
     colouring = Colouring(net, torch.zeros(1, 16, 16, 3, dtype=torch.uint8), log_prior)
     ab = 128 * colouring.ab_norm(colouring.logits(64, False), 0.4, 1.0)
     assert torch.equal(ab[0, :, 0, 0], net.centres[7])
+
+
+def test_an_adjustment_is_not_chosen_on_top_of_another(net):
+    log_prior, before = torch.linspace(-9, -1, 261), net.head.bias.detach().clone()
+    notes = {"log_prior": log_prior.tolist(), "logit_adjustment": -0.15}
+    with torch.no_grad():
+        net.head.bias -= -0.15 * log_prior  # as `folded` does
+    assert torch.equal(without_adjustment(net, notes), log_prior)
+    torch.testing.assert_close(net.head.bias, before, rtol=0, atol=1e-6)
 
 
 def test_choosing_ranks_good_settings_by_ciede2000(net, packed, monkeypatch):
