@@ -121,12 +121,11 @@ def _for_which_it_helps(found: Findings) -> str:
     """The readings that lower the loss significantly on seen classes, as a title."""
     effects = {r: found.against_none(r, 3, ("imagenet", "seen")) for r in READINGS}
     helps = [r for r, one in effects.items() if one is not None and one.sign < 0]
-    others = ", ".join(r for r in effects if r not in helps)
     if not helps:
         return HELP
-    return (
-        f"On seen classes, fusing {' or '.join(helps)} helps; {others}: inconclusive."
-    )
+    parts = [f"On seen classes, fusing {' or '.join(helps)} helps"]
+    parts += [f"{r}: {e.conclusion}" for r, e in effects.items() if e and e.sign >= 0]
+    return "; ".join(parts) + "."
 
 
 def _short(one: Result | None) -> str:
