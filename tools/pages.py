@@ -123,7 +123,7 @@ def _for_which_it_helps(found: Findings) -> str:
     helps = [r for r, one in effects.items() if one is not None and one.sign < 0]
     if not helps:
         return HELP
-    parts = [f"On seen classes, fusing {' or '.join(helps)} helps"]
+    parts = [f"{' and '.join(helps).capitalize()} help on seen classes"]
     parts += [f"{r}: {e.conclusion}" for r, e in effects.items() if e and e.sign >= 0]
     return "; ".join(parts) + "."
 
@@ -311,7 +311,7 @@ def named_table(found: Findings) -> str:
     if not own or not {GRAY, TRUTH} <= set(means):
         return table
     text = (
-        f"{table}\n\nOur models' colours reach {min(own):.1f} to {max(own):.1f} %, no "
+        f"Our models' colours reach {min(own):.1f} to {max(own):.1f} %, no "
         f"colour {means[GRAY]:.1f} %, true colours {means[TRUTH]:.1f} %."
     )
     gains = {
@@ -327,7 +327,8 @@ def named_table(found: Findings) -> str:
     better = [name for name, one in gains.items() if one.sign > 0]
     return (
         f"{text} Against none, percentage points: {', '.join(listed)}; 20 classes. "
-        f"Significantly more: {', '.join(better) or 'none of them'}."
+        f"Significantly more: {', '.join(better) or 'none of them'}.\n\n"
+        f":::{{dropdown}} The accuracy with all colours\n{table}\n:::"
     )
 
 
