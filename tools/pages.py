@@ -66,7 +66,9 @@ TABLE_1: dict[tuple[str, str], Printed] = {
 }
 TABLED = {"LFW": ("lfw", "test"), "ImageNet": ("imagenet", "seen")}
 # Ablations beside the protocol's questions, and the columns of their table.
-VARIANTS = ("aggregation", "untrained", "losses", "targets", "skips")
+VARIANTS = (
+    "aggregation", "untrained", "untrained_maps", "losses", "targets", "skips",
+)  # fmt: skip
 VARIANT_COLUMNS = {
     "loss, seen": ("seen", LOSS),
     "loss, unseen": ("unseen", LOSS),

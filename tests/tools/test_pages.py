@@ -249,8 +249,9 @@ def test_what_results_says_of_other_choices_holds():
     found = {key_of(one): one for one in compare_all(runs, asked)}
     assert {one.seeds for one in found.values()} == {3}
     losses = {key[:2]: one for key, one in found.items() if key[2] == LOSS}
-    random = losses.pop(("logits, random networks against logits", "seen"))
-    assert (random.sign, round(random.effect.mean, 1)) == (1, 18.5)
+    for name, change in (("logits", 18.5), ("maps", 19.1)):
+        random = losses.pop((f"{name}, random networks against {name}", "seen"))
+        assert (random.sign, round(random.effect.mean, 1)) == (1, change)
     assert {one.conclusion for one in losses.values()} == {"inconclusive"}
 
     seen = ["seen", "ciede2000"]
@@ -259,9 +260,14 @@ def test_what_results_says_of_other_choices_holds():
     assert below == {"maps, gate against maps"}
     assert perceived["maps, gate against maps"].effect.ci_low > -0.2
     assert found["maps, gate against maps", "unseen", "ciede2000"].sign == 0
-    random = perceived["logits, random networks against logits"]
-    assert (random.sign, round(random.effect.mean, 1)) == (1, 0.7)
-    assert perceived["RGB against none"].effect.ci_low > 0.2
+    for name, change in (("logits", 0.70), ("maps", 0.86)):
+        random = perceived[f"{name}, random networks against {name}"]
+        assert (random.sign, round(random.effect.mean, 2)) == (1, change)
+    removed = fraction_removed(runs)["imagenet", "seen", "maps, random networks"]
+    ends = removed.mean, removed.ci_low, removed.ci_high
+    assert ends == pytest.approx((0.047, 0.028, 0.067), abs=0.0005)
+    assert perceived["RGB against none"].sign == 0
+    assert found["RGB against none", "unseen", "ciede2000"].sign == 1
     assert abs(perceived["RGB, given lightness against none"].effect.mean) < 0.2
 
     assert ("imagenet", "none", 2) in collapsed(runs)
