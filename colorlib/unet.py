@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from colorlib.bins import TEMPERATURE, annealed_mean, bin_centres
+from colorlib.bins import bin_centres, cautious_colour
 from colorlib.color import AB_SCALE, check_image
 from colorlib.errors import UserError
 from colorlib.files import load_network, save_network
@@ -57,14 +57,16 @@ class UNetConfig:
         stages: Of the encoder, for each: expansion, channels, blocks, first stride.
         decoder: Channels of its convolutions, on the grids 1/32, 1/16, 1/8 and 1/4.
         view_size: Shorter side of the copy of a photograph to give to it, pixels.
-        temperature: Of the annealed mean.
+        temperature: Of the probabilities of the bins; 1 leaves them as they are.
+        caution: How much being worse than gray costs, see `bins.cautious_colour`.
     """
 
     stem: int = 32
     stages: tuple[tuple[int, int, int, int], ...] = MOBILENET_V2
     decoder: tuple[int, ...] = (256, 192, 128, 128)
     view_size: int = 128
-    temperature: float = TEMPERATURE
+    temperature: float = 1.0
+    caution: float = 0.0075
 
 
 class InvertedResidual(nn.Module):
@@ -156,8 +158,8 @@ class ColorUNet(nn.Module):
         Returns:
             `ab_norm`, (N, 2, ceil(H / 4), ceil(W / 4)) in [-1, 1].
         """
-        logits = self.logits(L_norm).float()
-        ab = annealed_mean(logits, self.centres, self.config.temperature)
+        logits, config = self.logits(L_norm).float(), self.config
+        ab = cautious_colour(logits, self.centres, config.temperature, config.caution)
         return ab / AB_SCALE  # (N, 2, H / 4, W / 4)
 
     def logits(self, L_norm: Tensor) -> Tensor:

@@ -82,21 +82,24 @@ def trainable(seed: int, weights: Path | None) -> ColorUNet:
 
 
 def folded(net: ColorUNet, prior: Tensor, rare: float, config: UNetConfig) -> ColorUNet:
-    """The network as it is used: no batch normalisation, rare colours preferred.
+    """The network as it is used: no batch normalisation, and honest probabilities.
+
+    A loss that weighs a bin by `prior ** -rare` trains the logits to be too high by
+    `-rare * log(prior)`; that is taken back.
 
     Args:
         net: As it was trained.
         prior: (Q,) how often each bin occurs in training.
-        rare: Strength of the logit adjustment: `logits - rare * log(prior)`.
+        rare: The power of the recipe, see `Recipe`.
         config: To be written with it.
 
     Reference:
-        Menon et al. (2021), arXiv:2007.07314, Eq. 9.
+        Menon et al. (2021), arXiv:2007.07314: the adjustment of logits by the prior.
     """
     net = copy.deepcopy(net).cpu().eval()
     net.config = config
     for place, (conv, norm) in enumerate(net.decoder):
         net.decoder[place] = fuse_conv_bn_eval(conv, norm)
     with torch.no_grad():
-        net.head.bias -= rare * prior.clamp(min=LEAST).log()
+        net.head.bias += rare * prior.clamp(min=LEAST).log()
     return net

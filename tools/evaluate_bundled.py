@@ -3,13 +3,11 @@
     python -m tools.evaluate_bundled choose ../packed ../run/model.safetensors
     python -m tools.evaluate_bundled test ../packed ../run/model.safetensors ../data
 
-`choose` colours validation photographs under all combinations of view size, temperature
-and logit adjustment; of the best view also with a mirrored one averaged in. It takes
-the setting of the lowest CIEDE2000 among those that give at least `COLOURFUL` of the
-photographs' colourfulness and a wrong vivid patch in at most `PATCHY` of them, all as
-means over the sets. The second condition was added, and the first one lowered from
-0.65, after a blind look at test photographs: patches of red had made 23 of 60 worse
-than gray.
+`choose` colours validation photographs under all combinations of view size and caution.
+Of those that harm at most `HARMED` of the photographs it takes the one of the lowest
+CIEDE2000, both as means over the sets; of such as nobody can tell apart the largest
+view, then the most colourful. A photograph is harmed if in more than `PART` of it the
+colours are visibly further from the truth than gray is.
 
 `test` scores the settings that stand in the file on the photographs held out.
 """
@@ -19,7 +17,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from colorlib.bins import annealed_mean
+from colorlib.bins import cautious_colour
 from colorlib.color import (
     AB_SCALE,
     denormalize_lab,
@@ -45,15 +42,12 @@ from colorlib.unet import ColorUNet, load_unet
 from tools.bundled_batches import Photographs, as_lightness, resize, spread
 from tools.bundled_data import SETS, TEST, TRAIN, VALIDATION
 
-VIEW_SIZES = (64, 80, 96, 112, 128, 144, 160, 192, 256)
-TEMPERATURES = (0.25, 0.38, 0.5, 0.65, 0.8)
-ADJUSTMENTS = (-0.25, -0.15, -0.1, -0.05, 0.0, 0.1)
+VIEW_SIZES = (96, 112, 128, 144, 160, 192)
+CAUTIONS = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015)
 CHOOSING_SIZE = 96  # pixels: larger photographs are scored at this side
-COLOURFUL = 0.55  # of the ground truth: what a chosen setting gives at least
-PATCHY = 0.025  # of the photographs: how many may have a wrong vivid patch
-# Such a patch covers more than this part of a photograph, in colours of more than this
-# chroma whose error is larger than this, Lab units.
-PATCH, VIVID, WRONG = 0.02, 35, 40
+HARMED = 0.02  # of the photographs: how many a chosen setting may harm
+ALIKE = 0.05  # CIEDE2000: what nobody can tell apart
+PART, WORSE = 0.05, 15  # of a photograph; Lab units by which gray is nearer the truth
 METRICS = ("rmse_ab_norm", "psnr_rgb", "ciede2000", "colourfulness")
 BATCH = 25
 MEAN_SIZE = 64  # pixels: the grid of the mean image
@@ -76,15 +70,11 @@ class Setting:
 
     Attributes:
         view_size: Side of what it sees, pixels.
-        mirrored: Whether a second, mirrored view is averaged in.
-        temperature: Of the annealed mean.
-        adjustment: Of the logits, towards rare colours.
+        caution: How much being worse than gray costs, see `bins.cautious_colour`.
     """
 
     view_size: int
-    mirrored: bool
-    temperature: float
-    adjustment: float
+    caution: float
 
 
 Tables = dict[Setting, dict[str, dict[str, float]]]  # setting -> set -> scores
@@ -96,36 +86,25 @@ class Colouring:
     Args:
         net: The network.
         images: (N, S, S, 3) uint8, in colour or not: they are made gray.
-        log_prior: (Q,) what the adjustment takes from the logits.
         size: Side of the result, pixels; that of the photographs by default.
     """
 
-    def __init__(
-        self,
-        net: ColorUNet,
-        images: Tensor,
-        log_prior: Tensor,
-        size: int | None = None,
-    ) -> None:
-        self.net, self.log_prior = net, log_prior
+    def __init__(self, net: ColorUNet, images: Tensor, size: int | None = None) -> None:
+        self.net = net
         gray = np.stack([gray_of(image) for image in images.numpy()])  # (N, S, S)
         gray = np.repeat(gray[..., None], 3, axis=-1)
         self.gray = torch.from_numpy(gray)  # (N, S, S, 3)
         shown = resize(self.gray, size) if size else self.gray
         self.L_norm = as_lightness(shown)  # (N, 1, size, size)
 
-    def logits(self, view_size: int, mirrored: bool) -> Tensor:
+    def logits(self, view_size: int) -> Tensor:
         """(N, Q, view / 4, view / 4)."""
-        seen = as_lightness(resize(self.gray, view_size))
-        logits = self.net.logits(seen)
-        if mirrored:
-            logits = (logits + self.net.logits(seen.flip(-1)).flip(-1)) / 2
-        return logits
+        return self.net.logits(as_lightness(resize(self.gray, view_size)))
 
-    def ab_norm(self, logits: Tensor, temperature: float, adjustment: float) -> Tensor:
+    def ab_norm(self, logits: Tensor, caution: float) -> Tensor:
         """(N, 2, view / 4, view / 4)."""
-        adjusted = logits - adjustment * self.log_prior[:, None, None]
-        return annealed_mean(adjusted, self.net.centres, temperature) / AB_SCALE
+        centres, temperature = self.net.centres, self.net.config.temperature
+        return cautious_colour(logits, centres, temperature, caution) / AB_SCALE
 
     def joined(self, ab_norm: Tensor) -> Tensor:
         """Chroma upsampled along the photographs' lightness: `rgb` (N, 3, S, S)."""
@@ -137,10 +116,8 @@ class Colouring:
 
     def under(self, setting: Setting) -> Tensor:
         """All of it: `rgb` (N, 3, S, S)."""
-        logits = self.logits(setting.view_size, setting.mirrored)
-        return self.joined(
-            self.ab_norm(logits, setting.temperature, setting.adjustment)
-        )
+        logits = self.logits(setting.view_size)
+        return self.joined(self.ab_norm(logits, setting.caution))
 
 
 def with_chroma(L_norm: Tensor, ab_norm: Tensor) -> Tensor:
@@ -159,8 +136,8 @@ def add_scores(scores: Scores, rgb: Tensor, images: Tensor) -> None:
     error_ab = (lab - true_lab)[:, 1:] / AB_SCALE  # (N, 2, S, S)
     mse_ab_norm = error_ab.square().mean((1, 2, 3))  # (N,)
     mse_rgb = (rgb - true).square().mean((1, 2, 3))
-    distance, chroma = (lab - true_lab)[:, 1:].norm(dim=1), lab[:, 1:].norm(dim=1)
-    patch = ((chroma > VIVID) & (distance > WRONG)).float().mean((1, 2))  # (N,)
+    off, of_gray = (lab - true_lab)[:, 1:].norm(dim=1), true_lab[:, 1:].norm(dim=1)
+    worse = (off - of_gray > WORSE).float().mean((1, 2))  # (N,), of its pixels
     found = {
         "mse_ab_norm": mse_ab_norm,
         "rmse_ab_norm": mse_ab_norm.sqrt(),
@@ -169,7 +146,7 @@ def add_scores(scores: Scores, rgb: Tensor, images: Tensor) -> None:
         "ciede2000": ciede2000(lab, true_lab).mean((1, 2)),
         "colourfulness": colourfulness(rgb),
         "colourfulness_true": colourfulness(true),
-        "patchy": (patch > PATCH).float(),
+        "harmed": (worse > PART).float(),
     }
     for name, values in found.items():
         scores[name].append(values)
@@ -178,53 +155,17 @@ def add_scores(scores: Scores, rgb: Tensor, images: Tensor) -> None:
 # ----------------------------------------------------------------------------- choosing
 
 
-def without_adjustment(net: ColorUNet, notes: dict[str, Any]) -> Tensor:
-    """Take the adjustment back that the file has, as another one is chosen.
-
-    Args:
-        net: The network; its logits become those before the adjustment.
-        notes: Of its file.
-
-    Returns:
-        (Q,), what an adjustment takes from the logits, see `Colouring`.
-    """
-    log_prior = torch.tensor(notes["log_prior"])
-    with torch.no_grad():
-        net.head.bias += notes["logit_adjustment"] * log_prior
-    return log_prior
-
-
-def choose(
-    net: ColorUNet, packed: Path, log_prior: Tensor, count: int
-) -> list[dict[str, Any]]:
-    """Mean scores of every setting with one view, and of the best view with two.
+def choose(net: ColorUNet, packed: Path, count: int) -> list[dict[str, Any]]:
+    """Mean scores of every setting beside gray.
 
     Args:
         net: The network.
         packed: Its photographs.
-        log_prior: See `Colouring`.
         count: Photographs a set.
 
     Returns:
         For each setting its scores, the best first.
     """
-    tables = try_views(net, packed, log_prior, count, VIEW_SIZES, mirrored=False)
-    best = (_ranked(tables)[0]["setting"]["view_size"],)
-    return _ranked(
-        tables | try_views(net, packed, log_prior, count, best, mirrored=True)
-    )
-
-
-def try_views(
-    net: ColorUNet,
-    packed: Path,
-    log_prior: Tensor,
-    count: int,
-    views: tuple[int, ...],
-    *,
-    mirrored: bool,
-) -> Tables:
-    """Scores beside gray of some views under all temperatures and adjustments."""
     held = Photographs(packed, VALIDATION)
     tables: Tables = defaultdict(dict)
     for name, images in held.images.items():
@@ -232,33 +173,28 @@ def try_views(
         found: dict[Setting | None, Scores] = defaultdict(lambda: defaultdict(list))
         for start in range(0, len(rows), BATCH):
             some = torch.from_numpy(images[rows[start : start + BATCH]])
-            size = min(CHOOSING_SIZE, some.shape[1])
-            colouring = Colouring(net, some, log_prior, size)
-            some = resize(some, size)
-            gray = with_chroma(colouring.L_norm, torch.zeros(1, 2, 1, 1))
-            add_scores(found[None], gray, some)
-            for view in views:
-                _try_view(colouring, some, view, mirrored, found)
+            _try_settings(net, some, found)
         gray_means = _means(found.pop(None))
         for setting, scores in found.items():
             assert setting is not None
             tables[setting][name] = _beside(_means(scores), gray_means)
-    return tables
+    return _ranked(tables)
 
 
-def _try_view(
-    colouring: Colouring,
-    images: Tensor,
-    view_size: int,
-    mirrored: bool,
-    found: dict[Setting | None, Scores],
+def _try_settings(
+    net: ColorUNet, images: Tensor, found: dict[Setting | None, Scores]
 ) -> None:
-    """Score a batch under one view and all that follows it."""
-    logits = colouring.logits(view_size, mirrored)
-    for temperature, adjustment in product(TEMPERATURES, ADJUSTMENTS):
-        setting = Setting(view_size, mirrored, temperature, adjustment)
-        ab_norm = colouring.ab_norm(logits, temperature, adjustment)
-        add_scores(found[setting], colouring.joined(ab_norm), images)
+    """Score a batch under all settings, and in gray (None)."""
+    size = min(CHOOSING_SIZE, images.shape[1])
+    colouring = Colouring(net, images, size)
+    images = resize(images, size)
+    gray = with_chroma(colouring.L_norm, torch.zeros(1, 2, 1, 1))
+    add_scores(found[None], gray, images)
+    for view in VIEW_SIZES:
+        logits = colouring.logits(view)
+        for caution in CAUTIONS:
+            rgb = colouring.joined(colouring.ab_norm(logits, caution))
+            add_scores(found[Setting(view, caution)], rgb, images)
 
 
 def _means(scores: Scores) -> dict[str, float]:
@@ -272,12 +208,12 @@ def _beside(means: dict[str, float], gray: dict[str, float]) -> dict[str, float]
         "psnr_rgb": means["psnr_rgb"] - gray["psnr_rgb"],
         "ciede2000": means["ciede2000"] - gray["ciede2000"],
         "colourful": means["colourfulness"] / means["colourfulness_true"],
-        "patchy": means["patchy"],
+        "harmed": means["harmed"],
     }
 
 
 def _ranked(tables: Tables) -> list[dict[str, Any]]:
-    """Settings that meet both conditions, by CIEDE2000; then the others."""
+    """Settings that harm few photographs, the best first; then the others."""
     rows = []
     for setting, by_set in tables.items():
         names = next(iter(by_set.values()))
@@ -285,30 +221,28 @@ def _ranked(tables: Tables) -> list[dict[str, Any]]:
             name: float(np.mean([row[name] for row in by_set.values()]))
             for name in names
         }
-        good = mean["colourful"] >= COLOURFUL and mean["patchy"] <= PATCHY
-        rows.append((not good, mean["ciede2000"], setting, mean, by_set))
+        level = round(mean["ciede2000"] / ALIKE)
+        order = (mean["harmed"] > HARMED, level, -setting.view_size, -mean["colourful"])
+        rows.append((order, setting, mean, by_set))
     return [
         {"setting": asdict(setting), "mean": mean, "sets": by_set}
-        for *_, setting, mean, by_set in sorted(rows, key=lambda row: row[:3])
+        for _, setting, mean, by_set in sorted(rows, key=lambda row: row[:2])
     ]
 
 
 # ------------------------------------------------------------------------------ testing
 
 
-def evaluate(
-    net: ColorUNet, packed: Path, data: Path, mirrored: bool, count: int
-) -> dict[str, Any]:
+def evaluate(net: ColorUNet, packed: Path, data: Path, count: int) -> dict[str, Any]:
     """Scores on every test set, beside gray and two means, with intervals.
 
     Args:
         net: The network, with the settings of its file.
         packed: Its photographs.
         data: The files they were packed from.
-        mirrored: Whether a second, mirrored view is averaged in.
         count: Photographs a set at most.
     """
-    setting = Setting(net.config.view_size, mirrored, net.config.temperature, 0.0)
+    setting = Setting(net.config.view_size, net.config.caution)
     report: dict[str, Any] = {}
     for name in TEST_SIZES:
         if not (packed / f"{name}.npz").exists():
@@ -317,7 +251,7 @@ def evaluate(
         methods = _methods(net, setting, mean_image)
         scores: dict[str, Scores] = {key: defaultdict(list) for key in methods}
         for images in test_batches(packed, data, name, count):
-            colouring = Colouring(net, images, torch.zeros(len(net.centres)))
+            colouring = Colouring(net, images)
             for key, method in methods.items():
                 add_scores(scores[key], method(colouring), images)
         report[name] = _with_intervals(scores)
@@ -385,7 +319,7 @@ def _with_intervals(scores: dict[str, Scores]) -> dict[str, Any]:
         method: {name: torch.cat(parts) for name, parts in found.items()}
         for method, found in scores.items()
     }
-    patchy = {method: values.pop("patchy") for method, values in joined.items()}
+    harmed = {method: values.pop("harmed") for method, values in joined.items()}
     report: dict[str, Any] = {
         method: {name: asdict(s) for name, s in summarize(values).items()}
         for method, values in joined.items()
@@ -401,7 +335,7 @@ def _with_intervals(scores: dict[str, Scores]) -> dict[str, Any]:
     }
     true = ours["colourfulness_true"].mean()
     report["colourful"] = float(ours["colourfulness"].mean() / true)
-    report["patchy"] = float(patchy["model"].mean())
+    report["harmed"] = float(harmed["model"].mean())
     return report
 
 
@@ -417,8 +351,8 @@ def line_of(name: str, report: dict[str, Any]) -> str:
         for metric in METRICS[:3]
     )
     n = report["model"]["ciede2000"]["n"]
-    colourful, patchy = report["colourful"], report["patchy"]
-    rates = f"colourful {colourful:.2f}, patchy {patchy:.3f}"
+    colourful, harmed = report["colourful"], report["harmed"]
+    rates = f"colourful {colourful:.2f}, harmed {harmed:.3f}"
     return f"{name} (n = {n}), against gray: {scores}; {rates}"
 
 
@@ -430,16 +364,14 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--count", type=int, default=10**6, help="photographs a set")
-    parser.add_argument("--mirrored", action="store_true", help="average two views")
     given = parser.parse_args()
-    net, notes = load_unet(given.model)
+    net, _ = load_unet(given.model)
     if given.task == "choose":
-        log_prior = without_adjustment(net, notes)
-        found = choose(net, given.packed, log_prior, given.count)
+        found = choose(net, given.packed, given.count)
         for row in found[:10]:
             print(json.dumps({**row["setting"], **row["mean"]}))
     else:
-        found = evaluate(net, given.packed, given.data, given.mirrored, given.count)
+        found = evaluate(net, given.packed, given.data, given.count)
         for name, report in found.items():
             print(line_of(name, report))
     content = json.dumps(found, indent=1).encode()

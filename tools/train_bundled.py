@@ -49,6 +49,7 @@ from tools.bundled_network import LEAST, folded, trainable
 AB_CELLS = 256  # a, b in -128 ... 127, one Lab unit each
 PRIOR_BATCHES = 64  # that tell how often each bin occurs
 PRIOR_STEP = 2**40  # of the first of them: no run trains on it
+SETTINGS = ("view_size", "temperature", "caution")  # chosen after training
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,7 @@ class Training:
         level = all(step <= (1 - r.cool_down) * r.steps for r in both)
         return level and {**recipe, "samples": 0} == {**known, "samples": 0}
 
-    def export(self, rare: float, config: UNetConfig, weights: Path | None) -> None:
+    def export(self, config: UNetConfig, weights: Path | None) -> None:
         """Write `model.safetensors` and `record.json`."""
         record = {
             "recipe": asdict(self.recipe),
@@ -336,13 +337,12 @@ class Training:
             "photographs": {k: len(v) for k, v in self.photographs.rows.items()},
             "held_out_sha256": file_sha256(HELD_OUT) if HELD_OUT.exists() else None,
             "encoder_sha256": file_sha256(weights) if weights else None,
-            "logit_adjustment": rare,
-            "log_prior": self.prior.clamp(min=LEAST).log().tolist(),
             "config": asdict(config),
             "torch": torch.__version__,
         }
         path = self.folder / "model.safetensors"
-        save_unet(folded(self.average, self.prior, rare, config), path, record)
+        net = folded(self.average, self.prior, self.recipe.rare, config)
+        save_unet(net, path, record)
         record["validation"] = self.validate()["validation"]
         record["model_sha256"] = file_sha256(path)
         atomic_write(self.folder / "record.json", json.dumps(record, indent=1).encode())
@@ -359,9 +359,11 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--save-every", type=int, default=200, help="steps")
     parser.add_argument("--validate-every", type=int, default=1000, help="steps")
     parser.add_argument("--export", action="store_true", help="train no further")
-    parser.add_argument("--logit-adjustment", type=float, default=0.0)
-    parser.add_argument("--view-size", type=int, default=UNetConfig.view_size)
-    parser.add_argument("--temperature", type=float, default=UNetConfig.temperature)
+    for name in SETTINGS:
+        value = getattr(UNetConfig, name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=type(value), default=value
+        )
     for name, value in asdict(Recipe()).items():
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=type(value), default=value
@@ -383,8 +385,8 @@ def main() -> None:
         for line in training.run(given["save_every"], given["validate_every"]):
             samples = training.step * recipe.batch
             print(json.dumps({"samples": samples, **line}), flush=True)
-    config = UNetConfig(view_size=given["view_size"], temperature=given["temperature"])
-    training.export(given["logit_adjustment"], config, given["weights"])
+    config = UNetConfig(**{name: given[name] for name in SETTINGS})
+    training.export(config, given["weights"])
 
 
 if __name__ == "__main__":

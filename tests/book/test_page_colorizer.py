@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from copies import ROOT
 from PIL import Image
 from skimage import data
 
-from colorlib.bins import annealed_mean
+from colorlib.bins import cautious_colour
 from colorlib.colorize import (
     BUNDLED,
     _own_L_norm,
@@ -139,11 +140,11 @@ def saved(tab, kind="png"):
 
 # -------------------------------------------------------------------------- the network
 
-RUN = """([L_norm, height, width, temperature]) => {
+RUN = """([L_norm, height, width, temperature, caution]) => {
   window.net ??= colorNetwork().unpack(window.colorizerWeights);
-  const { logits, annealedMean } = colorNetwork();
+  const { logits, cautiousColour } = colorNetwork();
   const seen = logits(net, Float32Array.from(L_norm), height, width);
-  const { a, b } = annealedMean(net, seen, temperature);
+  const { a, b } = cautiousColour(net, seen, temperature, caution);
   return [seen.height, seen.width, [...a, ...b]];
 }"""
 
@@ -155,16 +156,21 @@ def test_the_network_computes_what_torch_computes(browser, book, net):
         url=book.replace("book/page.html", "_static/colorizer/weights.js")
     )
     noise = torch.Generator().manual_seed(0)
-    given = [(seen_by(net, photograph(name), 64), None) for name in NAMES]
-    for *size, temperature in ((33, 35, 0.1), (64, 33, 1.0), (37, 70, 0.6)):
-        given.append((torch.rand(1, 1, *size, generator=noise) * 2 - 1, temperature))
+    own = net.config.temperature, net.config.caution
+    given = [(seen_by(net, photograph(name), 64), own) for name in NAMES]
+    for *size, T, caution in (
+        (33, 35, 0.1, 0.0),
+        (64, 33, 2.0, 0.0),
+        (37, 70, 0.6, 0.03),
+    ):
+        given.append((torch.rand(1, 1, *size, generator=noise) * 2 - 1, (T, caution)))
     spread = []
-    for L_norm, temperature in given:
-        t = temperature or net.config.temperature
+    for L_norm, settings in given:
         with torch.no_grad():
             logits = net.logits(L_norm).float()
-            expected = annealed_mean(logits, net.centres, t)[0]  # (2, h, w), Lab units
-        h, w, ab = tab.evaluate(RUN, [L_norm.flatten().tolist(), *L_norm.shape[2:], t])
+            expected = cautious_colour(logits, net.centres, *settings)[0]  # (2, h, w)
+        numbers = [L_norm.flatten().tolist(), *L_norm.shape[2:], *settings]
+        h, w, ab = tab.evaluate(RUN, numbers)
         assert (torch.tensor(ab).view(2, h, w) - expected).abs().max() < 0.5
         spread.append(float(expected.std()))
     assert max(spread) > 3  # there was colour to compare
@@ -312,11 +318,18 @@ def test_all_is_reached_by_keyboard_and_the_divider_moved_by_finger_too(result):
     divider.fill("50")
     result.locator("[type=file]").focus()
     reached = []
-    for _ in range(7):
+    for _ in range(8):
         result.keyboard.press("Tab")
         focused = "(({ type, tagName }) => type || tagName)(document.activeElement)"
         reached.append(result.evaluate(focused))
-    assert reached == ["range", "A", "button", "button", "SUMMARY", "range", "radio"]
+    assert reached == [
+        "range",
+        "A",
+        *["button"] * 2,
+        "SUMMARY",
+        *["range"] * 2,
+        "radio",
+    ]
     divider.focus()
     for _ in range(10):
         result.keyboard.press("ArrowLeft")
@@ -337,19 +350,22 @@ def test_all_is_reached_by_keyboard_and_the_divider_moved_by_finger_too(result):
 
 
 def test_settings_change_the_colours(result, net):
-    temperature = result.get_by_label("Temperature")
+    temperature, caution = map(result.get_by_label, ("Temperature", "Caution"))
     given = str(net.config.view_size)
-    first = pixels(saved(result)[1])
-    temperature.fill("1")
-    mean = pixels(saved(result)[1])
-    assert result.locator("output").inner_text() == "1.00"
+    made = [pixels(saved(result)[1])]
+    temperature.fill("0.5")
+    made.append(pixels(saved(result)[1]))
+    caution.fill("0.02")
+    made.append(pixels(saved(result)[1]))
+    assert result.locator("output").all_inner_texts() == ["0.50", "0.0200"]
     result.get_by_label("64" if given != "64" else "96", exact=True).check()
-    small = pixels(saved(result)[1])
-    assert np.abs(mean - first).max() > 3
-    assert np.abs(small - mean).max() > 3
+    made.append(pixels(saved(result)[1]))
+    for before, after in itertools.pairwise(made):
+        assert np.abs(after - before).max() > 3
     result.get_by_label(given, exact=True).check()
     temperature.fill(str(net.config.temperature))
-    assert np.array_equal(pixels(saved(result)[1]), first)
+    caution.fill(str(net.config.caution))
+    assert np.array_equal(pixels(saved(result)[1]), made[0])
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1400), ("dark", 390)])

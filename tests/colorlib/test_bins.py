@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from colorlib.bins import (
     annealed_mean,
     bin_centres,
+    cautious_colour,
     rebalancing,
     soft_encode,
 )
@@ -67,6 +68,41 @@ def test_temperature_leads_from_the_mean_to_the_mode():
     expected = 50 * 0.6 ** (1 / 0.38) / (0.4 ** (1 / 0.38) + 0.6 ** (1 / 0.38))
     assert a[1] == pytest.approx(expected, rel=1e-5)
     assert a[2] == pytest.approx(50)
+
+
+def expected_loss(ab, shares, caution):
+    """Of answering ab, by the definition, in NumPy."""
+    truths = bin_centres().numpy().astype(float)
+    off = np.hypot(*(ab - truths).T)
+    worse = np.maximum(0, off - np.hypot(*truths.T))  # than gray
+    return shares @ (1 - np.exp(-(off**2) / (2 * 20**2)) + caution * worse)
+
+
+@given(st.integers(0, 1000), st.floats(0, 0.02), st.floats(0.3, 2))
+@settings(max_examples=10, deadline=None)
+def test_the_cautious_colour_is_that_of_the_definition(seed, caution, temperature):
+    logits = 4 * torch.randn(261, generator=torch.Generator().manual_seed(seed))
+    shares = (logits / temperature).softmax(0).numpy()
+    centres = bin_centres().numpy().astype(float)
+    losses = np.array([expected_loss(c, shares, caution) for c in centres])
+    nearly_least = np.exp((losses.min() - losses) / 0.03)
+    expected = nearly_least @ centres / nearly_least.sum()
+    given_ = logits.view(1, 261, 1, 1), bin_centres(), temperature, caution
+    found = cautious_colour(*given_).flatten().numpy()
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_caution_turns_unlikely_colours_gray_and_leaves_certain_ones():
+    red = (bin_centres() == torch.tensor([60.0, 40.0])).all(1).nonzero().item()
+    gray = (bin_centres() == 0).all(1).nonzero().item()
+    chroma = []
+    for p, caution in ((0.6, 0.0), (0.6, 0.01), (0.99, 0.0), (0.99, 0.01)):
+        probabilities = torch.full((1, 261, 1, 1), 1e-9)
+        probabilities[0, red], probabilities[0, gray] = p, 1 - p
+        ab = cautious_colour(probabilities.log(), bin_centres(), 1.0, caution)
+        chroma.append(ab.norm().item())
+    assert chroma[1] < 10 < 60 < chroma[0]
+    assert chroma[3] == pytest.approx(chroma[2], abs=3)
 
 
 def test_rebalancing_weighs_rare_colours_more_and_averages_to_one():

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from skimage import data
 from support import SMALL
 
-from colorlib.bins import bin_centres
+from colorlib.bins import bin_centres, cautious_colour
 from colorlib.color import images_to_float, normalize_lab, rgb_to_lab
 from colorlib.colorize import BUNDLED, Colorizer
 from colorlib.errors import UserError
@@ -58,12 +58,14 @@ def test_training_and_evaluation_compute_the_same(net):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_low_temperatures_give_the_most_probable_bin(net):
-    cold = ColorUNet(replace(SMALL, temperature=1e-5)).eval().requires_grad_(False)
-    cold.load_state_dict(net.state_dict())
-    mode = bin_centres()[net.logits(gray(32, 32)).argmax(1)]  # (1, 8, 8, 2)
-    torch.testing.assert_close(cold(gray(32, 32)) * 128, mode.movedim(-1, 1))
-    assert not torch.equal(cold(gray(32, 32)), net(gray(32, 32)))
+def test_the_settings_decide_what_is_made_of_the_logits(net):
+    config = replace(SMALL, temperature=0.4, caution=0.002)
+    other = ColorUNet(config).eval().requires_grad_(False)
+    other.load_state_dict(net.state_dict())
+    logits = net.logits(gray(32, 32))
+    expected = cautious_colour(logits, bin_centres(), 0.4, 0.002)
+    torch.testing.assert_close(other(gray(32, 32)) * 128, expected)
+    assert not torch.equal(other(gray(32, 32)), net(gray(32, 32)))
 
 
 def test_colour_images_are_refused(net):

@@ -9,7 +9,7 @@ import torch
 from skimage.data import chelsea
 from support import SMALL
 
-from colorlib.color import images_to_float
+from colorlib.color import images_to_float, lab_to_rgb, rgb_to_lab
 from colorlib.colorize import gray_of, join_with_own_lightness
 from colorlib.images import Photograph, fit_square
 from colorlib.metrics import score_images
@@ -20,7 +20,6 @@ from tools.evaluate_bundled import (
     add_scores,
     choose,
     evaluate,
-    without_adjustment,
 )
 
 
@@ -38,8 +37,8 @@ def net():
 
 def test_chroma_is_joined_as_the_package_joins_it(net):
     photograph = Photograph(fit_square(chelsea(), 80))
-    colouring = Colouring(net, torch.from_numpy(photograph.rgb)[None], torch.zeros(261))
-    ab_norm = colouring.ab_norm(colouring.logits(64, False), 0.4, 0.0)
+    colouring = Colouring(net, torch.from_numpy(photograph.rgb)[None])
+    ab_norm = colouring.ab_norm(colouring.logits(64), 0.002)
     # The package shows the photograph's own lightness: here that of its gray copy.
     gray = gray_of(photograph.rgb)  # (H, W)
     expected = np.repeat(gray[..., None], 3, axis=-1)
@@ -50,46 +49,26 @@ def test_chroma_is_joined_as_the_package_joins_it(net):
     assert np.quantile(difference, 0.99) <= 4
 
 
-def test_mirrored_views_do_not_depend_on_which_comes_first(net):
-    images = torch.from_numpy(fit_square(chelsea(), 80))[None]
-    one = Colouring(net, images, torch.zeros(261)).logits(64, True)
-    other = Colouring(net, images.flip(2), torch.zeros(261)).logits(64, True)
-    torch.testing.assert_close(one, other.flip(-1), rtol=1e-3, atol=1e-4)
-
-
-def test_the_adjustment_prefers_what_is_rare(net):
-    log_prior = torch.zeros(261)
-    log_prior[7] = -1000.0
-    colouring = Colouring(net, torch.zeros(1, 16, 16, 3, dtype=torch.uint8), log_prior)
-    ab = 128 * colouring.ab_norm(colouring.logits(64, False), 0.4, 1.0)
-    assert torch.equal(ab[0, :, 0, 0], net.centres[7])
-
-
-def test_an_adjustment_is_not_chosen_on_top_of_another(net):
-    log_prior, before = torch.linspace(-9, -1, 261), net.head.bias.detach().clone()
-    notes = {"log_prior": log_prior.tolist(), "logit_adjustment": -0.15}
-    with torch.no_grad():
-        net.head.bias -= -0.15 * log_prior  # as `folded` does
-    assert torch.equal(without_adjustment(net, notes), log_prior)
-    torch.testing.assert_close(net.head.bias, before, rtol=0, atol=1e-6)
-
-
-def test_choosing_ranks_good_settings_by_ciede2000(net, packed, monkeypatch):
-    monkeypatch.setattr(evaluate_bundled, "VIEW_SIZES", (64,))
-    monkeypatch.setattr(evaluate_bundled, "TEMPERATURES", (0.3, 1.0))
-    monkeypatch.setattr(evaluate_bundled, "ADJUSTMENTS", (0.0,))
-    monkeypatch.setattr(evaluate_bundled, "COLOURFUL", 0.0)
-    monkeypatch.setattr(evaluate_bundled, "PATCHY", 1.0)
-    found = choose(net, packed, torch.zeros(261), 3)
+def test_choosing_puts_what_harms_few_first(net, packed, monkeypatch):
+    monkeypatch.setattr(evaluate_bundled, "VIEW_SIZES", (64, 80))
+    monkeypatch.setattr(evaluate_bundled, "CAUTIONS", (0.0, 0.02))
+    monkeypatch.setattr(evaluate_bundled, "ALIKE", 1e-6)
+    found = choose(net, packed, 3)
+    harm = [row["mean"]["harmed"] > evaluate_bundled.HARMED for row in found]
+    assert harm == sorted(harm)
     assert len(found) == 4
-    ciede = [row["mean"]["ciede2000"] for row in found]
+    monkeypatch.setattr(evaluate_bundled, "HARMED", 1.0)  # all harm few
+    ciede = [row["mean"]["ciede2000"] for row in choose(net, packed, 3)]
     assert ciede == sorted(ciede)
-    monkeypatch.setattr(evaluate_bundled, "COLOURFUL", 100.0)
-    assert choose(net, packed, torch.zeros(261), 3) == found  # none is: all in order
+    monkeypatch.setattr(evaluate_bundled, "ALIKE", 1e6)  # and look alike
+    found = choose(net, packed, 3)
+    assert [row["setting"]["view_size"] for row in found] == [80, 80, 64, 64]
+    colourful = [row["mean"]["colourful"] for row in found]
+    assert colourful[0] >= colourful[1]
 
 
 def test_tests_are_scored_beside_the_baselines(net, packed):
-    report = evaluate(net, packed, packed.parent / "data", False, 3)
+    report = evaluate(net, packed, packed.parent / "data", 3)
     (scores,) = report.values()
     assert scores["gray"]["colourfulness"]["mean"] < 0.5
     assert scores["gray"]["ciede2000"]["n"] == 3
@@ -105,15 +84,17 @@ def test_scores_are_those_of_the_package():
     found = defaultdict(list)
     add_scores(found, rgb, images)
     expected = score_images(rgb, images_to_float(images))
-    del found["patchy"]
+    del found["harmed"]
     for name, (values,) in found.items():
         torch.testing.assert_close(values, expected[name])
 
 
-@pytest.mark.parametrize(("rows", "patchy"), [(0, 0.0), (1, 0.0), (3, 1.0)])
-def test_a_wrong_vivid_patch_counts_if_it_can_be_seen(rows, patchy):
+@pytest.mark.parametrize(
+    ("rows", "chroma", "harmed"), [(2, 30, 0), (3, 30, 1), (9, 14, 0)]
+)
+def test_a_photograph_is_harmed_where_gray_is_visibly_nearer(rows, chroma, harmed):
     gray = torch.full((1, 50, 50, 3), 128, dtype=torch.uint8)
-    red, scores = images_to_float(gray), defaultdict(list)
-    red[:, :, :rows] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
-    add_scores(scores, red, gray)
-    assert scores["patchy"][0].item() == patchy
+    lab, scores = rgb_to_lab(images_to_float(gray)), defaultdict(list)
+    lab[:, 1, :rows] = chroma  # of 50 rows
+    add_scores(scores, lab_to_rgb(lab), gray)
+    assert scores["harmed"][0].item() == harmed

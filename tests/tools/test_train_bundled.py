@@ -151,7 +151,7 @@ def test_only_the_input_is_faded(packed, monkeypatch):
     assert not torch.equal(faded.L_norm, plain.L_norm)
 
 
-def test_folding_changes_nothing_but_the_logit_adjustment():
+def test_folding_takes_back_only_what_the_weighting_of_rare_colours_adds():
     net = trainable(0, None)
     net(torch.rand(2, 1, 64, 64))  # so that its statistics are not those of a new one
     prior = torch.rand(261)
@@ -160,7 +160,7 @@ def test_folding_changes_nothing_but_the_logit_adjustment():
     L_norm = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
         moved = net.eval().logits(L_norm) - used.logits(L_norm)
-    expected = 0.5 * prior.log()[:, None, None].expand(-1, 16, 16)
+    expected = -0.5 * prior.log()[:, None, None].expand(-1, 16, 16)
     torch.testing.assert_close(moved[0], expected, rtol=1e-3, atol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in used.modules())
     assert used.config.view_size == 96
@@ -191,7 +191,7 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(packed, tmp_path, small_run
     list(second.run(save_every=2, validate_every=4))
     for name, value in whole.average.state_dict().items():
         assert torch.equal(second.average.state_dict()[name], value), name
-    second.export(0.2, UNetConfig(view_size=96), None)
+    second.export(UNetConfig(view_size=96), None)
     assert (tmp_path / "model.safetensors").stat().st_size < 8e6
     assert (tmp_path / "record.json").exists()
 

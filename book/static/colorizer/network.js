@@ -201,26 +201,51 @@ function colorNetwork() {
     return convolve1x1(map, layer(net, "head")); // (H/4, W/4, 261)
   }
 
-  // Logits -> planes of a and b in Lab units: the mean of the bins' centres, weighted by
-  // the softmax at a temperature. 1 gives the mean, towards 0 the most probable bin.
-  function annealedMean(net, { height, width, channels: Q, data }, temperature) {
-    const { centres } = net.weights; // (Q, 2), Lab units
-    const a = new Float32Array(height * width), b = new Float32Array(height * width);
-    for (let p = 0; p < a.length; p++) {
-      const bins = data.subarray(p * Q, (p + 1) * Q);
-      const highest = bins.reduce((x, y) => Math.max(x, y));
-      let total = 0, sumA = 0, sumB = 0;
-      for (let q = 0; q < Q; q++) {
-        const share = Math.exp((bins[q] - highest) / temperature);
-        total += share;
-        sumA += share * centres[2 * q];
-        sumB += share * centres[2 * q + 1];
+  // What answering one colour costs where the truth is another, see colorlib/bins.py: how
+  // far it is off, at most 1, and `caution` for each unit by which gray would be nearer.
+  const SIMILAR = 20, TIE = 0.03;
+  function losses(centres, caution) { // (Q answers, Q truths), from (Q, 2) in Lab units
+    const Q = centres.length / 2, loss = new Float32Array(Q * Q);
+    for (let answer = 0; answer < Q; answer++) {
+      for (let truth = 0; truth < Q; truth++) {
+        const a = centres[2 * truth], b = centres[2 * truth + 1];
+        const off = Math.hypot(centres[2 * answer] - a, centres[2 * answer + 1] - b);
+        const worse = Math.max(0, off - Math.hypot(a, b));
+        loss[answer * Q + truth] = 1 - Math.exp(-(off ** 2) / (2 * SIMILAR ** 2)) + caution * worse;
       }
-      a[p] = sumA / total;
-      b[p] = sumB / total;
     }
-    return { height, width, a: a.reverse(), b: b.reverse() }; // turned back
+    return loss;
   }
 
-  return { unpack, positions, logits, annealedMean };
+  // In place: each pixel's numbers become exp(number / temperature), their sum 1.
+  function softmax({ channels, data }, temperature) {
+    for (let start = 0; start < data.length; start += channels) {
+      const pixel = data.subarray(start, start + channels);
+      const highest = pixel.reduce((x, y) => Math.max(x, y));
+      let total = 0;
+      for (let q = 0; q < channels; q++) total += pixel[q] = Math.exp((pixel[q] - highest) / temperature);
+      for (let q = 0; q < channels; q++) pixel[q] /= total;
+    }
+  }
+
+  // Logits -> planes of a and b in Lab units: the colours of the least expected loss. A
+  // product with the losses is a convolution by 1x1, too.
+  function cautiousColour({ weights: { centres } }, logits, temperature, caution) {
+    const Q = logits.channels, count = logits.height * logits.width;
+    const shares = { ...logits, data: logits.data.slice() };
+    softmax(shares, temperature);
+    const gains = losses(centres, caution).map((loss) => -loss);
+    const choice = convolve1x1(shares, { weight: gains, bias: new Float32Array(Q) });
+    softmax(choice, TIE); // nearly all of it for the least loss
+    const a = new Float32Array(count), b = new Float32Array(count);
+    for (let p = 0; p < count; p++) {
+      for (let q = 0; q < Q; q++) {
+        a[p] += choice.data[p * Q + q] * centres[2 * q];
+        b[p] += choice.data[p * Q + q] * centres[2 * q + 1];
+      }
+    }
+    return { height: logits.height, width: logits.width, a: a.reverse(), b: b.reverse() }; // turned back
+  }
+
+  return { unpack, positions, logits, cautiousColour };
 }

@@ -78,7 +78,7 @@
     const find = (selector) => box.querySelector(selector);
     const [progress, stage, views] = ["progress", ".stage", "fieldset"].map(find);
     const [before, after] = box.querySelectorAll("canvas");
-    const [divider, temperature] = box.querySelectorAll("[type=range]");
+    const [divider, temperature, caution] = box.querySelectorAll("[type=range]");
     const tell = (text) => { find(".colorizer-status").textContent = text; };
     let ask, config, done, name, note;
 
@@ -95,6 +95,7 @@
       ask ??= startWorker((part) => { progress.value = part; });
       config = await ask("load", [await loadWeights()]);
       temperature.value = config.temperature;
+      caution.value = config.caution;
       const sizes = [...new Set([...VIEWS, config.view_size])].sort((a, b) => a - b);
       sizes.forEach((size) => views.insertAdjacentHTML("beforeend",
         `<label><input type="radio" name="colorizer-view" value="${size}">${size}</label>`));
@@ -121,20 +122,21 @@
     // Colour the photograph as the settings are now, if they are not what was done last:
     // a slider asks more often than pictures are made.
     async function colour(started = performance.now()) {
-      const size = Number(find("fieldset :checked").value), T = Number(temperature.value);
-      if (size === done.size && T === done.T) return;
+      const [size, T, care] = [find("fieldset :checked"), temperature, caution].map(({ value }) => Number(value));
+      if (size === done.size && T === done.T && care === done.care) return;
       if (size !== done.size) {
         tell("The network looks at the photograph …");
         Object.assign(progress, { value: 0, hidden: false });
         done.seen = await ask("see", [size]).finally(() => { progress.hidden = true; });
       }
-      find("output").value = T.toFixed(2);
-      draw(after, await ask("colour", [T]));
+      const shown = box.querySelectorAll("output");
+      [T.toFixed(2), care.toFixed(4)].forEach((text, i) => { shown[i].value = text; });
+      draw(after, await ask("colour", [T, care]));
       if (size !== done.size) {
         const seconds = ((performance.now() - started) / 1000).toFixed(1);
         tell(`In colour after ${seconds} s. The network saw ${measures(done.seen)} pixels.${note}`);
       }
-      Object.assign(done, { size, T });
+      Object.assign(done, { size, T, care });
     }
 
     async function save(kind) {
@@ -173,7 +175,7 @@
       drag(event);
     });
     stage.addEventListener("pointermove", (event) => stage.hasPointerCapture(event.pointerId) && drag(event));
-    [temperature, views].forEach((setting) => setting.addEventListener("input", () => work(() => colour())));
+    [temperature, caution, views].forEach((setting) => setting.addEventListener("input", () => work(() => colour())));
     box.querySelectorAll("button").forEach((button) => button.addEventListener("click", () => work(() => save(button.value))));
     find("[type=file]").addEventListener("change", ({ target }) => {
       give([...target.files]);

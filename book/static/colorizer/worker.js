@@ -98,9 +98,10 @@ function colorWorker(network, pixels, scope) {
       return { width, height };
     },
 
-    // The colours at a temperature of the annealed mean.
-    colour(temperature) {
-      lines = pixels.chromaLines(network.annealedMean(net, view.logits, temperature), view.L_norm);
+    // The colours at a temperature, chosen with some caution.
+    colour(temperature, caution) {
+      const chroma = network.cautiousColour(net, view.logits, temperature, caution);
+      lines = pixels.chromaLines(chroma, view.L_norm);
       return shown(colour);
     },
 
