@@ -29,8 +29,8 @@ NEIGHBOURS = 5  # nearest bins that encode a colour; as Zhang et al., whose code
 SIGMA = 5.0  # Lab units: of the Gaussian that weights them, and smooths the prior
 UNIFORM = 0.5  # weight of the uniform distribution in the prior; 1: no rebalancing
 TEMPERATURE = 0.38  # of the annealed mean: between the mean (1) and the mode (0)
-SIMILAR = 20.0  # Lab units: a colour further off than that is simply a wrong one
-TIE = 0.03  # colours whose expected losses differ by less are averaged
+SIMILAR = 20.0  # Lab units: standard deviation of the Gaussian in the cautious loss
+TIE = 0.03  # temperature of the mean over the bins of nearly the least loss
 
 
 @cache
@@ -116,47 +116,43 @@ def annealed_mean(
     return torch.einsum("...qhw,qc->...chw", probabilities, centres.to(probabilities))
 
 
-def cautious_colour(
-    logits: Tensor, centres: Tensor, temperature: float, caution: float
-) -> Tensor:
-    """Choose the colour of the least expected loss: gray, unless another is likely.
+def cautious_colour(logits: Tensor, centres: Tensor, caution: float) -> Tensor:
+    """Choose the colour of the least expected loss, with gray as the safe answer.
 
-    The loss of answering c where the truth is t is
+    The loss of answering c where the true colour is t::
 
         1 - exp(-|c - t|^2 / (2 SIMILAR^2)) + caution * max(0, |c - t| - |t|)
 
-    A colour near the truth costs nothing, and all that are far from it cost the same,
-    so the answer is no mean between two of them. The second term is what a viewer
-    notices: how much further from the truth the answer is than gray would be.
+    The first term levels off at 1, so a compromise between two distant colours does
+    not pay. The second grows by `caution` for each Lab unit by which the answer is
+    further from the true colour than gray is.
 
     Args:
-        logits: (N, Q, H, W), one number a bin.
+        logits: (N, Q, H, W); their softmax gives the probabilities of the bins.
         centres: (Q, 2) in Lab units.
-        temperature: The logits are divided by it; 1 takes their softmax as it is.
-        caution: Loss for each Lab unit by which a colour is worse than gray.
+        caution: At least 0; 0.01 is much.
 
     Returns:
-        `ab`, (N, 2, H, W) in Lab units. The bins are coarse, so those of nearly the
-        least loss are averaged.
+        `ab`, (N, 2, H, W) in Lab units: as the bins are coarse, the mean of those of
+        nearly the least loss. If two distant colours tie, it lies between them.
 
     Reference:
-        A Bayes estimator, as in Berger (1985), Statistical Decision Theory, Section
+        A Bayes decision, as in Berger (1985), Statistical Decision Theory, Section
         4.4; the loss is ours.
 
     Example:
         >>> centres = torch.tensor([[0.0, 0.0], [60.0, 40.0]])  # gray, red
         >>> logits = torch.tensor([0.45, 0.55]).log().view(1, 2, 1, 1)
-        >>> cautious_colour(logits, centres, 1.0, caution=0.0).flatten().round()
+        >>> cautious_colour(logits, centres, caution=0.0).flatten().round()
         tensor([58., 39.])
-        >>> cautious_colour(logits, centres, 1.0, caution=0.01).flatten().round()
+        >>> cautious_colour(logits, centres, caution=0.01).flatten().round()
         tensor([0., 0.])
     """
     centres = centres.to(logits)
-    distance = torch.cdist(centres, centres)  # (Q, Q), from answers to truths
+    distance = torch.cdist(centres, centres)  # (Q, Q), from answers to true colours
     worse = (distance - centres.norm(dim=1)).clamp(min=0)  # than gray
     loss = 1 - (-distance.square() / (2 * SIMILAR**2)).exp() + caution * worse
-    probabilities = (logits / temperature).softmax(dim=1)
-    expected = torch.einsum("ct,nthw->nchw", loss, probabilities)  # (N, Q, H, W)
+    expected = torch.einsum("ct,nthw->nchw", loss, logits.softmax(dim=1))
     return annealed_mean(-expected, centres, TIE)
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -57,16 +57,15 @@ class UNetConfig:
         stages: Of the encoder, for each: expansion, channels, blocks, first stride.
         decoder: Channels of its convolutions, on the grids 1/32, 1/16, 1/8 and 1/4.
         view_size: Shorter side of the copy of a photograph to give to it, pixels.
-        temperature: Of the probabilities of the bins; 1 leaves them as they are.
-        caution: How much being worse than gray costs, see `bins.cautious_colour`.
+        caution: Loss for each Lab unit by which a colour is worse than gray, see
+            `bins.cautious_colour`.
     """
 
     stem: int = 32
     stages: tuple[tuple[int, int, int, int], ...] = MOBILENET_V2
     decoder: tuple[int, ...] = (256, 192, 128, 128)
     view_size: int = 128
-    temperature: float = 1.0
-    caution: float = 0.0075
+    caution: float = Field(default=0.0075, ge=0)
 
 
 class InvertedResidual(nn.Module):
@@ -158,8 +157,8 @@ class ColorUNet(nn.Module):
         Returns:
             `ab_norm`, (N, 2, ceil(H / 4), ceil(W / 4)) in [-1, 1].
         """
-        logits, config = self.logits(L_norm).float(), self.config
-        ab = cautious_colour(logits, self.centres, config.temperature, config.caution)
+        logits = self.logits(L_norm).float()
+        ab = cautious_colour(logits, self.centres, self.config.caution)
         return ab / AB_SCALE  # (N, 2, H / 4, W / 4)
 
     def logits(self, L_norm: Tensor) -> Tensor:

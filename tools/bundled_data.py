@@ -64,7 +64,7 @@ SETS = (
     PhotographSet("imagenette", "imagenette", 160, "val/"),
     PhotographSet("lfw", "lfw-deepfunneled", 160, group="person"),
     PhotographSet("tiny-imagenet", "tiny-imagenet/train", 64, test=0, validation=0),
-    # Breadth: a thousand classes, only for testing, and never looked at for choosing.
+    # Breadth: a thousand classes. Not trained on, and not used to choose settings.
     PhotographSet(
         "imagenet-sample", "imagenet-sample", 160, test=10**6, validation=0, group=""
     ),

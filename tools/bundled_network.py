@@ -82,19 +82,17 @@ def trainable(seed: int, weights: Path | None) -> ColorUNet:
 
 
 def folded(net: ColorUNet, prior: Tensor, rare: float, config: UNetConfig) -> ColorUNet:
-    """The network as it is used: no batch normalisation, and honest probabilities.
+    """The network as it is used: no batch normalisation, no trace of the loss weights.
 
-    A loss that weighs a bin by `prior ** -rare` trains the logits to be too high by
-    `-rare * log(prior)`; that is taken back.
+    A cross-entropy that weighs each bin is least where the softmax is proportional to
+    weight times probability. So weights of `prior ** -rare` make the logits too high
+    by `-rare * log(prior)`, which is taken back.
 
     Args:
         net: As it was trained.
         prior: (Q,) how often each bin occurs in training.
         rare: The power of the recipe, see `Recipe`.
         config: To be written with it.
-
-    Reference:
-        Menon et al. (2021), arXiv:2007.07314: the adjustment of logits by the prior.
     """
     net = copy.deepcopy(net).cpu().eval()
     net.config = config

@@ -4,10 +4,11 @@
     python -m tools.evaluate_bundled test ../packed ../run/model.safetensors ../data
 
 `choose` colours validation photographs under all combinations of view size and caution.
-Of those that harm at most `HARMED` of the photographs it takes the one of the lowest
-CIEDE2000, both as means over the sets; of such as nobody can tell apart the largest
-view, then the most colourful. A photograph is harmed if in more than `PART` of it the
-colours are visibly further from the truth than gray is.
+Among those that harm at most `HARMED` of the photographs it looks for the lowest
+CIEDE2000, both as means over the sets; of all that differ from it by less than `ALIKE`
+it takes the largest view, then the most colourful. A photograph is harmed if in more
+than `PART` of it the colours are further from the true ones than gray is, by more than
+`WORSE` Lab units.
 
 `test` scores the settings that stand in the file on the photographs held out.
 """
@@ -46,8 +47,8 @@ VIEW_SIZES = (96, 112, 128, 144, 160, 192)
 CAUTIONS = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015)
 CHOOSING_SIZE = 96  # pixels: larger photographs are scored at this side
 HARMED = 0.02  # of the photographs: how many a chosen setting may harm
-ALIKE = 0.05  # CIEDE2000: what nobody can tell apart
-PART, WORSE = 0.05, 15  # of a photograph; Lab units by which gray is nearer the truth
+ALIKE = 0.02  # CIEDE2000: less is no reason to choose
+PART, WORSE = 0.05, 15  # of a photograph; Lab units by which gray is nearer
 METRICS = ("rmse_ab_norm", "psnr_rgb", "ciede2000", "colourfulness")
 BATCH = 25
 MEAN_SIZE = 64  # pixels: the grid of the mean image
@@ -70,7 +71,7 @@ class Setting:
 
     Attributes:
         view_size: Side of what it sees, pixels.
-        caution: How much being worse than gray costs, see `bins.cautious_colour`.
+        caution: See `bins.cautious_colour`.
     """
 
     view_size: int
@@ -103,8 +104,7 @@ class Colouring:
 
     def ab_norm(self, logits: Tensor, caution: float) -> Tensor:
         """(N, 2, view / 4, view / 4)."""
-        centres, temperature = self.net.centres, self.net.config.temperature
-        return cautious_colour(logits, centres, temperature, caution) / AB_SCALE
+        return cautious_colour(logits, self.net.centres, caution) / AB_SCALE
 
     def joined(self, ab_norm: Tensor) -> Tensor:
         """Chroma upsampled along the photographs' lightness: `rgb` (N, 3, S, S)."""
@@ -214,20 +214,25 @@ def _beside(means: dict[str, float], gray: dict[str, float]) -> dict[str, float]
 
 def _ranked(tables: Tables) -> list[dict[str, Any]]:
     """Settings that harm few photographs, the best first; then the others."""
-    rows = []
-    for setting, by_set in tables.items():
-        names = next(iter(by_set.values()))
-        mean = {
-            name: float(np.mean([row[name] for row in by_set.values()]))
-            for name in names
-        }
-        level = round(mean["ciede2000"] / ALIKE)
-        order = (mean["harmed"] > HARMED, level, -setting.view_size, -mean["colourful"])
-        rows.append((order, setting, mean, by_set))
+    means = {setting: _over_sets(by_set) for setting, by_set in tables.items()}
+    few = [m["ciede2000"] for m in means.values() if m["harmed"] <= HARMED]
+    lowest = min(few, default=-np.inf)
+
+    def order(setting: Setting) -> tuple[bool, float, int, float]:
+        mean = means[setting]
+        behind = max(lowest + ALIKE, mean["ciede2000"])
+        return mean["harmed"] > HARMED, behind, -setting.view_size, -mean["colourful"]
+
     return [
-        {"setting": asdict(setting), "mean": mean, "sets": by_set}
-        for _, setting, mean, by_set in sorted(rows, key=lambda row: row[:2])
+        {"setting": asdict(setting), "mean": means[setting], "sets": tables[setting]}
+        for setting in sorted(tables, key=order)
     ]
+
+
+def _over_sets(by_set: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The mean of each score over the sets."""
+    names = next(iter(by_set.values()))
+    return {n: float(np.mean([row[n] for row in by_set.values()])) for n in names}
 
 
 # ------------------------------------------------------------------------------ testing
@@ -335,7 +340,10 @@ def _with_intervals(scores: dict[str, Scores]) -> dict[str, Any]:
     }
     true = ours["colourfulness_true"].mean()
     report["colourful"] = float(ours["colourfulness"].mean() / true)
-    report["harmed"] = float(harmed["model"].mean())
+    report["harmed"] = {
+        method: asdict(image_interval(values.numpy()))
+        for method, values in harmed.items()
+    }
     return report
 
 
@@ -351,7 +359,7 @@ def line_of(name: str, report: dict[str, Any]) -> str:
         for metric in METRICS[:3]
     )
     n = report["model"]["ciede2000"]["n"]
-    colourful, harmed = report["colourful"], report["harmed"]
+    colourful, harmed = report["colourful"], report["harmed"]["model"]["mean"]
     rates = f"colourful {colourful:.2f}, harmed {harmed:.3f}"
     return f"{name} (n = {n}), against gray: {scores}; {rates}"
 

@@ -4,7 +4,7 @@
 
 Input `L_norm`, (N, 1, H, W) float32: lightness, L of Lab / 50 - 1, of any size. Output
 `ab_norm`, (N, 2, ceil(H / 4), ceil(W / 4)): a and b of Lab / 128. The side the model
-was made for, the temperature and the caution stand in the file's metadata.
+was made for and the caution, which is built in, stand in the file's metadata.
 """
 
 import sys
@@ -15,8 +15,6 @@ import torch
 
 from colorlib.files import atomic_write
 from colorlib.unet import load_unet
-
-SETTINGS = ("view_size", "temperature", "caution")
 
 
 def to_onnx(path: Path) -> onnx.ModelProto:
@@ -37,8 +35,10 @@ def to_onnx(path: Path) -> onnx.ModelProto:
     )
     assert program is not None
     model = program.model_proto
-    about = {name: str(getattr(net.config, name)) for name in SETTINGS}
-    onnx.helper.set_model_props(model, about)
+    about = {"view_size": net.config.view_size, "caution": net.config.caution}
+    onnx.helper.set_model_props(
+        model, {key: str(value) for key, value in about.items()}
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -33,7 +33,7 @@ from colorlib.bins import SIGMA, bin_centres, soft_encode
 from colorlib.color import AB_SCALE, L_SCALE, images_to_float, lab_to_rgb
 from colorlib.files import atomic_write, file_sha256
 from colorlib.metrics import score_images
-from colorlib.unet import UNetConfig, save_unet
+from colorlib.unet import ColorUNet, UNetConfig, save_unet
 from tools.bundled_batches import (
     Batch,
     Photographs,
@@ -49,7 +49,7 @@ from tools.bundled_network import LEAST, folded, trainable
 AB_CELLS = 256  # a, b in -128 ... 127, one Lab unit each
 PRIOR_BATCHES = 64  # that tell how often each bin occurs
 PRIOR_STEP = 2**40  # of the first of them: no run trains on it
-SETTINGS = ("view_size", "temperature", "caution")  # chosen after training
+SETTINGS = ("view_size", "caution")  # chosen after training
 
 
 @dataclass(frozen=True)
@@ -257,8 +257,9 @@ class Training:
     # ----------------------------------------------------------------------- validation
 
     @torch.no_grad()
-    def validate(self) -> dict[str, object]:
-        """Loss and scores of the averaged weights on fixed photographs, by set."""
+    def validate(self, config: UNetConfig | None = None) -> dict[str, object]:
+        """Loss and scores on fixed photographs, by set, as `export` would write it."""
+        net = self._folded(config or UNetConfig()).to(self.device)
         held = Photographs(self.photographs.folder, VALIDATION)
         plain = ColourLoss().to(self.device)
         report: dict[str, object] = {}
@@ -267,20 +268,27 @@ class Training:
             sums: dict[str, list[Tensor]] = {"loss": []}
             for start in range(0, len(rows), self.recipe.batch):
                 some = torch.from_numpy(images[rows[start : start + self.recipe.batch]])
-                self._score(resize(some, self.recipe.validation_size), plain, sums)
+                self._score(net, resize(some, self.recipe.validation_size), plain, sums)
             means = {k: float(torch.cat(v).mean()) for k, v in sums.items()}
             report[name] = {k: round(mean, 5) for k, mean in means.items()}
         return {"validation": report}
 
+    def _folded(self, config: UNetConfig) -> ColorUNet:
+        return folded(self.average, self.prior, self.recipe.rare, config)
+
     def _score(
-        self, images: Tensor, loss: ColourLoss, sums: dict[str, list[Tensor]]
+        self,
+        net: ColorUNet,
+        images: Tensor,
+        loss: ColourLoss,
+        sums: dict[str, list[Tensor]],
     ) -> None:
         """Add the scores of some photographs."""
         images = images.to(self.device)
         L_norm, ab = as_lightness(images), coarse_ab(images)
-        sums["loss"] += [loss(self.average.logits(L_norm), ab)[None]]
+        sums["loss"] += [loss(net.logits(L_norm), ab)[None]]
         size = L_norm.shape[-2:]
-        ab_norm = F.interpolate(self.average(L_norm), size, mode="bilinear")
+        ab_norm = F.interpolate(net(L_norm), size, mode="bilinear")
         lab = torch.cat([(L_norm + 1) * L_SCALE, ab_norm * AB_SCALE], 1)
         scores = score_images(lab_to_rgb(lab), images_to_float(images))
         for key in ("rmse_ab_norm", "psnr_rgb", "ciede2000", "colourfulness"):
@@ -341,9 +349,8 @@ class Training:
             "torch": torch.__version__,
         }
         path = self.folder / "model.safetensors"
-        net = folded(self.average, self.prior, self.recipe.rare, config)
-        save_unet(net, path, record)
-        record["validation"] = self.validate()["validation"]
+        save_unet(self._folded(config), path, record)
+        record["validation"] = self.validate(config)["validation"]
         record["model_sha256"] = file_sha256(path)
         atomic_write(self.folder / "record.json", json.dumps(record, indent=1).encode())
 

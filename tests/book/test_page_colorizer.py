@@ -156,7 +156,7 @@ def test_the_network_computes_what_torch_computes(browser, book, net):
         url=book.replace("book/page.html", "_static/colorizer/weights.js")
     )
     noise = torch.Generator().manual_seed(0)
-    own = net.config.temperature, net.config.caution
+    own = 1.0, net.config.caution  # the temperature, and the caution
     given = [(seen_by(net, photograph(name), 64), own) for name in NAMES]
     for *size, T, caution in (
         (33, 35, 0.1, 0.0),
@@ -165,11 +165,11 @@ def test_the_network_computes_what_torch_computes(browser, book, net):
     ):
         given.append((torch.rand(1, 1, *size, generator=noise) * 2 - 1, (T, caution)))
     spread = []
-    for L_norm, settings in given:
+    for L_norm, (T, caution) in given:
         with torch.no_grad():
-            logits = net.logits(L_norm).float()
-            expected = cautious_colour(logits, net.centres, *settings)[0]  # (2, h, w)
-        numbers = [L_norm.flatten().tolist(), *L_norm.shape[2:], *settings]
+            logits = net.logits(L_norm).float() / T
+            expected = cautious_colour(logits, net.centres, caution)[0]  # (2, h, w)
+        numbers = [L_norm.flatten().tolist(), *L_norm.shape[2:], T, caution]
         h, w, ab = tab.evaluate(RUN, numbers)
         assert (torch.tensor(ab).view(2, h, w) - expected).abs().max() < 0.5
         spread.append(float(expected.std()))
@@ -363,7 +363,7 @@ def test_settings_change_the_colours(result, net):
     for before, after in itertools.pairwise(made):
         assert np.abs(after - before).max() > 3
     result.get_by_label(given, exact=True).check()
-    temperature.fill(str(net.config.temperature))
+    temperature.fill("1")
     caution.fill(str(net.config.caution))
     assert np.array_equal(pixels(saved(result)[1]), made[0])
 

@@ -125,7 +125,10 @@ def test_the_output_has_the_size_of_the_input_and_survives_saving(options, tmp_p
     loaded, notes = load_model(tmp_path / "model.safetensors")
     L_norm, features = torch.rand(1, 1, 16, 16), features_for(model, 1)
     assert (loaded.config, notes) == (model.config, {"size": 64})
-    assert torch.equal(model(L_norm, features), loaded(L_norm, features))
+    expected = model(
+        L_norm, features
+    )  # other addresses, so other rounding on some CPUs
+    torch.testing.assert_close(loaded(L_norm, features), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_maps_change_only_their_own_place():

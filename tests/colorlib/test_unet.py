@@ -58,12 +58,11 @@ def test_training_and_evaluation_compute_the_same(net):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_settings_decide_what_is_made_of_the_logits(net):
-    config = replace(SMALL, temperature=0.4, caution=0.002)
-    other = ColorUNet(config).eval().requires_grad_(False)
+def test_the_caution_decides_what_is_made_of_the_logits(net):
+    other = ColorUNet(replace(SMALL, caution=0.002)).eval().requires_grad_(False)
     other.load_state_dict(net.state_dict())
     logits = net.logits(gray(32, 32))
-    expected = cautious_colour(logits, bin_centres(), 0.4, 0.002)
+    expected = cautious_colour(logits, bin_centres(), 0.002)
     torch.testing.assert_close(other(gray(32, 32)) * 128, expected)
     assert not torch.equal(other(gray(32, 32)), net(gray(32, 32)))
 

@@ -17,6 +17,8 @@ from colorlib.unet import ColorUNet
 from tools import evaluate_bundled
 from tools.evaluate_bundled import (
     Colouring,
+    Setting,
+    _ranked,
     add_scores,
     choose,
     evaluate,
@@ -49,22 +51,30 @@ def test_chroma_is_joined_as_the_package_joins_it(net):
     assert np.quantile(difference, 0.99) <= 4
 
 
-def test_choosing_puts_what_harms_few_first(net, packed, monkeypatch):
+def test_choosing_scores_every_setting(net, packed, monkeypatch):
     monkeypatch.setattr(evaluate_bundled, "VIEW_SIZES", (64, 80))
     monkeypatch.setattr(evaluate_bundled, "CAUTIONS", (0.0, 0.02))
-    monkeypatch.setattr(evaluate_bundled, "ALIKE", 1e-6)
     found = choose(net, packed, 3)
-    harm = [row["mean"]["harmed"] > evaluate_bundled.HARMED for row in found]
-    assert harm == sorted(harm)
-    assert len(found) == 4
-    monkeypatch.setattr(evaluate_bundled, "HARMED", 1.0)  # all harm few
-    ciede = [row["mean"]["ciede2000"] for row in choose(net, packed, 3)]
-    assert ciede == sorted(ciede)
-    monkeypatch.setattr(evaluate_bundled, "ALIKE", 1e6)  # and look alike
-    found = choose(net, packed, 3)
-    assert [row["setting"]["view_size"] for row in found] == [80, 80, 64, 64]
-    colourful = [row["mean"]["colourful"] for row in found]
-    assert colourful[0] >= colourful[1]
+    assert len({tuple(row["setting"].values()) for row in found}) == 4
+    harm = {row["setting"]["caution"]: row["mean"]["harmed"] for row in found}
+    assert harm[0.0] > harm[0.02]
+
+
+def test_the_setting_chosen_harms_few_and_is_the_finest_of_those_alike():
+    scores = {  # view size, caution: CIEDE2000, harmed, colourful
+        (160, 0.0): (-2.9, 0.03, 0.9),  # harms too many
+        (96, 0.01): (-1.949, 0.02, 0.4),  # the lowest of the others
+        (128, 0.01): (-1.931, 0.01, 0.4),  # alike, larger
+        (128, 0.005): (-1.93, 0.02, 0.5),  # alike, as large, more colourful
+        (144, 0.01): (-1.92, 0.01, 0.6),  # larger, not alike
+    }
+    names = "ciede2000", "harmed", "colourful"
+    tables = {
+        Setting(*key): {"some": dict(zip(names, values, strict=True))}
+        for key, values in scores.items()
+    }
+    ranked = [tuple(row["setting"].values()) for row in _ranked(tables)]
+    assert ranked == [(128, 0.005), (128, 0.01), (96, 0.01), (144, 0.01), (160, 0.0)]
 
 
 def test_tests_are_scored_beside_the_baselines(net, packed):

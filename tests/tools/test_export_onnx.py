@@ -35,4 +35,4 @@ def test_any_shape_gives_the_same_chroma(exported, shape):
 
 def test_the_file_says_how_it_is_used(exported):
     about = exported[1].get_modelmeta().custom_metadata_map
-    assert about == {"view_size": "96", "temperature": "1.0", "caution": "0.0075"}
+    assert about == {"view_size": "96", "caution": "0.0075"}

@@ -1,5 +1,6 @@
 """The recipe of the bundled model, on a handful of small photographs."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from colorlib.bins import bin_centres, soft_encode
 from colorlib.images import fit_square
-from colorlib.unet import ColorUNet, UNetConfig
+from colorlib.unet import ColorUNet, UNetConfig, load_unet
 from tools import bundled_batches, bundled_data, train_bundled
 from tools.bundled_batches import Photographs, make_batch
 from tools.bundled_data import TEST, TRAIN, VALIDATION, PhotographSet
@@ -175,7 +176,9 @@ def small_runs(monkeypatch):
 RECIPE = Recipe(samples=8, batch=2, warm_up=2, validation=2, validation_size=64)
 
 
-def test_a_run_that_stopped_goes_on_as_if_it_had_not(packed, tmp_path, small_runs):
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(
+    packed, tmp_path, small_runs, monkeypatch
+):
     photographs = Photographs(packed)
     whole = Training(RECIPE, photographs, tmp_path, bf16=False)
     lines = list(whole.run(save_every=2, validate_every=4))
@@ -191,9 +194,14 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(packed, tmp_path, small_run
     list(second.run(save_every=2, validate_every=4))
     for name, value in whole.average.state_dict().items():
         assert torch.equal(second.average.state_dict()[name], value), name
-    second.export(UNetConfig(view_size=96), None)
+    second.export(UNetConfig(caution=0.1), None)
     assert (tmp_path / "model.safetensors").stat().st_size < 8e6
-    assert (tmp_path / "record.json").exists()
+    # what is recorded is scored as what is written
+    record = json.loads((tmp_path / "record.json").read_text())
+    net, _ = load_unet(tmp_path / "model.safetensors")
+    monkeypatch.setattr(second, "_folded", lambda _: net)
+    again = second.validate()["validation"]["mini-imagenet"]
+    assert again == pytest.approx(record["validation"]["mini-imagenet"], rel=0.01)
 
 
 def test_only_the_length_may_change_before_the_cool_down(packed, tmp_path, small_runs):

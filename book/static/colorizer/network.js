@@ -201,17 +201,17 @@ function colorNetwork() {
     return convolve1x1(map, layer(net, "head")); // (H/4, W/4, 261)
   }
 
-  // What answering one colour costs where the truth is another, see colorlib/bins.py: how
-  // far it is off, at most 1, and `caution` for each unit by which gray would be nearer.
+  // What answering one colour costs where another is the true one, see colorlib/bins.py:
+  // how far it is off, at most 1, and `caution` for each unit by which gray is nearer.
   const SIMILAR = 20, TIE = 0.03;
-  function losses(centres, caution) { // (Q answers, Q truths), from (Q, 2) in Lab units
+  function losses(centres, caution) { // (Q answers, Q true colours), from (Q, 2) in Lab units
     const Q = centres.length / 2, loss = new Float32Array(Q * Q);
     for (let answer = 0; answer < Q; answer++) {
-      for (let truth = 0; truth < Q; truth++) {
-        const a = centres[2 * truth], b = centres[2 * truth + 1];
+      for (let real = 0; real < Q; real++) {
+        const a = centres[2 * real], b = centres[2 * real + 1];
         const off = Math.hypot(centres[2 * answer] - a, centres[2 * answer + 1] - b);
         const worse = Math.max(0, off - Math.hypot(a, b));
-        loss[answer * Q + truth] = 1 - Math.exp(-(off ** 2) / (2 * SIMILAR ** 2)) + caution * worse;
+        loss[answer * Q + real] = 1 - Math.exp(-(off ** 2) / (2 * SIMILAR ** 2)) + caution * worse;
       }
     }
     return loss;
