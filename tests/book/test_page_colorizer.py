@@ -158,12 +158,9 @@ def test_the_network_computes_what_torch_computes(browser, book, net):
     noise = torch.Generator().manual_seed(0)
     own = 1.0, net.config.caution  # the temperature, and the caution
     given = [(seen_by(net, photograph(name), 64), own) for name in NAMES]
-    for *size, T, caution in (
-        (33, 35, 0.1, 0.0),
-        (64, 33, 2.0, 0.0),
-        (37, 70, 0.6, 0.03),
-    ):
-        given.append((torch.rand(1, 1, *size, generator=noise) * 2 - 1, (T, caution)))
+    others = {(33, 35): (0.1, 0.0), (64, 33): (2.0, 0.0), (37, 70): (0.6, 0.03)}
+    for size, settings in others.items():
+        given.append((torch.rand(1, 1, *size, generator=noise) * 2 - 1, settings))
     spread = []
     for L_norm, (T, caution) in given:
         with torch.no_grad():
@@ -322,14 +319,8 @@ def test_all_is_reached_by_keyboard_and_the_divider_moved_by_finger_too(result):
         result.keyboard.press("Tab")
         focused = "(({ type, tagName }) => type || tagName)(document.activeElement)"
         reached.append(result.evaluate(focused))
-    assert reached == [
-        "range",
-        "A",
-        *["button"] * 2,
-        "SUMMARY",
-        *["range"] * 2,
-        "radio",
-    ]
+    buttons, sliders = ["button", "button"], ["range", "range"]
+    assert reached == ["range", "A", *buttons, "SUMMARY", *sliders, "radio"]
     divider.focus()
     for _ in range(10):
         result.keyboard.press("ArrowLeft")

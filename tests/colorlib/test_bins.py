@@ -80,9 +80,8 @@ def expected_losses(shares, caution):
 
 @given(st.integers(0, 1000), st.floats(0, 0.02))
 def test_the_cautious_colour_is_that_of_the_definition(seed, caution):
-    logits = 4 * torch.randn(
-        2, 261, 2, 3, generator=torch.Generator().manual_seed(seed)
-    )
+    noise = torch.Generator().manual_seed(seed)
+    logits = 4 * torch.randn(2, 261, 2, 3, generator=noise)
     found = cautious_colour(logits, bin_centres(), caution)  # (2, 2, 2, 3)
     for n, y, x in np.ndindex(2, 2, 3):
         losses = expected_losses(logits[n, :, y, x].softmax(0).numpy(), caution)

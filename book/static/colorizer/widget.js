@@ -121,21 +121,21 @@
     // Colour the photograph as the settings are now, if they are not what was done last:
     // a slider asks more often than pictures are made.
     async function colour(started = performance.now()) {
-      const [size, T, loss] = [find("fieldset :checked"), temperature, caution].map(({ value }) => Number(value));
-      if (size === done.size && T === done.T && loss === done.loss) return;
+      const [size, T, cost] = [find("fieldset :checked"), temperature, caution].map(({ value }) => Number(value));
+      if (size === done.size && T === done.T && cost === done.cost) return;
       if (size !== done.size) {
         tell("The network looks at the photograph …");
         Object.assign(progress, { value: 0, hidden: false });
         done.seen = await ask("see", [size]).finally(() => { progress.hidden = true; });
       }
       const shown = box.querySelectorAll("output");
-      [T.toFixed(2), loss.toFixed(4)].forEach((text, i) => { shown[i].value = text; });
-      draw(after, await ask("colour", [T, loss]));
+      [T.toFixed(2), cost.toFixed(4)].forEach((text, i) => { shown[i].value = text; });
+      draw(after, await ask("colour", [T, cost]));
       if (size !== done.size) {
         const seconds = ((performance.now() - started) / 1000).toFixed(1);
         tell(`In colour after ${seconds} s. The network saw ${measures(done.seen)} pixels.${note}`);
       }
-      Object.assign(done, { size, T, loss });
+      Object.assign(done, { size, T, cost });
     }
 
     async function save(kind) {
